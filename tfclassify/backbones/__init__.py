@@ -1,0 +1,1 @@
+"""Pretrained feature extractors: the catalog, their input contracts and their weights."""

@@ -1,0 +1,115 @@
+"""The index: one row an image, everything known about it before it is decoded.
+
+Owns: the table's columns and the safe ways to narrow it.
+Does not own: where rows come from (``readers``), how they are split (``splits``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from tfclassify.errors import DataError
+
+#: Column -> dtype of an index, in the order of ``index.csv``.
+COLUMNS = {
+    "image": "str",  # stable name: POSIX path relative to the source; unique
+    "path": "str",  # where the file is now
+    "label": "str",  # class name; "" if unlabelled
+    "group": "str",  # rows of one group never straddle a split; "" if none
+    "split": "str",  # train | validation | test | "" (not yet split)
+    "weight": "float64",  # per-image weight, 1.0 by default
+    "status": "str",  # ok | quarantined
+    "reason": "str",  # why it was quarantined, or a remark; "" if nothing
+    "sha256": "str",  # of the file's bytes; "" until scanned
+    "width": "int64",  # pixels after EXIF rotation; 0 until scanned
+    "height": "int64",
+}
+
+
+@dataclass(frozen=True)
+class Index:
+    """A table of images and the names of their classes.
+
+    Attributes:
+        frame: One row an image, with the columns of ``COLUMNS``, numbered from 0.
+        classes: Class names; a label's position here is its class id.
+        source: What the index was read from, for messages.
+    """
+
+    frame: pd.DataFrame
+    classes: tuple[str, ...]
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def with_frame(self, frame: pd.DataFrame) -> Index:
+        """Return this index over other rows, renumbered from 0."""
+        return replace(self, frame=frame.reset_index(drop=True))
+
+    def usable(self) -> Index:
+        """Return the rows that are not quarantined."""
+        return self.with_frame(self.frame[self.frame["status"] == "ok"])
+
+    def in_split(self, split: str) -> Index:
+        """Return the usable rows of one split."""
+        is_in = (self.frame["split"] == split) & (self.frame["status"] == "ok")
+        return self.with_frame(self.frame[is_in])
+
+    def paths(self) -> list[str]:
+        """Return where the files are, in row order."""
+        return self.frame["path"].tolist()
+
+    def class_ids(self) -> np.ndarray:
+        """Return class ids, ``(n,)`` int64, -1 for an unlabelled image.
+
+        Raises:
+            DataError: If a label is not among the classes.
+        """
+        positions = {name: number for number, name in enumerate(self.classes)}
+        positions.setdefault("", -1)
+        ids = self.frame["label"].map(positions)
+        if ids.isna().any():
+            row = self.frame[ids.isna()].iloc[0]
+            raise DataError(
+                f"{self.source}: image {row['image']!r} has the class {row['label']!r}, "
+                f"which is not among the {len(self.classes)} classes"
+            )
+        return ids.to_numpy(dtype=np.int64)
+
+    def keys(self) -> np.ndarray:
+        """Return the address of each image for randomness, ``(n,)`` int64.
+
+        A key depends on the image's stable name alone, so neither its row nor
+        the folder that the data lies in changes what happens to it.
+        """
+        return np.array([image_key(name) for name in self.frame["image"]], dtype=np.int64)
+
+
+def image_key(name: str) -> int:
+    """Hash an image's stable name to a non-negative 63-bit integer."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def make_frame(images: Sequence[str], paths: Sequence[str], **columns: object) -> pd.DataFrame:
+    """Build a frame with every column, filled with defaults where not given.
+
+    Raises:
+        DataError: If two rows have the same image name.
+    """
+    frame = pd.DataFrame({"image": list(images), "path": list(paths)})
+    defaults = {"str": "", "float64": 1.0, "int64": 0}
+    for name, dtype in COLUMNS.items():
+        if name not in frame:
+            frame[name] = columns.get(name, "ok" if name == "status" else defaults[dtype])
+        frame[name] = frame[name].astype(dtype)
+    repeated = frame["image"].duplicated()
+    if repeated.any():
+        raise DataError(f"image {frame['image'][repeated].iloc[0]!r} is listed twice")
+    return frame[list(COLUMNS)]

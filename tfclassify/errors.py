@@ -1,0 +1,154 @@
+"""The error family.
+
+Owns: every exception that tfclassify raises on purpose, and its exit code.
+Does not own: how an error is printed (``cli``).
+
+    TfclassifyError                 exit 1  the work failed
+    ├── RequestError                exit 2  what was asked for is wrong
+    │   ├── RecipeError                     the recipe, all problems at once
+    │   ├── TargetError                     a run, model or path that is not there
+    │   └── MissingExtraError               an optional dependency is absent
+    ├── DataError                           the images or their table
+    │   ├── SourceError                     a source cannot be read at all
+    │   ├── ArchiveError                    an unsafe or damaged archive
+    │   ├── ImageError                      one image cannot be used
+    │   └── IntegrityError                  bad images under ``strict``
+    ├── DownloadError                       no network, wrong checksum
+    ├── WeightsError                        pretrained weights are not usable
+    ├── ModelError                          a model cannot be built
+    │   └── BundleError                     a bundle is damaged or unsafe
+    ├── RunError                            a run folder is locked or inconsistent
+    ├── TrainingError                       training cannot go on (NaN, no images)
+    ├── ScoringError                        a metric has no value on this input
+    ├── ExportError                         an export disagrees with the model
+    └── ProfileError                        a network cannot be profiled
+
+A message reads ``where: what is wrong, what was got, what is allowed, what to do``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class TfclassifyError(Exception):
+    """Base of every error that tfclassify raises on purpose."""
+
+    exit_code = 1
+
+
+class RequestError(TfclassifyError):
+    """What was asked for is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault of a recipe.
+
+    Attributes:
+        path: Dotted path of the key, such as ``phases[1].epochs``; may be empty.
+        message: What is wrong, what was got, what is allowed.
+        line: Line in the file, from 1, or None where there is no line.
+        source: File that holds the line, where it is not the recipe itself.
+    """
+
+    path: str
+    message: str
+    line: int | None = None
+    source: str | None = None
+
+
+class RecipeError(RequestError):
+    """A recipe has one or more problems, all of which are listed.
+
+    Attributes:
+        where: The recipe's path as the user gave it.
+        problems: Every problem found, in file order.
+    """
+
+    def __init__(self, where: str, problems: Sequence[Problem]) -> None:
+        self.where = where
+        self.problems = tuple(problems)
+        super().__init__(self._render())
+
+    def _render(self) -> str:
+        count = len(self.problems)
+        lines = [f"{self.where}: {count} problem{'s' if count != 1 else ''}"]
+        places = [self._place(problem) for problem in self.problems]
+        width = max((len(place) for place in places), default=0)
+        for place, problem in zip(places, self.problems, strict=True):
+            subject = f"{problem.path}: " if problem.path else ""
+            lines.append(f"  {place:<{width}}  {subject}{problem.message}")
+        return "\n".join(lines)
+
+    @staticmethod
+    def _place(problem: Problem) -> str:
+        line = f"line {problem.line}" if problem.line is not None else "--set"
+        return f"{problem.source}, {line}" if problem.source else line
+
+
+class TargetError(RequestError):
+    """A run, a model or a path that was named is not there or not of its kind."""
+
+
+class MissingExtraError(RequestError):
+    """An optional dependency is needed; the message holds the install command."""
+
+
+class DataError(TfclassifyError):
+    """The images or their table cannot be used."""
+
+
+class SourceError(DataError):
+    """A data source cannot be read at all."""
+
+
+class ArchiveError(DataError):
+    """An archive is unsafe, damaged or over its limits."""
+
+
+class ImageError(DataError):
+    """One image cannot be used."""
+
+
+class IntegrityError(DataError):
+    """Bad images were found and the recipe says ``strict``."""
+
+
+class DownloadError(TfclassifyError):
+    """A download failed: no network, or a wrong checksum."""
+
+
+class WeightsError(TfclassifyError):
+    """Pretrained weights are missing, damaged or of another network."""
+
+
+class ModelError(TfclassifyError):
+    """A model cannot be built as asked."""
+
+
+class BundleError(ModelError):
+    """A bundle is damaged, unsafe or of an unknown format."""
+
+
+class RunError(TfclassifyError):
+    """A run folder is locked, incomplete or inconsistent."""
+
+
+class TrainingError(TfclassifyError):
+    """Training cannot start or cannot go on."""
+
+
+class ScoringError(TfclassifyError):
+    """A metric has no value on this input."""
+
+
+class ExportError(TfclassifyError):
+    """An export failed its check against the model it came from."""
+
+
+class ProfileError(TfclassifyError):
+    """A network cannot be profiled."""

@@ -1,0 +1,1 @@
+"""Classifier assembly, freezing and the bundle that a run ships."""

@@ -1,0 +1,1 @@
+"""Metrics, intervals, calibration: NumPy and scikit-learn only."""

@@ -1,0 +1,1 @@
+"""Phases, loop, schedules, class weights, feature cache, resume."""

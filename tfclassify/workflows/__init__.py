@@ -1,0 +1,1 @@
+"""One module a verb: request in, result out; nothing is printed."""

@@ -1,0 +1,62 @@
+# The commands of the project. `make help` lists them.
+# Every path is relative and quoted, so a folder with a space in its name is fine.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+POETRY_VERSION := 2.5.1
+EXPORT_VERSION := 1.10.1
+PYTEST_ARGS ?=
+
+.PHONY: help setup demo test test-all check lint types docs format bench lock clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: $(VENV)/.stamp ## Make .venv from poetry.lock, every file checked by its hash
+
+# Poetry only exports the lock; pip installs it, which works behind any mirror.
+$(VENV)/.stamp: poetry.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else \
+	  f"make: needs Python 3.11, 3.12 or 3.13, got {sys.version.split()[0]}; try: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV)/poetry
+	$(VENV)/poetry/bin/python -m pip install --quiet --disable-pip-version-check "poetry==$(POETRY_VERSION)" "poetry-plugin-export==$(EXPORT_VERSION)"
+	$(VENV)/poetry/bin/python -m poetry export --quiet --with dev --extras lite --output $(VENV)/requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(VENV)/requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(VENV)/.stamp
+
+demo: setup ## Set up, then train, judge and report on data that needs no download
+	$(PY) -m tfclassify train recipes/quickstart.yaml
+
+test: setup ## Set up, then run the tests
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+test-all: setup ## Also the slow tests: real data, large networks
+	$(PY) -m pytest -m "slow or not slow" $(PYTEST_ARGS)
+
+check: lint types test docs ## What a change must pass: lint, types, tests, docs
+
+lint: setup
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: setup
+	$(PY) -m mypy
+
+docs: setup ## Check that the generated reference pages are up to date
+	$(PY) -m tests.docs
+
+format: setup ## Format the code
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: setup ## Run the benchmarks, one after the other
+	for file in benchmarks/bench_*.py; do $(PY) "$$file" || exit 1; done
+
+lock: setup ## Renew poetry.lock after a change of pyproject.toml
+	$(VENV)/poetry/bin/python -m poetry lock
+
+clean: ## Remove the environment and the caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

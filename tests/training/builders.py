@@ -1,0 +1,82 @@
+"""Small trainings for the tests of this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.builders import make_photo_folder
+from tfclassify.data.index import image_key
+from tfclassify.events import SILENT, Observer
+from tfclassify.model.assembly import build_classifier
+from tfclassify.pipeline.cache import open_images
+from tfclassify.pipeline.stream import TrainingSet
+from tfclassify.recipe.schema import Recipe
+from tfclassify.training.sources import Material
+from tfclassify.training.trainer import Trainer
+
+HEAD = {"name": "head", "train": "head", "epochs": 3, "learning_rate": 0.01}
+WHOLE = {"name": "whole", "train": "all", "epochs": 3, "learning_rate": 0.003}
+LAYERS = [
+    {"conv": 4, "stride": 2, "batch_norm": True, "dropout": 0.1},
+    {"conv": 8, "pool": 2},
+]
+
+
+def make_recipe(phases: list[dict[str, Any]], **sections: Any) -> Recipe:
+    """Make a recipe of a small custom CNN; sections replace or add keys."""
+    content: dict[str, Any] = {
+        "name": "tiny",
+        "seed": 3,
+        "data": {"source": "photos", "image_size": 16},
+        "model": {
+            "backbone": "custom_cnn",
+            "weights": "none",
+            "layers": LAYERS,
+            "head": {"dropout": 0.2, "dense": [8], "l2": 0.001},
+        },
+        "batch_size": 4,
+        "phases": phases,
+    }
+    return Recipe.model_validate(content | sections)
+
+
+def make_material(
+    recipe: Recipe, folder: Path, validation: int = 6, class_weights: np.ndarray | None = None
+) -> Material:
+    """Make material from a folder of photos: the last rows of a shuffle are validation."""
+    if not folder.exists():
+        make_photo_folder(folder, images_per_class=6)
+    files = sorted(folder.rglob("*.png"))
+    names = sorted({file.parent.name for file in files})
+    ids = np.array([names.index(file.parent.name) for file in files])
+    order = np.random.default_rng(5).permutation(len(files))
+    held, kept = np.sort(order[:validation]), np.sort(order[validation:])
+
+    def open_rows(rows: np.ndarray) -> Any:
+        return open_images([str(files[row]) for row in rows], recipe.data)
+
+    training_set = TrainingSet(
+        open_rows(kept),
+        np.array([image_key(files[row].name) for row in kept], dtype=np.int64),
+        np.eye(len(names), dtype=np.float32)[ids[kept]],
+        np.ones(len(kept), np.float32),
+    )
+    watched = open_rows(held) if validation else None
+    return Material(training_set, watched, ids[held], class_weights)
+
+
+def make_trainer(
+    recipe: Recipe, folder: Path, state: Path, *, observer: Observer = SILENT, **options: Any
+) -> Trainer:
+    """Make a trainer of a fresh network."""
+    material = make_material(recipe, folder, **options)
+    classifier = build_classifier(recipe.model, 3, recipe.data.image_size, seed=recipe.seed)
+    return Trainer(recipe, classifier, material, state, observer=observer)
+
+
+def weights_of(trainer: Trainer) -> list[np.ndarray]:
+    """Return copies of a trainer's network weights."""
+    return [np.array(value) for value in trainer.classifier.network.get_weights()]

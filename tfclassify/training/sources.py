@@ -1,0 +1,201 @@
+"""Where a phase's batches come from: the image stream, or cached features.
+
+Owns: one interface over both, and the feature cache. Does not own: what an
+augmented image looks like (``pipeline``), the step (``steps``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from tfclassify.events import Observer
+from tfclassify.model.assembly import Classifier
+from tfclassify.pipeline.cache import ImageStore
+from tfclassify.pipeline.stream import (
+    TrainingSet,
+    epoch_order,
+    ordered_stream,
+    training_stream,
+)
+from tfclassify.recipe.schema import PhaseRecipe, Recipe
+from tfclassify.training.steps import ForwardPass, softmax
+
+Batch = tuple[Any, Any, Any]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a training learns from and is watched on.
+
+    Attributes:
+        train: Training images with their targets.
+        validation: Validation images, or None in whole-dataset mode.
+        validation_ids: Class ids of the validation images, ``(n,)`` int64.
+        class_weights: ``(classes,)`` float32, or None.
+    """
+
+    train: TrainingSet
+    validation: ImageStore | None
+    validation_ids: np.ndarray
+    class_weights: np.ndarray | None
+
+
+class BatchSource(Protocol):
+    """Batches of a phase, epoch by epoch, and its validation pass."""
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch of the phase, from 1, in increasing epochs."""
+        ...
+
+    def validation_probabilities(self) -> np.ndarray:
+        """Return the present model's probabilities on validation, ``(n, classes)``."""
+        ...
+
+
+class StreamSource:
+    """Batches of augmented images, straight from the stream."""
+
+    def __init__(
+        self,
+        material: Material,
+        recipe: Recipe,
+        phase: PhaseRecipe,
+        network: ForwardPass,
+        first_address: int,
+    ) -> None:
+        self._material, self._recipe, self._phase = material, recipe, phase
+        self._network = network
+        self._first_address = first_address
+        self._iterator: Iterator[Batch] | None = None
+        self._steps = count_steps(len(material.train.images), recipe.batch_size)
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch; the stream starts at the first one asked for."""
+        if self._iterator is None:
+            first = self._first_address + epoch - 1
+            stream = open_stream(self._material, self._recipe, self._phase, first_epoch=first)
+            self._iterator = iter(stream)
+        for _ in range(self._steps):
+            yield next(self._iterator)
+
+    def validation_probabilities(self) -> np.ndarray:
+        """Run the whole network over the validation images."""
+        images = self._material.validation
+        return predict_probabilities(self._network, images, self._recipe.batch_size)
+
+
+class FeatureSource:
+    """Batches of features that the frozen backbone gave once.
+
+    Epoch e reads view ``(e - 1) % views``, made of the stream's own batches of the
+    phase's first epochs. So the first ``views`` epochs, and all of them without
+    augmentation, train on exactly what the stream would have given.
+    """
+
+    def __init__(
+        self,
+        material: Material,
+        recipe: Recipe,
+        phase: PhaseRecipe,
+        extract: ForwardPass,
+        head: ForwardPass,
+        first_address: int,
+        observer: Observer,
+    ) -> None:
+        self._recipe, self._first_address = recipe, first_address
+        self._head = head
+        features = phase.features
+        assert features is not None
+        self._views = min(features.views, phase.epochs)
+        self._cached = list(self._extract_views(material, phase, extract, observer))
+        self._validation = _extract_images(extract, material.validation, recipe.batch_size)
+
+    def _extract_views(
+        self, material: Material, phase: PhaseRecipe, extract: ForwardPass, observer: Observer
+    ) -> Iterator[Batch]:
+        """Run the stream's own epochs through the backbone; give rows back in index order."""
+        images = len(material.train.images)
+        steps = count_steps(images, self._recipe.batch_size)
+        stream = iter(open_stream(material, self._recipe, phase, first_epoch=self._first_address))
+        observer.on_task_start("features", self._views * steps)
+        for view in range(self._views):
+            parts: list[Batch] = []
+            for step in range(steps):
+                pixels, targets, weights = next(stream)
+                parts.append((extract(pixels), targets.numpy(), weights.numpy()))
+                observer.on_task_step("features", view * steps + step + 1)
+            order = epoch_order(images, self._recipe.seed, self._first_address + view)
+            rows = np.argsort(order)
+            features, targets, weights = (
+                np.concatenate(column)[rows] for column in zip(*parts, strict=True)
+            )
+            yield features, targets, weights
+        observer.on_task_end("features")
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Yield the epoch's view in the order that the stream would have."""
+        features, targets, weights = self._cached[(epoch - 1) % self._views]
+        order = epoch_order(len(features), self._recipe.seed, self._first_address + epoch - 1)
+        for start in range(0, len(order), self._recipe.batch_size):
+            rows = order[start : start + self._recipe.batch_size]
+            yield features[rows], targets[rows], weights[rows]
+
+    def validation_probabilities(self) -> np.ndarray:
+        """Run the head over the cached validation features."""
+        size = self._recipe.batch_size
+        starts = range(0, len(self._validation), size)
+        logits = [self._head(self._validation[start : start + size]) for start in starts]
+        return softmax(np.concatenate(logits))
+
+
+def open_stream(material: Material, recipe: Recipe, phase: PhaseRecipe, *, first_epoch: int) -> Any:
+    """Open a phase's stream of training batches at an epoch's address."""
+    return training_stream(
+        material.train,
+        recipe.augment,
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        first_epoch=first_epoch,
+        mix=phase.mix,
+        augmented=phase.augment,
+        class_weights=material.class_weights,
+    )
+
+
+def _extract_images(extract: ForwardPass, images: ImageStore | None, batch_size: int) -> np.ndarray:
+    if images is None:
+        return np.zeros((0, 1), np.float32)
+    return np.concatenate([extract(batch) for batch in ordered_stream(images, batch_size)])
+
+
+def predict_probabilities(
+    network: ForwardPass, images: ImageStore | None, batch_size: int
+) -> np.ndarray:
+    """Run a network of logits over images in row order: ``(n, classes)`` float32."""
+    return softmax(_extract_images(network, images, batch_size))
+
+
+def count_steps(images: int, batch_size: int) -> int:
+    """Return the steps of an epoch; the last batch may be smaller.
+
+    >>> count_steps(33, 32)
+    2
+    """
+    return -(-images // batch_size)
+
+
+def split_at_pooling(classifier: Classifier) -> tuple[keras.Model, keras.Model]:
+    """Cut the network behind the pooling layer: (image to pooled, pooled to logits).
+
+    Pooled features are what is worth caching: averaged, they are smaller by the
+    area of the feature map.
+    """
+    pooled = classifier.head.get_layer("pool").output
+    pool = keras.Model(classifier.head.inputs, pooled)
+    body = keras.Model(classifier.backbone.inputs, pool(classifier.backbone.outputs[0]))
+    return body, keras.Model(pooled, classifier.head.outputs)

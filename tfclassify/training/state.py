@@ -1,0 +1,112 @@
+"""What a training needs on disk to go on: written whole, or not at all.
+
+Owns: the files under ``state/`` and the addressing of dropout's seeds.
+Does not own: when they are written (``trainer``).
+
+    state/last.npz       the variables that this phase can change, the optimizer,
+                         and every epoch record so far
+    state/best.npz       the phase's best variables
+    state/phase-<n>.npz  all variables at the end of phase n
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfclassify.errors import RunError
+from tfclassify.files import open_replacing
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Arrays and facts that were saved together.
+
+    Attributes:
+        arrays: Values by position and shape of their variable.
+        facts: What was stored beside them, JSON-clean.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    facts: Mapping[str, Any]
+
+
+def variable_names(variables: Sequence[keras.Variable]) -> list[str]:
+    """Name each variable by its position and shape.
+
+    Keras numbers unnamed layers through the whole process, so a variable's path
+    would not be the same in the process that resumes.
+    """
+    return [
+        f"{number:05d}:{'x'.join(map(str, variable.shape))}"
+        for number, variable in enumerate(variables)
+    ]
+
+
+def save_snapshot(
+    path: Path, variables: Sequence[keras.Variable], facts: Mapping[str, Any]
+) -> None:
+    """Write variables and facts to one file, atomically."""
+    names = variable_names(variables)
+    arrays = {name: variable.value.numpy() for name, variable in zip(names, variables, strict=True)}
+    text = json.dumps(dict(facts), allow_nan=True)
+    with open_replacing(path) as stream:
+        np.savez(stream, facts=np.array(text), **arrays)
+
+
+def load_snapshot(path: Path) -> Snapshot:
+    """Read a file of ``save_snapshot``; nothing in it is ever unpickled.
+
+    Raises:
+        RunError: If the file is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files if name != "facts"}
+            facts = json.loads(str(stored["facts"]))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(
+            f"{path}: the training state cannot be read ({error}); delete the run's state "
+            f"folder and train again"
+        ) from error
+    return Snapshot(arrays, facts)
+
+
+def restore_variables(snapshot: Snapshot, variables: Sequence[keras.Variable], where: Path) -> None:
+    """Give variables their saved values.
+
+    Raises:
+        RunError: If the saved variables are not these: another recipe or version.
+    """
+    names = variable_names(variables)
+    if names != list(snapshot.arrays):
+        unmatched = sorted(set(names) ^ set(snapshot.arrays))[:3]
+        raise RunError(
+            f"{where}: the saved state is of another network: {len(snapshot.arrays)} variables "
+            f"saved, {len(names)} expected; first differences: {unmatched}"
+        )
+    for name, variable in zip(names, variables, strict=True):
+        variable.assign(snapshot.arrays[name])
+
+
+def address_dropout(network: keras.Model, seed: int, phase: int, epoch: int) -> None:
+    """Set every random layer's seed from (seed, phase, epoch, layer).
+
+    Dropout then depends on where the training is, not on how it came there, so
+    the random layers need no saved state.
+    """
+    weights = {id(variable) for variable in network.weights}
+    generators = [variable for variable in network.variables if id(variable) not in weights]
+    for number, variable in enumerate(generators):
+        text = f"{seed}/{phase}/{epoch}/{number}".encode()
+        digest = hashlib.sha256(text).digest()
+        words = np.frombuffer(digest[:8], dtype=np.uint32)
+        variable.assign(words.reshape(tuple(variable.shape)).astype(variable.dtype))

@@ -29,3 +29,15 @@ def make_photo_folder(
             image = make_photo(seed + 1000 * offset + number, size, colour)
             image.save(folder / f"{number:03}.png")
     return root
+
+
+def make_outcome(
+    seed: int, images: int, classes: int, skill: float = 1.5
+) -> tuple[np.ndarray, np.ndarray]:
+    """Make class ids ``(images,)`` and probabilities that lean towards them."""
+    generator = np.random.default_rng(seed)
+    targets = generator.integers(classes, size=images)
+    logits = generator.normal(size=(images, classes))
+    logits[np.arange(images), targets] += skill
+    powers = np.exp(logits)
+    return targets, powers / powers.sum(axis=1, keepdims=True)

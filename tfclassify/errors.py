@@ -111,7 +111,15 @@ class ArchiveError(DataError):
 
 
 class ImageError(DataError):
-    """One image cannot be used."""
+    """One image cannot be used.
+
+    Attributes:
+        kind: Which fault it is, by its name in ``data.integrity.KINDS``.
+    """
+
+    def __init__(self, message: str, kind: str = "unreadable") -> None:
+        self.kind = kind
+        super().__init__(message)
 
 
 class IntegrityError(DataError):
@@ -140,6 +148,12 @@ class RunError(TfclassifyError):
 
 class TrainingError(TfclassifyError):
     """Training cannot start or cannot go on."""
+
+
+class InterruptedTraining(TfclassifyError):
+    """The user stopped the training; the message says how to go on."""
+
+    exit_code = 130
 
 
 class ScoringError(TfclassifyError):

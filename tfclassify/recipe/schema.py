@@ -319,7 +319,7 @@ class PhaseRecipe(Section):
     keep_best: str | None = Field(
         "loss",
         description="Validation metric whose best epoch's weights the phase ends with; "
-        "null keeps the last epoch's.",
+        "null keeps the last epoch's. Where it is left out it follows early_stopping.metric.",
     )
     augment: bool = Field(True, description="Whether augmentation is on.")
     mix: bool = Field(True, description="Whether CutMix and MixUp are on.")

@@ -231,8 +231,8 @@ class Trainer:
         self._records.append(record)
         is_best = self._is_best(work)
         if is_best and work.recipe.keep_best:
-            facts = {"phase_number": work.number, "epoch": record.epoch}
-            save_snapshot(self._best_path, work.changing, facts)
+            best = {"phase_number": work.number, "epoch": record.epoch}
+            save_snapshot(self._best_path, work.changing, best)
         facts = {
             "phase_number": work.number,
             "epoch": record.epoch,

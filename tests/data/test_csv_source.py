@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data.builders import write_images
+from tfclassify.data.csv_source import Table, read_csv_source
+from tfclassify.data.listing import Listing
+from tfclassify.errors import SourceError
+from tfclassify.recipe.schema import DataRecipe
+
+GROUPED = {"file": "file", "label": "label", "group": "who", "split": "part", "weight": "w"}
+
+
+def read(root: Path, text: str | bytes, images: str = "", **keys: Any) -> Listing:
+    """Read a table with four images, ``0.png`` to ``3.png``, beside it or in a folder."""
+    write_images(root, {images or ".": 4})
+    table = root / "labels.csv"
+    table.write_bytes(text if isinstance(text, bytes) else text.encode())
+    data = DataRecipe(source="data", **keys)
+    return read_csv_source(Table(table, "data/labels.csv", root / images, root), data)
+
+
+def fault(root: Path, text: str | bytes, match: str, **keys: Any) -> None:
+    with pytest.raises(SourceError, match=rf"^data/labels\.csv{match}"):
+        read(root, text, **keys)
+
+
+def test_columns_become_rows(tmp_path: Path) -> None:
+    text = "w,who,part,label,file\n2,ann,train,cat,0.png\n0.5,,Val,dog,1.png\n1,bob,,cat,2.png\n"
+    rows = read(tmp_path, text, columns=GROUPED).rows
+    assert [(r.image, r.label, r.group, r.split, r.weight) for r in rows] == [
+        ("0.png", "cat", "ann", "train", 2.0),
+        ("1.png", "dog", "", "validation", 0.5),
+        ("2.png", "cat", "bob", "", 1.0),
+    ]
+    assert rows[1].place == "data/labels.csv, line 3"
+    assert Path(rows[1].path) == tmp_path / "1.png"
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_separators(tmp_path: Path, separator: str) -> None:
+    text = f"file{separator}label\n0.png{separator}a, b\n"
+    assert read(tmp_path, text, separator=separator).rows[0].label == "a, b"
+
+
+def test_windows_files_quotes_spaces_and_blank_lines(tmp_path: Path) -> None:
+    text = b'\xef\xbb\xbf\r\n file , label \r\n"0.png","cat, ""big"""\r\n\r\n,\r\n 1.png , dog \r\n'
+    rows = read(tmp_path, text).rows
+    assert [(row.image, row.label) for row in rows] == [("0.png", 'cat, "big"'), ("1.png", "dog")]
+    assert rows[1].place.endswith("line 6")
+
+
+@pytest.mark.parametrize("extension", [".png", "png", ".PNG"])
+def test_a_missing_extension_is_added_once(tmp_path: Path, extension: str) -> None:
+    listing = read(tmp_path, "file,label\n0,a\n1.png,b\n", extension=extension)
+    assert {row.image.lower() for row in listing.rows} == {"0.png", "1.png"}
+
+
+def test_names_start_at_the_images_folder(tmp_path: Path) -> None:
+    listing = read(tmp_path, "file,label\n0.png,a\n./sub/../1.png,b\n", images="photos")
+    assert [row.image for row in listing.rows] == ["photos/0.png", "photos/1.png"]
+    assert {found.image for found in listing.findings} == {"photos/2.png", "photos/3.png"}
+
+
+def test_other_spellings_of_a_path_are_understood(tmp_path: Path) -> None:
+    write_images(tmp_path, {"sub": 1})
+    text = f"file,label\nsub\\0.png,a\n{tmp_path}/1.png,b\n"
+    assert [row.image for row in read(tmp_path, text).rows] == ["sub/0.png", "1.png"]
+
+
+def test_accents_match_however_they_are_composed(tmp_path: Path) -> None:
+    write_images(tmp_path, {unicodedata.normalize("NFD", "žába"): 1})
+    row = read(tmp_path, "file,label\nžába/0.png,frog\n").rows[0]
+    assert row.fault == ""
+    assert Path(row.path).is_file()
+
+
+def test_listed_but_absent_and_there_but_not_listed(tmp_path: Path) -> None:
+    listing = read(tmp_path, "file,label\n0.png,a\n9.png,b\n1.png,b\n")
+    assert [(row.image, row.fault) for row in listing.rows] == [
+        ("0.png", ""),
+        ("9.png", "missing"),
+        ("1.png", ""),
+    ]
+    assert {(found.image, found.kind) for found in listing.findings} == {
+        ("2.png", "orphan"),
+        ("3.png", "orphan"),
+    }
+
+
+def test_listed_twice(tmp_path: Path) -> None:
+    listing = read(tmp_path, "file,label\n0.png,a\n./0.png,a\n1.png,a\n1.png,b\n2.png,a\n3.png,a\n")
+    assert [(row.image, row.fault) for row in listing.rows] == [
+        ("0.png", ""),
+        ("1.png", "label_conflict"),
+        ("2.png", ""),
+        ("3.png", ""),
+    ]
+    found = listing.findings[0]
+    assert (found.image, found.kind) == ("0.png", "listed_twice")
+    assert found.detail == "data/labels.csv, line 3"
+
+
+def test_a_row_without_a_label_is_left_out(tmp_path: Path) -> None:
+    listing = read(tmp_path, "file,label\n0.png,a\n1.png,\n2.png,b\n3.png,b\n")
+    assert len(listing.rows) == 3
+    assert [(f.image, f.kind) for f in listing.findings] == [("1.png", "unlabelled")]
+
+
+def test_a_table_without_labels_is_unlabelled(tmp_path: Path) -> None:
+    columns = {"file": "file", "label": None}
+    assert {row.label for row in read(tmp_path, "file\n0.png\n", columns=columns).rows} == {""}
+    assert {row.label for row in read(tmp_path, "file,label\n0.png,\n").rows} == {""}
+
+
+def test_a_wrong_column(tmp_path: Path) -> None:
+    fault(
+        tmp_path,
+        "file,Label,age\n0.png,a,1\n",
+        r", line 1: there is no column 'lable' \(data\.columns\.label\), the table has 'file', "
+        r"'Label', 'age'; nearest is 'Label'; set data\.columns\.label to one of them, or null",
+        columns={"file": "file", "label": "lable"},
+    )
+    fault(
+        tmp_path,
+        "name,label\n0.png,a\n",
+        r", line 1: there is no column 'file' \(data\.columns\.file\).*to one of them$",
+    )
+
+
+def test_a_wrong_separator(tmp_path: Path) -> None:
+    fault(
+        tmp_path,
+        "Name;Label\n0.png;a\n",
+        r", line 1: the header is one column under the separator ',', got 'Name;Label'; "
+        r"set data\.separator: ';'",
+    )
+
+
+@pytest.mark.parametrize("text", ["", "\n\n"])
+def test_an_empty_table(tmp_path: Path, text: str) -> None:
+    fault(tmp_path, text, ": the table is empty; expected a line of column names, with 'file'")
+
+
+def test_a_header_alone(tmp_path: Path) -> None:
+    fault(tmp_path, "file,label\n", ": the table has a header and no lines")
+
+
+def test_a_line_of_another_width(tmp_path: Path) -> None:
+    fault(tmp_path, "file,label\n0.png,a,b\n", ", line 2: the line has 3 fields, the header has 2")
+
+
+def test_no_utf8(tmp_path: Path) -> None:
+    fault(
+        tmp_path, "file,label\n0.png,žába\n".encode("cp1250"), r": .* not UTF-8 \(byte 17\); save"
+    )
+
+
+def test_broken_quotes(tmp_path: Path) -> None:
+    fault(tmp_path, 'file,label\n0.png,"a\n', ", line 2: the line is no valid CSV")
+
+
+def test_a_table_that_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").mkdir()
+    with pytest.raises(SourceError, match=r"x\.csv: the table cannot be read \(Is a directory\)"):
+        read_csv_source(
+            Table(tmp_path / "labels.csv", "x.csv", tmp_path, tmp_path), DataRecipe(source="x")
+        )
+
+
+def test_an_empty_name(tmp_path: Path) -> None:
+    fault(tmp_path, "file,label\n,a\n", ", line 2: the column 'file' is empty")
+
+
+@pytest.mark.parametrize(
+    "name", ["../0.png", "/etc/passwd", "a/../../0.png", "..", ".", "..\\0.png"]
+)
+def test_a_path_outside(tmp_path: Path, name: str) -> None:
+    fault(
+        tmp_path, f"file,label\n{name},a\n", ", line 2: file '.*' lies outside of the images folder"
+    )
+
+
+@pytest.mark.parametrize(
+    ("split", "hint"), [("trian", "; nearest is 'train'"), ("1", "'test' or nothing$")]
+)
+def test_an_unknown_split(tmp_path: Path, split: str, hint: str) -> None:
+    fault(
+        tmp_path,
+        f"file,label,part\n0.png,a,{split}\n",
+        f", line 2: unknown split '{split}', allowed are .*{hint}",
+        columns={"file": "file", "label": "label", "split": "part"},
+    )
+
+
+@pytest.mark.parametrize("weight", ["0", "-1", "nan", "inf", "much", ""])
+def test_a_bad_weight(tmp_path: Path, weight: str) -> None:
+    fault(
+        tmp_path,
+        f"file,label,w\n0.png,a,{weight}\n",
+        f", line 2: weight must be a positive number, got '{weight}'",
+        columns={"file": "file", "label": "label", "weight": "w"},
+    )
+
+
+def test_no_file_there_because_of_the_extension(tmp_path: Path) -> None:
+    fault(
+        tmp_path,
+        "file,label\n0,a\n1,b\n",
+        ": none of the 2 images in the column 'file' is on disk, the first is '0'; the table "
+        r"leaves the extension out: set data\.extension: \.png",
+    )
+
+
+def test_no_file_there_at_all(tmp_path: Path) -> None:
+    fault(tmp_path, "file,label\nx.png,a\n", r": none of the 1 images .*set data\.images")

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import pytest
+
+from tests.data.builders import Listener
+from tfclassify.data import download
+from tfclassify.data.download import fetch
+from tfclassify.errors import DownloadError
+from tfclassify.files import cache_folder
+
+CONTENT = b"photos" * 500_000
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+URL = "https://example.org/data/photos.zip?key=1"
+
+
+class Response(io.BytesIO):
+    """What urlopen gives, with headers."""
+
+    def __init__(self, content: bytes, url: str = URL) -> None:
+        super().__init__(content)
+        self.url, self.headers = url, {"Content-Length": str(len(content))}
+
+    def geturl(self) -> str:
+        return self.url
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Answers every address with ``served['answer']`` and counts the calls."""
+    state: dict[str, Any] = {"answer": lambda: Response(CONTENT), "calls": 0}
+
+    def urlopen(request: Any, timeout: float) -> Any:
+        assert request.full_url == URL
+        assert timeout > 0
+        state["calls"] += 1
+        return state["answer"]()
+
+    monkeypatch.setattr(download, "urlopen", urlopen)
+    return state
+
+
+def kept_files() -> list[str]:
+    folder = cache_folder() / "downloads"
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+
+
+def test_a_file_is_fetched_once(served: dict[str, Any]) -> None:
+    listener = Listener()
+    path = fetch(URL, DIGEST, observer=listener)
+    assert path.read_bytes() == CONTENT
+    assert path == cache_folder() / "downloads" / f"{DIGEST[:16]}-photos.zip"
+    assert listener.steps[-1][1] == len(CONTENT) >> 20
+    assert fetch(URL, DIGEST) == path
+    assert served["calls"] == 1
+
+
+def test_a_damaged_copy_is_fetched_again(served: dict[str, Any]) -> None:
+    path = fetch(URL, DIGEST)
+    path.write_bytes(b"half")
+    assert fetch(URL, DIGEST).read_bytes() == CONTENT
+    assert served["calls"] == 2
+
+
+def test_another_content_is_not_kept(served: dict[str, Any]) -> None:
+    with pytest.raises(
+        DownloadError, match=rf"checksum is wrong, got sha256 {DIGEST}, expected 0+"
+    ):
+        fetch(URL, "0" * 64)
+    assert kept_files() == []
+
+
+@pytest.mark.parametrize("error", [URLError("Name or service not known"), TimeoutError("slow")])
+def test_without_a_network_the_ways_out_are_told(served: dict[str, Any], error: Exception) -> None:
+    def fail() -> None:
+        raise error
+
+    served["answer"] = fail
+    place = cache_folder() / "downloads" / f"{DIGEST[:16]}-photos.zip"
+    with pytest.raises(DownloadError) as caught:
+        fetch(URL, DIGEST)
+    reason = "Name or service not known" if isinstance(error, URLError) else "slow"
+    assert str(caught.value) == (
+        f"{URL}: cannot be downloaded ({reason}); go online, or fetch the file elsewhere and put "
+        f"it at {place}, or set data.source to where you have it"
+    )
+    place.parent.mkdir(parents=True, exist_ok=True)
+    Path(place).write_bytes(CONTENT)
+    assert fetch(URL, DIGEST) == place
+
+
+def test_http_is_refused(served: dict[str, Any]) -> None:
+    with pytest.raises(DownloadError, match="only https addresses are fetched"):
+        fetch("http://example.org/x.zip", DIGEST)
+    served["answer"] = lambda: Response(CONTENT, "http://example.org/x.zip")
+    with pytest.raises(
+        DownloadError, match=r"leads on to http://example\.org/x\.zip, .* not https"
+    ):
+        fetch(URL, DIGEST)

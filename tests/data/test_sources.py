@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data.builders import Listener, write_images, zip_folder
+from tfclassify.data import sources
+from tfclassify.data.sources import Source, find_source
+from tfclassify.errors import ArchiveError, SourceError
+from tfclassify.files import cache_folder, hash_file
+from tfclassify.recipe.schema import DataRecipe
+
+
+def find(source: str | Path, base: Path | None = None, **keys: Any) -> Source:
+    return find_source(DataRecipe(source=str(source), **keys), base=base)
+
+
+def make_zip(tmp_path: Path, name: str = "photos.zip") -> Path:
+    return zip_folder(write_images(tmp_path / "made", {"a": 1, "b": 1}), tmp_path / name)
+
+
+def test_a_folder_is_itself(tmp_path: Path) -> None:
+    assert find(tmp_path) == Source(tmp_path, str(tmp_path))
+
+
+def test_relative_paths_start_here_then_at_the_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "there" / "photos").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert find("photos", base=tmp_path / "there").root == tmp_path / "there" / "photos"
+    (tmp_path / "here" / "photos").mkdir()
+    assert find("photos", base=tmp_path / "there").root.resolve() == tmp_path / "here" / "photos"
+
+
+@pytest.mark.parametrize("name", ["photos.zip", "photos.ZIP", "photos.tar.gz", "photos.download"])
+def test_archives_are_unpacked_once_by_content(tmp_path: Path, name: str) -> None:
+    archive = tmp_path / name
+    if "tar" in name:
+        with tarfile.open(archive, "w:gz") as opened:
+            opened.add(write_images(tmp_path / "made", {"a": 1, "b": 1}), ".")
+    else:
+        make_zip(tmp_path, name)
+    listener = Listener()
+    data = DataRecipe(source=str(archive))
+    root = find_source(data, observer=listener).root
+    assert root == cache_folder() / "archives" / f"photos-{hash_file(archive)[:16]}"
+    assert (root / "a" / "0.png").is_file()
+    assert find_source(data, observer=listener).root == root
+    assert len(listener.notes) == 1
+    assert listener.notes[0].startswith("unpacking ")
+
+
+def test_a_checksum_is_checked(tmp_path: Path) -> None:
+    archive = make_zip(tmp_path)
+    assert find(archive, sha256=hash_file(archive)).root.is_dir()
+    with pytest.raises(
+        ArchiveError, match=r"not the one that the recipe means, got sha256 .*0{64}"
+    ):
+        find(archive, sha256="0" * 64)
+
+
+def test_a_csv_lies_in_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").touch()
+    source = find(tmp_path / "labels.csv")
+    assert (source.root, source.table) == (tmp_path, tmp_path / "labels.csv")
+    assert source.shown_table == str(tmp_path / "labels.csv")
+
+
+@pytest.mark.parametrize("prefix", ["", "wrapping/"])
+def test_a_table_is_found_in_an_archive(tmp_path: Path, prefix: str) -> None:
+    folder = write_images(tmp_path / "made", {"images": 1})
+    (folder / "labels.csv").touch()
+    archive = zip_folder(folder, tmp_path / "photos.zip", prefix)
+    source = find(archive, table="labels.csv")
+    assert source.table == source.root / "labels.csv"
+    assert source.shown_table == f"{archive}/labels.csv"
+
+
+def test_a_table_that_is_absent(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").touch()
+    with pytest.raises(
+        SourceError, match=r"no table 'label\.csv' .*its tables are labels\.csv; nea"
+    ):
+        find(tmp_path, table="label.csv")
+    (tmp_path / "labels.csv").unlink()
+    with pytest.raises(SourceError, match="it holds no table"):
+        find(tmp_path, table="label.csv")
+    data = DataRecipe(source=str(tmp_path), table="label.csv")
+    assert find_source(data, is_table_needed=False).table is None
+
+
+def test_an_absent_source_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    wanted = tmp_path / "photos.zip"
+    with pytest.raises(SourceError) as caught:
+        find(wanted, download_from="https://example.org/photos")
+    assert str(caught.value) == (
+        f"{wanted}: there is no such file or folder; nearest is 'photos'; download it from "
+        f"https://example.org/photos and put it at {wanted}, or set data.source to where you "
+        "have it"
+    )
+
+
+def test_both_places_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match=r"put it at data/x\.zip or recipes/data/x\.zip, or set"):
+        find("data/x.zip", base=Path("recipes"))
+
+
+def test_other_files_and_builtins_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(
+        SourceError, match=r"must be a folder, a zip or tar, or a CSV, got .*'\.jpg'"
+    ):
+        find(tmp_path / "photo.jpg")
+    with pytest.raises(SourceError, match=r"builtin:letters: .* the only one is 'builtin:digits'"):
+        find("builtin:letters")
+    with pytest.raises(SourceError, match=r"a URL needs its checksum; set data\.sha256"):
+        find("https://example.org/x.zip")
+
+
+def test_an_address_is_fetched_and_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = make_zip(tmp_path)
+    digest = hash_file(archive)
+    asked = []
+
+    def fetch(url: str, sha256: str, **_: object) -> Path:
+        asked.append((url, sha256))
+        return archive
+
+    monkeypatch.setattr(sources, "fetch", fetch)
+    url = "https://example.org/photos.zip"
+    source = find(url, sha256=digest)
+    assert asked == [(url, digest)]
+    assert source.shown == url
+    assert (source.root / "a" / "0.png").is_file()
+
+
+def test_a_damaged_archive_is_told(tmp_path: Path) -> None:
+    (tmp_path / "photos.zip").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(ArchiveError, match=r"photos\.zip: the archive is damaged or of an unknown"):
+        find(tmp_path / "photos.zip")
+
+
+def test_a_cache_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TFCLASSIFY_CACHE", str(tmp_path / "file"))
+    with pytest.raises(
+        SourceError, match=r"cannot be unpacked to .*set TFCLASSIFY_CACHE to a folder"
+    ):
+        find(make_zip(tmp_path))

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import csv
+import os
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tests.builders import make_photo, make_photo_folder
+from tests.builders_models import make_classifier
+from tfclassify.data.images import decode_image
+from tfclassify.errors import RequestError, TargetError
+from tfclassify.events import Observer
+from tfclassify.inference.prediction import (
+    Predictions,
+    expand_paths,
+    guard_formula,
+    predict_paths,
+    predict_store,
+    work_ahead,
+)
+from tfclassify.inference.views import build_view_model
+from tfclassify.pipeline.cache import open_images
+from tfclassify.recipe.schema import DataRecipe, TtaRecipe
+
+SIZE = (16, 16)
+FLIPS = TtaRecipe(flips=["horizontal", "vertical"])
+
+
+@pytest.fixture(scope="module")
+def bundle() -> SimpleNamespace:
+    """Return what prediction reads of a bundle."""
+    return SimpleNamespace(
+        model=make_classifier(SIZE, classes=3),
+        classes=("blue", "green", "red"),
+        image_size=SIZE,
+        resize="stretch",
+        max_pixels=10_000,
+    )
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return make_photo_folder(tmp_path / "photos", images_per_class=3)
+
+
+class Recorder(Observer):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.warnings: list[str] = []
+
+    def on_task_step(self, task: str, done: int) -> None:
+        self.steps.append(done)
+
+    def on_warning(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+def one_by_one(bundle: SimpleNamespace, files: list[str]) -> np.ndarray:
+    images = [decode_image(file, SIZE)[None].astype(np.float32) for file in files]
+    return np.concatenate([bundle.model(image, training=False).numpy() for image in images])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 64])
+def test_predict_paths_keeps_the_order_given(bundle, photos, batch_size):
+    files = sorted(str(path) for path in photos.rglob("*.png"))[::-1]
+    answers = predict_paths(bundle, files, batch_size=batch_size)
+    assert list(answers.files) == list(answers.frame["file"]) == files
+    assert answers.failed == 0
+    np.testing.assert_allclose(answers.probabilities, one_by_one(bundle, files), atol=1e-6)
+
+
+def test_predict_paths_agrees_with_predict_store(bundle, photos):
+    files = expand_paths([photos])
+    data = DataRecipe(source="unused", image_size=SIZE, cache="memory")
+    store = open_images(files, data)
+    for tta, batch_size in ((None, 4), (FLIPS, 4), (FLIPS, 1)):
+        stored = predict_store(build_view_model(bundle.model, tta), store, batch_size)
+        assert stored.dtype == np.float32
+        answers = predict_paths(bundle, files, tta, batch_size=batch_size)
+        np.testing.assert_allclose(stored, answers.probabilities, atol=1e-6)
+    np.testing.assert_allclose(
+        predict_store(bundle.model, store), one_by_one(bundle, files), atol=1e-6
+    )
+
+
+def test_predict_store_reports_and_takes_an_empty_store(bundle, photos):
+    data = DataRecipe(source="unused", image_size=SIZE, cache="none")
+    seen = Recorder()
+    predict_store(bundle.model, open_images(expand_paths([photos]), data), 4, seen)
+    assert seen.steps == [4, 8, 9]
+    assert predict_store(bundle.model, open_images([], data)).shape == (0, 3)
+
+
+def test_sums_are_reported_as_probabilities(bundle, photos):
+    summed = TtaRecipe(flips=["horizontal", "vertical"], average="sum")
+    answers = predict_paths(bundle, [photos], summed)
+    np.testing.assert_allclose(answers.probabilities.sum(axis=1), 1, atol=1e-5)
+    mean = predict_paths(bundle, [photos], FLIPS)
+    np.testing.assert_allclose(answers.probabilities, mean.probabilities, atol=1e-6)
+
+
+def test_bad_files_are_reported_in_their_place(bundle, photos, tmp_path):
+    empty, text = tmp_path / "empty.png", tmp_path / "notes.txt"
+    empty.touch()
+    text.write_text("no picture")
+    large = tmp_path / "large.png"
+    make_photo(0, (101, 100)).save(large)
+    good = str(photos / "red" / "000.png")
+    files = [str(empty), good, str(tmp_path / "gone.png"), str(text), good, str(large)]
+    seen = Recorder()
+    answers = predict_paths(bundle, files, batch_size=2, top_k=2, observer=seen)
+    frame = answers.frame
+    assert list(frame.columns) == [
+        "file",
+        "label",
+        "probability",
+        "label_2",
+        "probability_2",
+        "error",
+    ]
+    assert list(frame["file"]) == files
+    assert [bool(error) for error in frame["error"]] == [True, False, True, True, False, True]
+    assert "is empty" in frame["error"][0]
+    assert "no such file" in frame["error"][2]
+    assert "not an image" in frame["error"][3]
+    assert "10,100 pixels" in frame["error"][5]
+    assert list(frame["label"][[0, 2, 3, 5]]) == [""] * 4
+    assert frame["probability"].isna().tolist() == [True, False, True, True, False, True]
+    assert frame["label"][1] == frame["label"][4] != ""
+    assert answers.failed == 4
+    assert seen.warnings == ["4 of 6 files could not be used; see the error column"]
+
+
+def test_only_bad_files(bundle, tmp_path):
+    answers = predict_paths(bundle, [tmp_path / "a.png", tmp_path / "b.png"])
+    assert answers.failed == 2
+    assert np.isnan(answers.probabilities).all()
+    assert list(answers.frame["label"]) == ["", ""]
+
+
+def test_top_labels_by_hand():
+    answers = Predictions(
+        files=("a", "b"),
+        classes=("ash", "birch", "cedar"),
+        probabilities=np.array([[0.2, 0.5, 0.3], [0.4, 0.2, 0.4]], np.float32),
+        errors=("", ""),
+        top_k=9,
+        views=("identity",),
+    )
+    frame = answers.frame
+    assert frame["label"].tolist() == ["birch", "ash"]
+    assert frame["label_2"].tolist() == ["cedar", "cedar"]
+    assert frame["label_3"].tolist() == ["ash", "birch"]
+    assert frame["probability_3"].tolist() == [np.float32(0.2)] * 2
+    assert "label_4" not in frame
+
+
+def test_csv_is_safe_in_a_spreadsheet(tmp_path):
+    answers = Predictions(
+        files=("=cmd()", "-1.png", 'a, "b".png', os.fsdecode(b"caf\xe9.png")),
+        classes=("+sum", "plain"),
+        probabilities=np.array([[0.75, 0.25]] * 3 + [[np.nan] * 2], np.float32),
+        errors=("", "", "", "@broken"),
+        top_k=1,
+        views=("identity",),
+    )
+    answers.write_csv(tmp_path / "out" / "predictions.csv", per_class=True)
+    text = (tmp_path / "out" / "predictions.csv").read_text(encoding="utf-8")
+    rows = list(csv.reader(text.splitlines()))
+    assert rows == [
+        ["file", "label", "probability", "error", "probability:+sum", "probability:plain"],
+        ["'=cmd()", "'+sum", "0.75", "", "0.75", "0.25"],
+        ["'-1.png", "'+sum", "0.75", "", "0.75", "0.25"],
+        ['a, "b".png', "'+sum", "0.75", "", "0.75", "0.25"],
+        ["caf\\udce9.png", "", "", "'@broken", "", ""],
+    ]
+
+
+@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\tx", "\rx", "\nx", "＝1"])
+def test_formula_starts_are_guarded(text):
+    assert guard_formula(text) == "'" + text
+
+
+def test_plain_text_is_not_guarded():
+    assert guard_formula("a=b") == "a=b"
+    assert guard_formula("") == ""
+
+
+def test_folders_are_walked_in_order(tmp_path):
+    make = ["b/2.PNG", "b/1.jpg", "a.webp", "b/c/3.bmp", "b/note.txt", ".cache/4.png", "b/.5.png"]
+    for name in make:
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    single = str(tmp_path / "b" / "note.txt")
+    found = expand_paths([single, tmp_path, tmp_path / "b" / "c"])
+    expected = ["b/note.txt", "a.webp", "b/1.jpg", "b/2.PNG", "b/c/3.bmp", "b/c/3.bmp"]
+    assert [Path(file).relative_to(tmp_path).as_posix() for file in found] == expected
+
+
+def test_an_empty_folder_is_an_error(tmp_path):
+    with pytest.raises(TargetError, match=r"holds no image, looked for .*\.jpg"):
+        expand_paths([tmp_path])
+
+
+def test_nothing_to_predict_is_an_error():
+    with pytest.raises(RequestError, match="paths: nothing to predict"):
+        expand_paths([])
+
+
+@pytest.mark.parametrize("name", ["batch_size", "top_k"])
+def test_numbers_are_at_least_one(bundle, photos, name):
+    with pytest.raises(RequestError, match=f"{name}: must be at least 1, got 0"):
+        predict_paths(bundle, [photos], **{name: 0})
+
+
+def test_work_ahead_is_ordered_and_bounded():
+    lock, started, most = threading.Lock(), [0], 0
+
+    def work(item: int) -> int:
+        with lock:
+            started[0] += 1
+        return item * item
+
+    results = []
+    for result in work_ahead(work, range(100), workers=3, ahead=7):
+        with lock:
+            most = max(most, started[0] - len(results))
+        results.append(result)
+    assert results == [item * item for item in range(100)]
+    assert most <= 8  # seven ahead, and the one that was just handed over
+
+
+def test_work_ahead_raises_when_the_result_is_due():
+    def work(item: int) -> int:
+        if item == 3:
+            raise OSError("disk gone")
+        return item
+
+    seen = []
+    with pytest.raises(OSError, match="disk gone"):
+        seen.extend(work_ahead(work, range(9), workers=2, ahead=4))
+    results = work_ahead(work, range(9), workers=2, ahead=4)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    results.close()  # and stops its threads without a result of theirs being taken
+
+
+def test_memory_does_not_grow_with_the_number_of_files(bundle, photos, monkeypatch):
+    file = str(photos / "red" / "000.png")
+    held, most = [0], [0]
+    lock = threading.Lock()
+
+    class Counted(np.ndarray):
+        """Pixels that are counted while they live."""
+
+        def __del__(self) -> None:
+            if self.base is None:
+                with lock:
+                    held[0] -= 1
+
+    def decode(*_: object, **__: object) -> np.ndarray:
+        with lock:
+            held[0] += 1
+            most[0] = max(most[0], held[0])
+        return np.ndarray.__new__(Counted, (*SIZE, 3), np.uint8)
+
+    monkeypatch.setattr("tfclassify.inference.prediction.decode_image", decode)
+    answers = predict_paths(bundle, [file] * 2000, batch_size=16)
+    assert len(answers.files) == 2000
+    assert most[0] <= 16 + 16 + 16 + 2 * 8 + 2  # two batches, and what is read ahead

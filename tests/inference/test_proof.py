@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfclassify.errors import ExportError
+from tfclassify.inference.proof import compare
+
+ROWS = np.array([[0.2, 0.5, 0.3], [0.6, 0.4, 0.0]])
+IDS = np.array([1, 0])
+
+
+def test_equal_answers():
+    assert compare("x.zip", ROWS, ROWS.copy(), IDS) == 0.0
+
+
+def test_the_largest_difference_is_returned():
+    found = ROWS + np.array([[0, 4e-6, 0], [-2e-6, 0, 0]])
+    assert compare("x.zip", ROWS, found, IDS) == pytest.approx(4e-6)
+
+
+@pytest.mark.parametrize("fault", [2e-5, np.nan])
+def test_other_probabilities(fault):
+    found = ROWS.copy()
+    found[1, 2] += fault
+    with pytest.raises(ExportError, match=r"x.zip: probabilities .* differ by (2e-05|nan)"):
+        compare("x.zip", ROWS, found, IDS)
+
+
+@pytest.mark.parametrize("ids", [[1, 2], [1, 3], [1, -1]])
+def test_other_classes(ids):
+    with pytest.raises(ExportError, match=rf"for 1 of 2 images, first {ids[1]} instead of 0"):
+        compare("x.zip", ROWS, ROWS, np.array(ids))
+
+
+def test_near_ties_may_go_either_way():
+    rows = np.array([[0.5, 0.5 - 1e-7]])
+    compare("x.zip", rows, rows[:, ::-1], np.array([1]))
+
+
+@pytest.mark.parametrize(("found", "ids"), [(ROWS[:1], IDS), (ROWS[:, :2], IDS), (ROWS, IDS[:1])])
+def test_other_shapes(found, ids):
+    with pytest.raises(ExportError, match="probabilities of shape"):
+        compare("x.zip", ROWS, found, ids)

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.recipe.test_problems import describe, make_recipe
+from tfclassify.recipe.backbone_names import BACKBONE_NAMES
+from tfclassify.recipe.checks import lacks_validation
+from tfclassify.recipe.layer_names import ACTIVATION_NAMES, INITIALIZER_NAMES
+from tfclassify.recipe.schema import Recipe
+from tfclassify.recipe.validation import validate
+
+NEEDS = "needs validation images, but data.validation is 0; remove it or hold some out"
+
+CASES: list[tuple[dict[str, Any], list[str]]] = [
+    (
+        {"model__backbone": "convnext_lrge"},
+        ["model.backbone: unknown backbone 'convnext_lrge'; did you mean 'convnext_large'?"],
+    ),
+    (
+        {"model__backbone": "EfficientNetB0"},
+        ["model.backbone: unknown backbone 'EfficientNetB0'; did you mean 'efficientnet_b0'?"],
+    ),
+    (
+        {"model__backbone": "qqq"},
+        [
+            f"model.backbone: unknown backbone 'qqq'; `tfclassify backbones` lists the "
+            f"{len(BACKBONE_NAMES)} known"
+        ],
+    ),
+    ({"metric": "f1-macro"}, ["metric: unknown metric 'f1-macro'; did you mean 'f1_macro'?"]),
+    (
+        {"phases__early_stopping": {"metric": "val"}, "phases__keep_best": "top_5"},
+        [
+            "phases[0].early_stopping.metric: unknown metric 'val'; allowed are loss, accuracy, "
+            "top_2, top_3, top_5, balanced_accuracy, precision_macro, precision_weighted, "
+            "recall_macro, recall_weighted, f1_macro, f1_weighted, roc_auc, ece and brier"
+        ],
+    ),
+    (
+        {"phases__keep_best": "acuracy"},
+        ["phases[0].keep_best: unknown metric 'acuracy'; did you mean 'accuracy'?"],
+    ),
+    (
+        {"phases__schedule": {"kind": "plateau", "metric": "los"}},
+        ["phases[0].schedule.metric: unknown metric 'los'; did you mean 'loss'?"],
+    ),
+    (
+        {"model__head__activation": "Relu_6", "model__head__initializer": "he"},
+        [
+            "model.head.activation: unknown activation 'Relu_6'; did you mean 'relu6'?",
+            "model.head.initializer: unknown initializer 'he'; allowed are glorot_uniform, "
+            "glorot_normal, he_uniform, he_normal, lecun_uniform, lecun_normal, orthogonal, "
+            "random_uniform, random_normal, truncated_normal, variance_scaling and zeros",
+        ],
+    ),
+    (
+        {"model__backbone": "custom_cnn"},
+        ["model.layers: backbone 'custom_cnn' needs layers, got none; list its blocks"],
+    ),
+    (
+        {"model__layers": [{"conv": 8, "activation": "rel"}]},
+        [
+            "model.layers[0].activation: unknown activation 'rel'; did you mean 'relu'?",
+            "model.layers: layers belong to backbone 'custom_cnn', got 'vgg16'; remove one of "
+            "the two",
+        ],
+    ),
+    (
+        {
+            "model__backbone": "custom_cnn",
+            "model__layers": [{"conv": 8}],
+            "model__weights": "imagenet",
+        },
+        [
+            "model.weights: backbone 'custom_cnn' has no 'imagenet' weights; write none, or a "
+            "path to a file"
+        ],
+    ),
+    (
+        {"phases__schedule": {"kind": "cosine", "factor": 0.1}},
+        ["phases[0].schedule.factor: belongs to plateau, got 0.1 with kind 'cosine'"],
+    ),
+    (
+        {"phases__schedule": {"final": 0.1, "warmup_epochs": 4}},
+        [
+            "phases[0].schedule.final: belongs to cosine, got 0.1 with kind 'constant'",
+            "phases[0].schedule.warmup_epochs: must be at most the phase's 3 epochs, got 4.0",
+        ],
+    ),
+    (
+        {"data__validation": 0, "phases__early_stopping": {}},
+        [f"phases[0].early_stopping: {NEEDS}"],
+    ),
+    (
+        {"data__validation": 0.0, "phases__keep_best": "loss", "phases__schedule": "plateau"},
+        [
+            f"phases[0].keep_best: {NEEDS} (null keeps the last epoch)",
+            f"phases[0].schedule: plateau {NEEDS}",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "messages"), CASES, ids=[texts[0] for _, texts in CASES])
+def test_an_impossible_recipe_says_why(changes: dict[str, Any], messages: list[str]) -> None:
+    assert describe(make_recipe(**changes)) == messages
+
+
+def test_names_of_phases_must_differ() -> None:
+    phases = [{"name": name, "epochs": 1} for name in ("a", "b", "a", "a")]
+    assert describe(make_recipe() | {"phases": phases}) == [
+        "phases[2].name: 'a' is already the name of phases[0]",
+        "phases[3].name: 'a' is already the name of phases[0]",
+    ]
+
+
+def load(**changes: Any) -> Recipe:
+    recipe, faults = validate(make_recipe(**changes))
+    assert recipe is not None, faults
+    return recipe
+
+
+def test_whole_dataset_mode_keeps_the_last_epoch() -> None:
+    assert load(data__validation=0).phases[0].keep_best is None
+    assert load().phases[0].keep_best == "loss"
+    # A split column may bring validation images without a share.
+    split = {"data__table": "t.csv", "data__columns": {"split": "part"}, "data__validation": 0}
+    recipe = load(**split, phases__early_stopping={"metric": "ece"})
+    assert not lacks_validation(recipe)
+    assert recipe.phases[0].keep_best == "ece"
+
+
+def test_the_best_epoch_is_the_one_that_early_stopping_waited_for() -> None:
+    assert load(phases__early_stopping={"metric": "accuracy"}).phases[0].keep_best == "accuracy"
+    recipe = load(phases__early_stopping={"metric": "accuracy"}, phases__keep_best="loss")
+    assert recipe.phases[0].keep_best == "loss"
+    recipe = load(phases__early_stopping={"metric": "accuracy"}, phases__keep_best=None)
+    assert recipe.phases[0].keep_best is None
+
+
+def test_a_custom_network_starts_without_weights() -> None:
+    custom = {"model__backbone": "custom_cnn", "model__layers": [{"conv": 8}]}
+    assert load(**custom).model.weights == "none"
+    assert load(**custom, model__weights="my.weights.h5").model.weights == "my.weights.h5"
+    assert load().model.weights == "imagenet"
+
+
+def test_every_listed_name_is_taken() -> None:
+    for backbone in set(BACKBONE_NAMES) - {"custom_cnn"}:
+        assert load(model__backbone=backbone).model.backbone == backbone
+    assert len(set(BACKBONE_NAMES)) == len(BACKBONE_NAMES)
+    for activation in ACTIVATION_NAMES:
+        assert load(model__head__activation=activation).model.head.activation == activation
+
+
+@pytest.mark.slow
+def test_keras_knows_every_activation_and_initializer() -> None:
+    import keras
+
+    for name in ACTIVATION_NAMES:
+        assert callable(keras.activations.get(name))
+    for name in INITIALIZER_NAMES:
+        assert isinstance(keras.initializers.get(name), keras.initializers.Initializer)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tfclassify.recipe.keys import iterate_keys
+from tfclassify.recipe.reference import json_schema, render_reference
+
+
+def find(schema: dict[str, Any], path: str) -> dict[str, Any]:
+    """Walk a JSON Schema along ``phases[].schedule.kind``."""
+    shape: dict[str, Any] = schema
+    for name in path.replace("[]", ".[]").split("."):
+        shape = resolve(schema, shape, "items" if name == "[]" else "properties")
+        shape = shape["items"] if name == "[]" else shape["properties"][name]
+    return shape
+
+
+def resolve(schema: dict[str, Any], shape: dict[str, Any], wanted: str) -> dict[str, Any]:
+    for arm in [shape, *shape.get("anyOf", [])]:
+        target = schema["$defs"][arm["$ref"].rpartition("/")[2]] if "$ref" in arm else arm
+        for inner in [target, *target.get("anyOf", [])]:
+            if "$ref" in inner:
+                inner = schema["$defs"][inner["$ref"].rpartition("/")[2]]
+            if wanted in inner:
+                return inner
+    raise AssertionError(f"no {wanted} in {shape}")
+
+
+def test_the_json_schema_has_every_key_with_its_meaning() -> None:
+    schema = json.loads(json.dumps(json_schema()))
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    for path, slot in iterate_keys():
+        assert slot.field is not None
+        assert find(schema, path)["description"] == slot.field.description
+
+
+def test_the_json_schema_takes_what_the_loader_takes() -> None:
+    schema = json_schema()
+    assert {"type": "number"} in find(schema, "augment.rotate")["anyOf"]
+    size = {"type": "integer", "minimum": 8, "maximum": 4096}
+    assert size in find(schema, "data.image_size")["anyOf"]
+    kinds = {"type": "string", "enum": ["constant", "cosine", "plateau"]}
+    assert kinds in find(schema, "phases[].schedule")["anyOf"]
+    assert "convnext_large" in find(schema, "model.backbone")["enum"]
+    assert schema["properties"]["base"]["type"] == "string"
+    assert {"required": ["base"]} in schema["anyOf"]
+    assert schema["additionalProperties"] is False
+
+
+def test_the_reference_has_a_row_for_every_key() -> None:
+    text = render_reference()
+    tables = dict(re.findall(r"^## `(.+?)`\n(.*?)(?=^## )", text, re.MULTILINE | re.DOTALL))
+    for path, slot in iterate_keys():
+        section, _, name = path.rpartition(".")
+        table = tables[section] if section else text.partition("\n## ")[0]
+        assert slot.field is not None
+        assert re.search(rf"^\| `{name}` \| .+ \| .+ \| .*\|$", table, re.MULTILINE), path
+
+
+ROWS = """\
+| `batch_size` | a whole number from 1 to 65536 | `32` | Images
+| `backbone` | [name](#names) | **required** | A name that
+| `mix` | a [mapping](#augmentmix) | its defaults | CutMix and
+| `erasing` | a [mapping](#augmenterasing), or null | `null` | Random
+| `phases` | a list of [mappings](#phases) | **required** | Stretches
+| `separator` | text | `","` | Field separator
+| `extension` | text, or null | `null` | Extension that
+"""
+
+
+@pytest.mark.parametrize("row", ROWS.splitlines())
+def test_a_row_says_type_default_and_meaning(row: str) -> None:
+    assert f"\n{row} " in render_reference()
+
+
+def test_every_link_of_the_reference_has_its_heading() -> None:
+    text = render_reference()
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    # What a web view makes of a heading: lower case, no punctuation, spaces as dashes.
+    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    assert len(anchors) == len(headings)
+    assert set(re.findall(r"\]\(#(.*?)\)", text)) <= anchors

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tfclassify.errors import RunError, TargetError
+from tfclassify.runs.directory import RunDirectory, is_run
+
+TEXT = "name: plants\n"
+
+
+def make_runs(root: Path, name: str, count: int, *, finished: int = 0) -> list[RunDirectory]:
+    runs = [RunDirectory.create(root, name, TEXT) for _ in range(count)]
+    for run in runs[:finished]:
+        run.bundle_dir.mkdir()
+    return runs
+
+
+def test_a_run_is_numbered_and_holds_recipe_and_environment(tmp_path: Path) -> None:
+    first, second = make_runs(tmp_path / "reports", "plants", 2)
+    assert first.path == tmp_path / "reports" / "plants" / "001"
+    assert second.path.name == "002"
+    assert first.recipe_path.read_text("utf-8") == TEXT
+    assert json.loads(first.environment_path.read_text("utf-8"))["packages"]["numpy"]
+    assert is_run(first.path)
+    assert not is_run(tmp_path)
+
+
+def test_numbers_go_on_after_the_highest_whatever_lies_between(tmp_path: Path) -> None:
+    family = tmp_path / "plants"
+    for name in ("001", "7", "0999", "notes", "12x"):
+        (family / name).mkdir(parents=True)
+    (family / "2000").write_text("a file", "utf-8")
+    assert RunDirectory.create(tmp_path, "plants", TEXT).path.name == "1000"
+
+
+def test_runs_made_at_once_get_different_numbers(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        runs = list(pool.map(lambda _: RunDirectory.create(tmp_path, "x", TEXT), range(24)))
+    assert sorted(run.path.name for run in runs) == [f"{number:03}" for number in range(1, 25)]
+
+
+def test_a_run_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("", "utf-8")
+    with pytest.raises(RunError, match="plants: the run's folder cannot be made: Not a directory"):
+        RunDirectory.create(tmp_path / "file", "plants", TEXT)
+    with pytest.raises(RunError, match="the run's folder cannot be made"):
+        RunDirectory.create_at(tmp_path / "file" / "run", TEXT)
+
+    def collide(path: Path, *args: object, **kwargs: object) -> None:
+        if path.name.isdecimal():
+            raise FileExistsError(path)
+
+    monkeypatch.setattr(Path, "mkdir", collide)
+    with pytest.raises(RunError, match="no free run number up to 1000; move old runs away"):
+        RunDirectory.create(tmp_path, "plants", TEXT)
+
+
+def test_a_run_in_a_folder_of_ones_own(tmp_path: Path) -> None:
+    run = RunDirectory.create_at(tmp_path / "a" / "b", TEXT)
+    assert run.path == tmp_path / "a" / "b"
+    (tmp_path / "empty").mkdir()
+    RunDirectory.create_at(tmp_path / "empty", TEXT)
+    with pytest.raises(
+        TargetError, match="there is a run already; go on with it by `tfclassify train"
+    ):
+        RunDirectory.create_at(run.path, TEXT)
+    with pytest.raises(TargetError, match="the folder is not empty; choose a new one for the run"):
+        RunDirectory.create_at(tmp_path / "a", TEXT)
+    (tmp_path / "file").write_text("", "utf-8")
+    with pytest.raises(TargetError, match="file: is a file; choose a new folder for the run"):
+        RunDirectory.create_at(tmp_path / "file", TEXT)
+
+
+def test_a_run_is_opened_by_its_folder_or_its_name(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path, "plants", 11)
+    assert RunDirectory.open(runs[3].path) == runs[3]
+    assert RunDirectory.open(str(tmp_path / "plants")) == runs[10]
+    assert RunDirectory.newest(tmp_path / "plants") == runs[10]
+
+
+def test_a_folder_that_was_never_started_is_not_the_newest(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path, "plants", 2)
+    (tmp_path / "plants" / "003").mkdir()
+    assert RunDirectory.open(tmp_path / "plants") == runs[1]
+    with pytest.raises(
+        TargetError, match=r"003: is not a run, it has no recipe.yaml; did you mean"
+    ):
+        RunDirectory.open(tmp_path / "plants" / "003")
+
+
+def test_newest_of_nothing(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="no run in it; `tfclassify train` makes one"):
+        RunDirectory.newest(tmp_path)
+    with pytest.raises(TargetError, match="no run in it"):
+        RunDirectory.newest(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("reports/plnts", r"no such run; did you mean '.*reports/plants'\?"),
+        ("reports/plants/004", r"no such run; did you mean '.*plants/00[12]'\?"),
+        ("reports", r"holds runs of several recipes; name one of .*/clothing or .*/plants"),
+        ("reports/plants/001/bundle", r"is a part of a run; name the run itself, .*/plants/001$"),
+        (
+            "plants.yaml",
+            r"is a recipe, a run is a folder .*; train it first: `tfclassify train .*`",
+        ),
+        ("notes.txt", r"is a file, a run is a folder such as reports/plants/001$"),
+        ("empty", r"is not a run, it has no recipe.yaml; `tfclassify train RECIPE` makes one"),
+        ("reports/zzz", r"no such run; there are .*clothing and .*plants$"),
+    ],
+)
+def test_what_is_no_run_says_what_was_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_runs(tmp_path / "reports", "plants", 2, finished=1)
+    make_runs(tmp_path / "reports", "clothing", 1)
+    (tmp_path / "plants.yaml").write_text(TEXT, "utf-8")
+    (tmp_path / "notes.txt").write_text("", "utf-8")
+    monkeypatch.chdir(tmp_path.parent)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TargetError, match=message):
+        RunDirectory.open(tmp_path / name)
+
+
+def test_a_bare_name_is_looked_for_in_the_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_runs(tmp_path / "reports", "plants", 1)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TargetError, match="plants: no such run; did you mean 'reports/plants'"):
+        RunDirectory.open("plants")
+
+
+def test_a_run_without_a_model_names_one_that_has(tmp_path: Path) -> None:
+    runs = make_runs(tmp_path, "plants", 3, finished=2)
+    assert RunDirectory.open(runs[1].path, needs_bundle=True) == runs[1]
+    with pytest.raises(TargetError, match=r"003: the run has no model yet.*, or use .*/002$"):
+        RunDirectory.open(tmp_path / "plants", needs_bundle=True)
+    (alone,) = make_runs(tmp_path, "alone", 1)
+    with pytest.raises(TargetError, match=r"`tfclassify train --resume .*/alone/001`$"):
+        RunDirectory.open(alone.path, needs_bundle=True)
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from tfclassify.runs.directory import RunDirectory
+with RunDirectory(Path(sys.argv[1])).lock():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_process_at_a_time_works_in_a_run(tmp_path: Path) -> None:
+    (run,) = make_runs(tmp_path, "plants", 1)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(run.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        message = f"process {holder.pid} is working in this run; wait until it ends"
+        with pytest.raises(RunError, match=message), run.lock():
+            pass
+        holder.kill()
+    # A killed holder leaves no lock behind.
+    with run.lock():
+        pass
+    with run.lock(), pytest.raises(RunError, match="is working in this run"), run.lock():
+        pass
+
+
+def test_every_name_in_a_run_is_known(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    names = {
+        "recipe.yaml": run.recipe_path,
+        "environment.json": run.environment_path,
+        "index.csv": run.index_path,
+        "integrity.json": run.integrity_path,
+        "journal.jsonl": run.journal_path,
+        "state": run.state_dir,
+        "bundle": run.bundle_dir,
+        "metrics.json": run.metrics_path,
+        "predictions.csv": run.predictions_path,
+        "figures": run.figures_dir,
+        "report.html": run.report_path,
+    }
+    assert {name: path.name for name, path in names.items()} == {name: name for name in names}
+    run.journal.append({"epoch": 1})
+    assert run.journal_path.is_file()

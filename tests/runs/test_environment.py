@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from tfclassify.runs import environment
+from tfclassify.runs.environment import (
+    count_cores,
+    describe_environment,
+    describe_processor,
+    list_packages,
+    measure_memory,
+)
+
+
+def test_the_facts_are_those_of_this_machine() -> None:
+    facts = describe_environment()
+    assert facts["python"].endswith(platform.python_version())
+    assert facts["packages"]["numpy"] == metadata.version("numpy")
+    assert 1 <= facts["cores"] <= (os.cpu_count() or 1)
+    assert json.loads(json.dumps(facts)) == facts
+
+
+def test_nothing_tells_who_or_where() -> None:
+    facts = describe_environment()
+    text = json.dumps(facts)
+    assert str(Path.home()) not in text
+    assert platform.node() not in text or len(platform.node()) < 3
+    assert not {"user", "host", "node", "folder"} & set(facts)
+    assert getpass.getuser() not in facts.values()
+
+
+def test_packages_that_are_not_installed_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "PACKAGES", ("numpy", "surely-not-installed"))
+    assert list(list_packages()) == ["numpy"]
+
+
+def test_the_processor_is_named_where_the_system_names_it(tmp_path: Path) -> None:
+    facts = tmp_path / "cpuinfo"
+    facts.write_text("processor\t: 0\nmodel name\t: Fast CPU @ 3 GHz\n", "utf-8")
+    assert describe_processor(facts) == "Fast CPU @ 3 GHz"
+    facts.write_text("processor\t: 0\nmodel name\t:\n", "utf-8")
+    assert describe_processor(facts) == (platform.processor() or platform.machine())
+    assert describe_processor(tmp_path / "absent") == (platform.processor() or platform.machine())
+
+
+def test_a_system_that_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> int:
+        raise ValueError(name)
+
+    monkeypatch.setattr(os, "sysconf", refuse)
+    assert measure_memory() is None
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert count_cores() == 1
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="Linux only")
+def test_memory_agrees_with_the_kernel() -> None:
+    line = Path("/proc/meminfo").read_text("utf-8").splitlines()[0]  # MemTotal: 123 kB
+    memory = measure_memory()
+    assert memory is not None
+    assert memory == pytest.approx(int(line.split()[1]) / 2**20, abs=0.1)
+
+
+def test_tensorflow_is_not_imported_for_it() -> None:
+    probe = (
+        "import sys; from tfclassify.runs.environment import describe_environment as f; f(); "
+        "import tfclassify.runs.directory; "
+        "print(sorted({'tensorflow', 'keras', 'numpy', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n"

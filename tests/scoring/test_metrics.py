@@ -1,0 +1,158 @@
+"""Every metric against scikit-learn, and against numbers worked by hand."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn import metrics as oracle
+
+from tests.builders import make_outcome
+from tfclassify.errors import ScoringError
+from tfclassify.scoring.metrics import METRICS, compute_metrics, get_metric
+
+#: Three images of three classes; the second is wrong, the third by a tie.
+TARGETS = np.array([0, 1, 2])
+PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.4, 0.2, 0.4]])
+
+
+def score(name: str, targets: np.ndarray, probabilities: np.ndarray) -> float:
+    return METRICS[name].compute(targets, probabilities)
+
+
+@pytest.mark.parametrize("average", ["macro", "weighted"])
+@pytest.mark.parametrize("kind", ["precision", "recall", "f1"])
+@pytest.mark.parametrize("absent", [False, True])
+def test_averages_agree_with_scikit_learn(average: str, kind: str, absent: bool) -> None:
+    targets, probabilities = make_outcome(seed=1, images=200, classes=6)
+    if absent:
+        targets[targets == 2] = 3
+        probabilities[:, 5] *= 1e-3  # class 5 has images and is never predicted
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+    function = getattr(oracle, f"{kind}_score")
+    expected = function(targets, probabilities.argmax(1), average=average, zero_division=0)
+    assert score(f"{kind}_{average}", targets, probabilities) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_top_k_agrees_with_scikit_learn(k: int) -> None:
+    targets, probabilities = make_outcome(seed=2, images=300, classes=7)
+    expected = oracle.top_k_accuracy_score(targets, probabilities, k=k, labels=range(7))
+    assert score(f"top_{k}", targets, probabilities) == pytest.approx(expected)
+
+
+def test_accuracy_and_balanced_accuracy_agree_with_scikit_learn() -> None:
+    targets, probabilities = make_outcome(seed=3, images=150, classes=5)
+    targets[targets == 4] = 0  # predicted, but without images
+    predicted = probabilities.argmax(1)
+    assert score("accuracy", targets, probabilities) == oracle.accuracy_score(targets, predicted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        expected = oracle.balanced_accuracy_score(targets, predicted)
+    assert score("balanced_accuracy", targets, probabilities) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("is_tied", [False, True])
+def test_roc_auc_agrees_with_scikit_learn(is_tied: bool) -> None:
+    targets, probabilities = make_outcome(seed=4, images=120, classes=4)
+    if is_tied:
+        probabilities = np.round(probabilities, 1) + 0.01
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+    expected = oracle.roc_auc_score(targets, probabilities, multi_class="ovr", average="macro")
+    assert score("roc_auc", targets, probabilities) == pytest.approx(expected)
+
+
+def test_roc_auc_skips_a_class_without_images() -> None:
+    targets, probabilities = make_outcome(seed=5, images=90, classes=4)
+    targets[targets == 3] = 1
+    areas = [oracle.roc_auc_score(targets == c, probabilities[:, c]) for c in range(3)]
+    assert score("roc_auc", targets, probabilities) == pytest.approx(np.mean(areas))
+
+
+def test_loss_and_brier_agree_with_scikit_learn() -> None:
+    targets, probabilities = make_outcome(seed=6, images=110, classes=3)
+    assert score("loss", targets, probabilities) == pytest.approx(
+        oracle.log_loss(targets, probabilities)
+    )
+    # The one-hot form, written out image by image.
+    expected = np.mean(
+        [np.sum((row - np.eye(3)[t]) ** 2) for t, row in zip(targets, probabilities, strict=True)]
+    )
+    assert score("brier", targets, probabilities) == pytest.approx(expected)
+
+
+def test_loss_stays_finite_when_the_true_class_has_probability_zero() -> None:
+    probabilities = np.array([[1.0, 0.0], [1.0, 0.0]])
+    assert score("loss", np.array([1, 0]), probabilities) == pytest.approx(8.0590, abs=1e-4)
+
+
+def test_hand_worked_numbers() -> None:
+    values = compute_metrics(METRICS, TARGETS, PROBABILITIES)
+    # Predicted 0, 0, 0: the tie of the third image goes to the lower class id.
+    assert values["accuracy"] == pytest.approx(1 / 3)
+    # The true class ranks 0, 1 and 1.
+    assert values["top_2"] == 1.0
+    assert values["top_3"] == values["top_5"] == 1.0
+    assert values["balanced_accuracy"] == pytest.approx(1 / 3)
+    assert values["precision_macro"] == pytest.approx((1 / 3) / 3)
+    assert values["f1_macro"] == pytest.approx((2 * 1 / (1 + 3)) / 3)
+    # Gaps: 0.7 - 1 in bin (.667, .733], 0.6 in (.533, .6], 0.4 in (.333, .4].
+    assert values["ece"] == pytest.approx((0.3 + 0.6 + 0.4) / 3)
+    brier = (0.3**2 + 0.2**2 + 0.1**2) + (0.6**2 + 0.7**2 + 0.1**2) + (0.4**2 + 0.2**2 + 0.6**2)
+    assert values["brier"] == pytest.approx(brier / 3)
+
+
+def test_ece_cancels_within_a_bin_only() -> None:
+    # 0.95 and 0.96 share the last bin, one right and one wrong: |0.95 - 1 + 0.96| / 2.
+    probabilities = np.array([[0.95, 0.05], [0.96, 0.04]])
+    assert score("ece", np.array([0, 1]), probabilities) == pytest.approx(0.455)
+    # A confidence on an edge belongs to the bin below it: 0.8 = 12 / 15 is not with 0.82.
+    probabilities = np.array([[0.8, 0.2], [0.82, 0.18]])
+    assert score("ece", np.array([0, 1]), probabilities) == pytest.approx((0.2 + 0.82) / 2)
+
+
+def test_a_tie_never_lets_accuracy_and_ranks_disagree() -> None:
+    probabilities = np.full((4, 4), 0.25)
+    assert score("accuracy", np.arange(4), probabilities) == 0.25
+    assert score("top_2", np.arange(4), probabilities) == 0.5
+    assert score("top_3", np.arange(4), probabilities) == 0.75
+
+
+def test_a_single_image_has_every_metric_but_the_area() -> None:
+    values = compute_metrics(METRICS, [1], [[0.2, 0.8]])
+    assert np.isnan(values.pop("roc_auc"))
+    assert np.isfinite(list(values.values())).all()
+    assert values["accuracy"] == values["f1_macro"] == values["balanced_accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_contract_of_every_metric(metric) -> None:
+    targets, probabilities = make_outcome(seed=7, images=60, classes=8)
+    value = metric.compute(targets, probabilities)
+    assert metric.range[0] <= value <= metric.range[1]
+    perfect = metric.compute(targets, np.eye(8)[targets])
+    best = metric.range[1] if metric.higher_is_better else metric.range[0]
+    assert perfect == pytest.approx(best)
+    assert metric.is_better(perfect, value)
+    assert not metric.is_better(value, perfect)
+    shuffled = np.random.default_rng(0).permutation(60)
+    assert metric.compute(targets[shuffled], probabilities[shuffled]) == pytest.approx(value)
+
+
+def test_a_missing_value_beats_nothing() -> None:
+    metric = get_metric("roc_auc")
+    assert metric.is_better(0.5, than=float("nan"))
+    assert not metric.is_better(float("nan"), than=0.5)
+    assert not metric.is_better(float("nan"), than=float("nan"))
+
+
+def test_names_equal_those_of_the_recipe() -> None:
+    from tfclassify.recipe.metric_names import METRIC_NAMES
+
+    assert tuple(METRICS) == tuple(METRIC_NAMES)
+
+
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ScoringError, match=r"'acuracy'; did you mean 'accuracy'\? allowed: loss"):
+        get_metric("acuracy")

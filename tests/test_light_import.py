@@ -1,0 +1,42 @@
+"""Help, version and a recipe error must not wait for TensorFlow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROBE = """
+import sys
+sys.argv = ["tfclassify", *sys.argv[1:]]
+from tfclassify.cli.main import run
+try:
+    run()
+except SystemExit as end:
+    code = end.code or 0
+heavy = {"tensorflow", "keras", "pandas", "sklearn", "matplotlib"} & set(sys.modules)
+print("HEAVY", sorted(heavy), "CODE", code)
+"""
+
+
+def run_probe(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, timeout=60
+    )
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("train", "--help")])
+def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    assert run_probe(*arguments) == "HEAVY [] CODE 0"
+
+
+def test_a_recipe_error_comes_before_tensorflow(tmp_path: Path) -> None:
+    recipe = tmp_path / "bad.yaml"
+    recipe.write_text("name: bad\nmodle: {}\n", "utf-8")
+    line = run_probe("train", str(recipe))
+    assert line.endswith("CODE 2")
+    assert "tensorflow" not in line
+    assert "keras" not in line

@@ -1,0 +1,47 @@
+"""Tells the blocks of a network apart, for training only the last of them.
+
+Owns: the cut into blocks. Does not own: the rules (``catalog``), freezing (``model``).
+"""
+
+from __future__ import annotations
+
+import re
+
+import keras
+
+from tfclassify.backbones.catalog import BlockRule
+
+
+def split_blocks(network: keras.Model, rule: BlockRule) -> list[list[keras.Layer]]:
+    """Cut a network into blocks from input to output.
+
+    The stem is the first block, or part of it. What follows the last block that
+    the rule names belongs to that block: whoever trains it trains the rest too.
+
+    Args:
+        network: A network that ``build_backbone`` made.
+        rule: The ``blocks`` of its backbone.
+
+    Returns:
+        The network's layers, each in exactly one block; nested models count as one
+        layer.
+    """
+    if rule.marks_end:
+        return _split_at_ends(network, rule.pattern)
+    blocks: dict[str, list[keras.Layer]] = {}
+    current = ""  # the stem
+    for layer in network.layers:
+        match = re.search(rule.pattern, layer.name)
+        current = match.group(1) if match else current
+        blocks.setdefault(current, []).append(layer)
+    return list(blocks.values())
+
+
+def _split_at_ends(network: keras.Model, pattern: str) -> list[list[keras.Layer]]:
+    """Cut behind every layer whose name matches."""
+    blocks: list[list[keras.Layer]] = [[]]
+    for layer in network.layers:
+        blocks[-1].append(layer)
+        if re.search(pattern, layer.name):
+            blocks.append([])
+    return [block for block in blocks if block]

@@ -1,0 +1,190 @@
+"""Puts the weights of an HDF5 file into a network: ``weights: <path>``.
+
+Owns: reading arrays out of HDF5 and matching them to layers by their order. Nothing
+else of the file is used: no model is rebuilt from it and no object comes to life.
+Does not own: where ImageNet weights come from (``imagenet_weights``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from tfclassify.errors import WeightsError
+
+#: Bytes that the arrays may take for each byte of the file; weights hardly compress.
+_LARGEST_RATIO = 8
+#: Layers with weights in the largest top, which is VGG's.
+_LARGEST_TOP = 3
+_IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class _StoredLayer:
+    """The arrays of one layer of a file, unread."""
+
+    name: str
+    arrays: list[h5py.Dataset]
+
+
+def load_weight_file(network: keras.Model, path: Path) -> None:
+    """Set every weight of a backbone from a file of the same architecture.
+
+    Reads the two kinds that Keras writes: ``.weights.h5`` and the older ``.h5`` that
+    ``keras.applications`` is published in. The file may be of the network with its top
+    or without; the top is left aside. Layers are matched in their order, since their
+    names differ from one Keras to the next.
+
+    Args:
+        network: A network that ``build_backbone`` made.
+        path: The file.
+
+    Raises:
+        WeightsError: If the file is missing, is a whole model, is damaged or unsafe,
+            or belongs to another network.
+    """
+    if not path.is_file():
+        raise WeightsError(
+            f"model.weights: there is no file {str(path)!r}; give imagenet, none, "
+            "or the path of a .weights.h5 or .h5 file, relative to the working folder"
+        )
+    try:
+        with h5py.File(path, "r") as file:
+            _check_contents(file, path)
+            if _read_names(file, "layer_names"):
+                _load_ordered(network, _list_layers(file), path)
+                _correct_normalization(network)
+                return
+    except OSError as error:
+        raise WeightsError(
+            f"{path}: not a readable HDF5 file: {error}; give a .weights.h5 or .h5 file"
+        ) from error
+    _load_nested(network, path)
+    _correct_normalization(network)
+
+
+def _check_contents(file: h5py.File, path: Path) -> None:
+    """Refuse whole models, links out of the file, and arrays that are not numbers."""
+    if "model_config" in file.attrs or "model_weights" in file:
+        raise WeightsError(
+            f"{path}: a whole model in HDF5, which is not loaded for safety; "
+            "save its weights alone with model.save_weights('name.weights.h5')"
+        )
+    total = _measure(file, path)
+    if total > _LARGEST_RATIO * path.stat().st_size:
+        raise WeightsError(
+            f"{path}: declares {total} bytes of arrays in {path.stat().st_size} bytes of file; "
+            "it is damaged or hostile"
+        )
+
+
+def _measure(group: h5py.Group, path: Path) -> int:
+    """Return the bytes that the arrays of a group take, refusing what is not plain."""
+    total = 0
+    for name in group:
+        # A link could name another file; what it points to is not even opened.
+        is_link = not isinstance(group.get(name, getlink=True), h5py.HardLink)
+        entry = None if is_link else group[name]
+        if isinstance(entry, h5py.Group):
+            total += _measure(entry, path)
+            continue
+        if not isinstance(entry, h5py.Dataset) or not _is_plain(entry):
+            raise WeightsError(
+                f"{path}: {group.name.rstrip('/')}/{name} is not a plain array of numbers; "
+                "a weight file holds nothing else"
+            )
+        total += entry.nbytes
+    return total
+
+
+def _is_plain(array: h5py.Dataset) -> bool:
+    """Return whether an array is numbers that lie in the file itself."""
+    return array.dtype.kind in "fiu" and not array.external and not array.is_virtual
+
+
+def _read_names(group: h5py.Group, key: str) -> list[str]:
+    """Read a list of names, which Keras cuts into numbered pieces when it is long."""
+    pieces = [key] if key in group.attrs else []
+    while f"{key}{len(pieces)}" in group.attrs and key not in group.attrs:
+        pieces.append(f"{key}{len(pieces)}")
+    names = [name for piece in pieces for name in group.attrs[piece]]
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+
+
+def _list_layers(file: h5py.File) -> list[_StoredLayer]:
+    """List the layers of an older file that have weights, in their order."""
+    layers = []
+    for name in _read_names(file, "layer_names"):
+        arrays = [file[name][array] for array in _read_names(file[name], "weight_names")]
+        if arrays:
+            layers.append(_StoredLayer(name, arrays))
+    return layers
+
+
+def _load_ordered(network: keras.Model, stored: list[_StoredLayer], path: Path) -> None:
+    """Match layers by order; every shape is checked before anything is changed."""
+    layers = [layer for layer in network.layers if layer.weights]
+    if not len(layers) <= len(stored) <= len(layers) + _LARGEST_TOP:
+        raise _mismatch(
+            network, path, f"it has {len(stored)} layers with weights, the network {len(layers)}"
+        )
+    pairs = []
+    for layer, source in zip(layers, stored, strict=False):
+        variables = _order_variables(layer)
+        wanted = [tuple(variable.shape) for variable in variables]
+        got = [array.shape for array in source.arrays]
+        if wanted != got:
+            detail = f"its layer {source.name!r} has the shapes {got}, the network's {layer.name!r}"
+            raise _mismatch(network, path, f"{detail} has {wanted}")
+        pairs.append((layer, variables, source.arrays))
+    for layer, variables, arrays in pairs:
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array[()])
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
+
+
+def _order_variables(layer: keras.Layer) -> list[Any]:
+    """List a layer's weights in the older files' order: trained ones, then statistics."""
+    return list(layer.trainable_weights) + list(layer.non_trainable_weights)
+
+
+def _load_nested(network: keras.Model, path: Path) -> None:
+    """Let Keras read a file in its present format, arrays only."""
+    if not path.name.endswith(".weights.h5"):
+        raise WeightsError(
+            f"{path}: no layer names in it; if Keras 3 wrote it, name it *.weights.h5"
+        )
+    try:
+        network.load_weights(path)
+    except (ValueError, KeyError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise _mismatch(network, path, f"Keras says: {reason[:300]}") from error
+
+
+def _mismatch(network: keras.Model, path: Path, detail: str) -> WeightsError:
+    """Make the error of a file that belongs to another network."""
+    return WeightsError(
+        f"{path}: not the weights of {network.name}: {detail}; "
+        "give a file of the same backbone, or name the backbone that it belongs to"
+    )
+
+
+def _correct_normalization(network: keras.Model) -> None:
+    """Undo a quirk of EfficientNet's published files.
+
+    Their normalisation stores the deviation in place of the variance; Keras makes up
+    for it with one more layer, but only for ``weights="imagenet"``. Storing the true
+    variance gives the same numbers for a file that is given by its path.
+    """
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Normalization) and layer.weights:
+            variance = np.asarray(layer.adapt_variance)
+            if np.allclose(variance, _IMAGENET_DEVIATION, atol=1e-3):
+                layer.adapt_variance.assign(variance**2)
+                layer.finalize_state()

@@ -1,0 +1,23 @@
+"""Options that several commands share, each spelt and explained once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show every note.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback if it fails.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key: phases[1].epochs=3."),
+]
+RecipePath = Annotated[Path, typer.Argument(help="A recipe, such as recipes/plants.yaml.")]
+RunPath = Annotated[Path, typer.Argument(help="A run, such as reports/plants/001.")]
+Tta = Annotated[
+    bool | None,
+    typer.Option("--tta/--no-tta", help="Average over the recipe's views; default: if it has any."),
+]

@@ -1,0 +1,259 @@
+"""Reads a CSV that names images, labels and what else a recipe's columns say.
+
+Owns: columns, separators, lines and their faults, matching rows to files.
+Does not own: which labels are kept (``labels``), finding the table (``sources``).
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import posixpath
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tfclassify.data.integrity import Finding
+from tfclassify.data.listing import (
+    SPLIT_NAMES,
+    Listing,
+    Row,
+    is_image_file,
+    name_image,
+    walk_files,
+)
+from tfclassify.data.nearest import suggest
+from tfclassify.errors import SourceError
+from tfclassify.recipe.schema import DataRecipe
+
+_SEPARATORS = ",;\t|"
+
+
+class Table(NamedTuple):
+    """A table and the folder that its file names start at.
+
+    Attributes:
+        path: The CSV.
+        shown: What to call it in messages.
+        images: Folder that the file column is relative to.
+        root: Folder of the source, which stable names are relative to.
+    """
+
+    path: Path
+    shown: str
+    images: Path
+    root: Path
+
+
+def read_csv_source(table: Table, data: DataRecipe) -> Listing:
+    """Read a table of images.
+
+    Args:
+        table: Where the table and the images are.
+        data: Names of the columns, separator, extension that the table leaves out.
+
+    Returns:
+        One row an image. Images that are listed but absent have the fault ``missing``;
+        images that are there but not listed are findings.
+
+    Raises:
+        SourceError: If the table is empty, lacks a column, a line cannot be understood
+            or points outside of the images folder, or none of its files is there.
+    """
+    on_disk = {
+        name_image(path, table.images): path
+        for path in walk_files(table.images)
+        if is_image_file(path)
+    }
+    listing = Listing()
+    prefix = _find_prefix(table)
+    rows: dict[str, Row] = {}
+    for line in _read_lines(table, data):
+        name = _to_name(line.values["file"], line.place, table, data)
+        path = on_disk.get(name, f"{table.images.as_posix()}/{name}")
+        row = _make_row(line, prefix + name, path)
+        if name not in on_disk and not Path(path).is_file():
+            row = row._replace(fault="missing")
+        rows[name] = _merge_repeated(listing, rows[name], row) if name in rows else row
+    _check_found(rows, table, data, on_disk)
+    listing.rows = _leave_out_unlabelled(listing, list(rows.values()))
+    listing.findings += [
+        Finding(prefix + name, "orphan", f"has no line in {table.path.name}")
+        for name in on_disk
+        if name not in rows
+    ]
+    return listing
+
+
+class _Line(NamedTuple):
+    """One line: its values by the field names of ``ColumnsRecipe``, and its place."""
+
+    values: dict[str, str]
+    place: str
+
+
+def _read_lines(table: Table, data: DataRecipe) -> Iterator[_Line]:
+    """Read the wanted columns of every line that is not blank."""
+    try:
+        with table.path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream, delimiter=data.separator, strict=True)
+            header = next((fields for fields in reader if any(fields)), None)
+            if header is None:
+                raise SourceError(
+                    f"{table.shown}: the table is empty; expected a line of column names, "
+                    f"with {data.columns.file!r} among them"
+                )
+            positions = _find_columns([name.strip() for name in header], table, data)
+            for fields in reader:
+                if any(fields):
+                    place = f"{table.shown}, line {reader.line_num}"
+                    yield _Line(_pick(fields, len(header), positions, place), place)
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"{table.shown}: the table is not UTF-8 (byte {error.start}); save it as UTF-8"
+        ) from error
+    except csv.Error as error:
+        raise SourceError(
+            f"{table.shown}, line {reader.line_num}: the line is no valid CSV ({error})"
+        ) from error
+    except OSError as error:
+        raise SourceError(f"{table.shown}: the table cannot be read ({error.strerror})") from error
+
+
+def _find_columns(header: list[str], table: Table, data: DataRecipe) -> dict[str, int]:
+    """Find the position of every column that the recipe names."""
+    wanted = {key: name for key, name in data.columns.model_dump().items() if name is not None}
+    positions = {}
+    for key, name in wanted.items():
+        if name in header:
+            positions[key] = header.index(name)
+            continue
+        other = next((mark for mark in _SEPARATORS if mark in header[0]), None)
+        if len(header) == 1 and other:
+            raise SourceError(
+                f"{table.shown}, line 1: the header is one column under the separator "
+                f"{data.separator!r}, got {header[0]!r}; set data.separator: {other!r}"
+            )
+        columns = ", ".join(repr(column) for column in header)
+        hint = "" if key == "file" else f", or null if the table has no {key}s"
+        raise SourceError(
+            f"{table.shown}, line 1: there is no column {name!r} (data.columns.{key}), the "
+            f"table has {columns}{suggest(name, header)}; set data.columns.{key} to one of "
+            f"them{hint}"
+        )
+    return positions
+
+
+def _pick(fields: list[str], width: int, positions: dict[str, int], place: str) -> dict[str, str]:
+    """Return the wanted fields of one line."""
+    if len(fields) != width:
+        raise SourceError(
+            f"{place}: the line has {len(fields)} fields, the header has {width}; "
+            "quote fields that hold the separator"
+        )
+    return {key: fields[position].strip() for key, position in positions.items()}
+
+
+def _make_row(line: _Line, image: str, path: str) -> Row:
+    """Turn a line into a row."""
+    values = line.values
+    return Row(
+        image,
+        path,
+        line.place,
+        label=values.get("label", ""),
+        group=values.get("group", ""),
+        split=_to_split(values.get("split", ""), line.place),
+        weight=_to_weight(values.get("weight", "1"), line.place),
+    )
+
+
+def _to_name(value: str, place: str, table: Table, data: DataRecipe) -> str:
+    """Return a file value as a normal POSIX path relative to the images folder."""
+    if not value:
+        raise SourceError(f"{place}: the column {data.columns.file!r} is empty; name an image")
+    name = unicodedata.normalize("NFC", value.replace("\\", "/"))
+    if data.extension and not name.lower().endswith(_dotted(data.extension).lower()):
+        name += _dotted(data.extension)
+    name = posixpath.normpath(name.removeprefix(f"{table.images.as_posix()}/"))
+    if name.startswith(("/", "../")) or name in {".", ".."} or "\0" in name:
+        raise SourceError(
+            f"{place}: file {value!r} lies outside of the images folder; allowed are paths "
+            "inside it: set data.images to the folder that holds all images"
+        )
+    return name
+
+
+def _dotted(extension: str) -> str:
+    return extension if extension.startswith(".") else f".{extension}"
+
+
+def _find_prefix(table: Table) -> str:
+    """Return what leads from the source to the images folder, for stable names."""
+    if table.images == table.root or not table.images.is_relative_to(table.root):
+        return ""
+    return name_image(table.images.as_posix(), table.root) + "/"
+
+
+def _to_split(value: str, place: str) -> str:
+    if not value:
+        return ""
+    split = SPLIT_NAMES.get(value.lower())
+    if split is None:
+        raise SourceError(
+            f"{place}: unknown split {value!r}, allowed are 'train', 'validation', 'test' or "
+            f"nothing{suggest(value, SPLIT_NAMES)}"
+        )
+    return split
+
+
+def _to_weight(value: str, place: str) -> float:
+    try:
+        weight = float(value)
+    except ValueError:
+        weight = math.nan
+    if not (math.isfinite(weight) and weight > 0):
+        raise SourceError(f"{place}: weight must be a positive number, got {value!r}")
+    return weight
+
+
+def _merge_repeated(listing: Listing, first: Row, again: Row) -> Row:
+    """Keep one row of an image listed twice; under two labels, neither can be trusted."""
+    if first.label == again.label:
+        listing.findings.append(Finding(first.image, "listed_twice", again.place))
+        return first
+    return first._replace(fault=first.fault or "label_conflict")
+
+
+def _leave_out_unlabelled(listing: Listing, rows: list[Row]) -> list[Row]:
+    """Leave out rows without a label, unless no row has one."""
+    if not any(row.label for row in rows):
+        return rows
+    listing.findings += [
+        Finding(row.image, "unlabelled", f"{row.place} has no label")
+        for row in rows
+        if not row.label
+    ]
+    return [row for row in rows if row.label]
+
+
+def _check_found(
+    rows: dict[str, Row], table: Table, data: DataRecipe, on_disk: dict[str, str]
+) -> None:
+    """Raise if the table has no rows, or none of them leads to a file."""
+    if not rows:
+        raise SourceError(f"{table.shown}: the table has a header and no lines; add images")
+    if any(row.fault != "missing" for row in rows.values()):
+        return
+    by_stem = {name.rpartition(".")[0]: name for name in on_disk}
+    stem = next((name for name in rows if name in by_stem), None)
+    first = next(iter(rows.values()))
+    hint = "set data.images to the folder that the names start at"
+    if stem is not None:
+        ending = by_stem[stem].removeprefix(stem)
+        hint = f"the table leaves the extension out: set data.extension: {ending}"
+    raise SourceError(
+        f"{table.shown}: none of the {len(rows):,} images in the column {data.columns.file!r} "
+        f"is on disk, the first is {first.image!r}; {hint}"
+    )

@@ -1,0 +1,85 @@
+"""Fetches a file of known checksum once, and keeps it.
+
+Owns: the network, the checksum, the errors without a network.
+Does not own: what the file holds (``sources``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from http.client import HTTPException
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from tfclassify.errors import DownloadError
+from tfclassify.events import SILENT, Observer
+from tfclassify.files import cache_folder, hash_file, open_replacing
+
+_TIMEOUT_S = 30
+_CHUNK = 1 << 20
+
+
+def fetch(url: str, sha256: str, *, observer: Observer = SILENT) -> Path:
+    """Return a file from the cache, downloading it first where it is not there.
+
+    Args:
+        url: An https address.
+        sha256: The SHA-256 that the file must have, 64 hexadecimal digits.
+        observer: Told the mebibytes that have arrived.
+
+    Returns:
+        The file in the cache; its name keeps the ending of the address.
+
+    Raises:
+        DownloadError: If the address is not https, cannot be reached, or sends
+            something else.
+    """
+    if urlsplit(url).scheme != "https":
+        raise DownloadError(f"{url}: only https addresses are fetched; use https:// or a path")
+    name = PurePosixPath(urlsplit(url).path).name or "file"
+    kept = cache_folder() / "downloads" / f"{sha256[:16]}-{name}"
+    if kept.is_file() and hash_file(kept) == sha256:
+        return kept
+    try:
+        _download(url, kept, sha256, observer)
+    except (URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise DownloadError(
+            f"{url}: cannot be downloaded ({reason}); go online, or fetch the file elsewhere and "
+            f"put it at {kept}, or set data.source to where you have it"
+        ) from error
+    return kept
+
+
+def _download(url: str, kept: Path, sha256: str, observer: Observer) -> None:
+    """Stream the file to ``kept``, which appears only if the checksum is right."""
+    task = f"downloading {url}"
+    request = Request(url, headers={"User-Agent": "tfclassify"})
+    with urlopen(request, timeout=_TIMEOUT_S) as response:
+        if urlsplit(response.geturl()).scheme != "https":
+            raise DownloadError(f"{url}: it leads on to {response.geturl()}, which is not https")
+        length = response.headers.get("Content-Length")
+        observer.on_task_start(task, int(length) >> 20 if length else None)
+        with open_replacing(kept) as stream:
+            digest = _copy(response, stream, task, observer)
+            if digest != sha256:
+                raise DownloadError(
+                    f"{url}: the checksum is wrong, got sha256 {digest}, expected {sha256}; the "
+                    "file was changed or the transfer broke, and nothing was kept"
+                )
+    observer.on_task_end(task)
+
+
+def _copy(response: Any, stream: BinaryIO, task: str, observer: Observer) -> str:
+    """Copy a response out and return its SHA-256."""
+    digest = hashlib.sha256()
+    done = 0
+    while chunk := response.read(_CHUNK):
+        digest.update(chunk)
+        stream.write(chunk)
+        done += len(chunk)
+        observer.on_task_step(task, done >> 20)
+    return digest.hexdigest()

@@ -1,0 +1,220 @@
+"""From a recipe to images that can be trained on.
+
+Owns: the order of reading, scanning and splitting, and the report over all of it.
+Does not own: any of these steps.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tfclassify.data.index import Index
+from tfclassify.data.integrity import STORAGE_KINDS, Finding, IntegrityReport, make_report
+from tfclassify.data.leaks import find_near_duplicates, find_shared_groups
+from tfclassify.data.readers import read_source
+from tfclassify.data.scan import scan
+from tfclassify.data.splits import split_index
+from tfclassify.data.table import load_index, save_index
+from tfclassify.errors import DataError
+from tfclassify.events import SILENT, Observer
+from tfclassify.files import write_json
+from tfclassify.recipe.schema import DataRecipe, Recipe
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Images that were read, looked at and split.
+
+    Attributes:
+        index: Every image with its status and split.
+        integrity: What was found wrong or unusual.
+    """
+
+    index: Index
+    integrity: IntegrityReport
+
+    def save(self, index_path: Path, integrity_path: Path) -> None:
+        """Write both parts, each atomically."""
+        write_json(integrity_path, self.integrity.to_dict())
+        save_index(self.index, index_path)
+
+    @classmethod
+    def load(cls, index_path: Path, integrity_path: Path) -> PreparedData:
+        """Read what ``save`` wrote.
+
+        Raises:
+            DataError: If a file is absent or damaged.
+        """
+        try:
+            content = json.loads(integrity_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{integrity_path}: the integrity report cannot be read ({error}); train again"
+            ) from error
+        return cls(load_index(index_path), IntegrityReport.from_dict(content))
+
+
+def survey_source(
+    data: DataRecipe, *, base: Path | None = None, observer: Observer = SILENT
+) -> PreparedData:
+    """Read and check a source without splitting it; its images may be unlabelled.
+
+    Args:
+        data: Names the source; only a source's own split is in the index.
+        base: Folder for relative paths, after the working folder.
+        observer: Told of progress; the findings are in the result alone.
+
+    Raises:
+        SourceError: If the source cannot be read.
+        ArchiveError: If an archive is unsafe or damaged.
+        DownloadError: If an address cannot be fetched.
+    """
+    read = read_source(data, base=base, observer=observer)
+    scanned = scan(read.index, max_pixels=data.max_pixels, observer=observer)
+    findings = [*read.findings, *scanned.findings]
+    if read.index.classes:
+        findings += find_few_images(scanned.index, data)
+    return PreparedData(scanned.index, _report(scanned.index, findings))
+
+
+def prepare_labelled(
+    recipe: Recipe,
+    source: str,
+    classes: tuple[str, ...],
+    *,
+    base: Path | None = None,
+    observer: Observer = SILENT,
+) -> PreparedData:
+    """Read and check other images for a model that is trained, as its recipe reads its own.
+
+    Dropped and merged labels are treated as in the recipe, without having to occur.
+
+    Args:
+        recipe: What the model was trained by.
+        source: Source of the labelled images.
+        classes: The model's classes, in its order.
+        base: Folder for relative paths, after the working folder.
+        observer: Told of progress, and warned of what was found.
+
+    Returns:
+        The index with the model's classes and without new splits, and the report.
+
+    Raises:
+        DataError: If the images have no labels.
+        SourceError: If the source cannot be read, or a label is not among the classes.
+        IntegrityError: If images are unusable and ``data.strict`` is set.
+    """
+    data = recipe.data.model_copy(
+        update={"source": source, "sha256": None, "download_from": None, "classes": classes}
+    )
+    read = read_source(data, base=base, observer=observer, is_other=True)
+    if not (read.index.frame["label"] != "").any():
+        raise DataError(
+            f"{source}: the images have no labels to judge by; put each class into a folder of "
+            "its own, or use `tfclassify predict`"
+        )
+    scanned = scan(read.index, max_pixels=data.max_pixels, observer=observer)
+    integrity = _report(scanned.index, [*read.findings, *scanned.findings])
+    if data.strict:
+        integrity.check_strict()
+    tell_findings(integrity, observer)
+    return PreparedData(scanned.index, integrity)
+
+
+def prepare_data(
+    recipe: Recipe, *, base: Path | None = None, observer: Observer = SILENT
+) -> PreparedData:
+    """Read, check and split the images of a recipe for training.
+
+    Args:
+        recipe: Its section ``data`` and its seed are used.
+        base: The recipe's folder, for relative paths.
+        observer: Told of progress, and warned of what was found.
+
+    Returns:
+        The index, split, and the integrity report.
+
+    Raises:
+        SourceError: If the source cannot be read.
+        ArchiveError: If an archive is unsafe or damaged.
+        DownloadError: If an address cannot be fetched.
+        IntegrityError: If images are unusable and ``data.strict`` is set.
+        DataError: If the images are not labelled, or too few to split.
+    """
+    data = recipe.data
+    read = read_source(data, base=base, observer=observer)
+    _check_labelled(read.index)
+    scanned = scan(read.index, max_pixels=data.max_pixels, observer=observer)
+    findings = [*read.findings, *scanned.findings, *find_few_images(scanned.index, data)]
+    if data.strict:
+        _report(scanned.index, findings).check_strict()
+    split = split_index(scanned.index, validation=data.validation, test=data.test, seed=recipe.seed)
+    findings += _find_straddling(scanned.index, split)
+    findings += find_shared_groups(split)
+    findings += _find_not_held_out(split)
+    findings += find_near_duplicates(split, scanned.thumbnails)
+    integrity = _report(split, findings)
+    if data.strict:
+        integrity.check_strict()
+    tell_findings(integrity, observer)
+    return PreparedData(split, integrity)
+
+
+def tell_findings(report: IntegrityReport, observer: Observer) -> None:
+    """Tell an observer each kind that was found; how files are stored is but a note."""
+    for kind, line in zip(report.counts, report.describe(), strict=True):
+        tell = observer.on_note if kind in STORAGE_KINDS else observer.on_warning
+        tell(f"{report.source}: {line}")
+
+
+def find_few_images(index: Index, data: DataRecipe) -> list[Finding]:
+    """Find classes with fewer usable images than ``data.min_images``."""
+    counts = index.usable().frame["label"].value_counts()
+    return [
+        Finding("", "few_images", f"class {name!r} has {counts.get(name, 0)} usable images")
+        for name in index.classes
+        if counts.get(name, 0) < data.min_images
+    ]
+
+
+def _check_labelled(index: Index) -> None:
+    """Raise unless the images are of two classes or more."""
+    labels = sorted(set(index.frame["label"]) - {""})
+    if len(labels) < 2:
+        raise DataError(
+            f"{index.source}: training needs images of at least 2 classes, got "
+            f"{len(labels)} ({', '.join(map(repr, labels)) or 'images without labels'}); put each "
+            "class into a folder of its own, or name a CSV in data.table"
+        )
+
+
+def _report(index: Index, findings: list[Finding]) -> IntegrityReport:
+    quarantined = int((index.frame["status"] != "ok").sum())
+    return make_report(index.source, len(index), quarantined, findings)
+
+
+def _find_straddling(before: Index, after: Index) -> list[Finding]:
+    """Find the images that were quarantined by splitting."""
+    frame = after.frame
+    is_new = (frame["status"] != "ok") & (before.frame["status"] == "ok")
+    held = frame[(frame["status"] == "ok") & frame["split"].isin(["validation", "test"])]
+    twins = dict(zip(held["sha256"], held["image"], strict=True))
+    return [
+        Finding(image, "straddling", f"same bytes as {twins[digest]}")
+        for image, digest in zip(frame["image"][is_new], frame["sha256"][is_new], strict=True)
+    ]
+
+
+def _find_not_held_out(index: Index) -> list[Finding]:
+    """Find classes that the validation or test images lack, where there are such images."""
+    usable = index.usable().frame
+    table = pd.crosstab(usable["label"], usable["split"])
+    return [
+        Finding("", "not_held_out", f"class {label!r} has no {split} images")
+        for split in table.columns.intersection(["validation", "test"])
+        for label in table.index[table[split] == 0]
+    ]

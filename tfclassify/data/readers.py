@@ -1,0 +1,141 @@
+"""Reads any source into an index.
+
+Owns: choosing the reader, putting rows into a frame. Does not own: each reader
+(``folders``, ``csv_source``), labels (``labels``), looking at the images (``scan``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tfclassify.data.csv_source import Table, read_csv_source
+from tfclassify.data.folders import read_folder
+from tfclassify.data.index import Index, make_frame
+from tfclassify.data.integrity import KINDS, Finding
+from tfclassify.data.labels import settle_labels
+from tfclassify.data.listing import Listing, Row, list_folders
+from tfclassify.data.nearest import suggest
+from tfclassify.data.sources import Source, find_source, find_tables
+from tfclassify.errors import SourceError
+from tfclassify.events import SILENT, Observer
+from tfclassify.recipe.schema import DataRecipe
+
+
+@dataclass(frozen=True)
+class ReadResult:
+    """A source as it was read.
+
+    Attributes:
+        index: One row an image, not scanned and not split; rows that are known to be
+            unusable, such as missing files, are quarantined.
+        findings: What the reader left out or remarked on.
+        root: Folder that the images lie in.
+    """
+
+    index: Index
+    findings: tuple[Finding, ...]
+    root: Path
+
+
+def read_source(
+    data: DataRecipe,
+    *,
+    base: Path | None = None,
+    observer: Observer = SILENT,
+    is_other: bool = False,
+) -> ReadResult:
+    """Read the source that a recipe names.
+
+    Args:
+        data: The recipe's section ``data``.
+        base: The recipe's folder, for relative paths.
+        observer: Told what is unpacked, downloaded or left out.
+        is_other: Whether this is another source than the recipe was written for. It
+            may be a folder where the recipe has a table, and need not have every label
+            that the recipe names.
+
+    Returns:
+        The index, unsplit but for the source's own split, and the findings.
+
+    Raises:
+        SourceError: If the source is absent, empty, or says something impossible.
+        ArchiveError: If an archive is unsafe or damaged.
+        DownloadError: If an address cannot be fetched.
+    """
+    source = find_source(data, base=base, observer=observer, is_table_needed=not is_other)
+    if source.table is not None:
+        images = _find_images(source, source.table.parent, data)
+        listing = read_csv_source(
+            Table(source.table, source.shown_table, images, source.root), data
+        )
+    else:
+        listing = read_folder(source.root, source.shown, _known_labels(data))
+        _warn_of_tables(source, listing, observer)
+    rows, classes = settle_labels(listing.rows, data, is_other=is_other)
+    if not rows:
+        raise SourceError(
+            f"{source.shown}: no image is left of {len(listing.rows):,} after data.drop_labels; "
+            "drop fewer labels"
+        )
+    if len(rows) < len(listing.rows):
+        observer.on_note(
+            f"{source.shown}: {len(listing.rows) - len(rows):,} of {len(listing.rows):,} images "
+            "left out by drop_labels and top_classes"
+        )
+    kept = {row.image for row in rows}
+    dropped = {row.image for row in listing.rows} - kept
+    findings = [found for found in listing.findings if found.image not in dropped]
+    findings += [Finding(row.image, row.fault, row.place) for row in rows if row.fault]
+    return ReadResult(
+        Index(_make_index_frame(rows), classes, source.shown), tuple(findings), source.root
+    )
+
+
+def _make_index_frame(rows: list[Row]) -> pd.DataFrame:
+    """Put rows into a frame, ordered by image name."""
+    rows = sorted(rows, key=lambda row: row.image)
+    return make_frame(
+        [row.image for row in rows],
+        [row.path for row in rows],
+        label=[row.label for row in rows],
+        group=[row.group for row in rows],
+        split=[row.split for row in rows],
+        weight=[row.weight for row in rows],
+        status=["quarantined" if row.fault else "ok" for row in rows],
+        reason=[KINDS[row.fault].title if row.fault else "" for row in rows],
+    )
+
+
+def _known_labels(data: DataRecipe) -> set[str]:
+    """Return every label that the recipe names as occurring in the source."""
+    merged = {label for labels in data.merge_classes.values() for label in labels}
+    return {*(data.classes or ()), *data.drop_labels, *merged}
+
+
+def _find_images(source: Source, beside: Path, data: DataRecipe) -> Path:
+    """Return the folder that a table's file names start at."""
+    if data.images is None:
+        return beside
+    for folder in (beside, source.root, Path()):
+        if (folder / data.images).is_dir():
+            return folder / data.images
+    names = [path.name for path in list_folders(source.root)]
+    raise SourceError(
+        f"{source.shown}: there is no folder {data.images!r} (data.images), the folders are "
+        f"{', '.join(map(repr, names)) or 'none'}{suggest(data.images, names)}"
+    )
+
+
+def _warn_of_tables(source: Source, listing: Listing, observer: Observer) -> None:
+    """Point out a CSV beside images that were read without labels."""
+    if any(row.label for row in listing.rows):
+        return
+    tables = [name for name in find_tables(source.root) if name.endswith(".csv")]
+    if tables:
+        name = tables[0]
+        observer.on_warning(
+            f"{source.shown}: images without labels; set data.table: {name} if it holds them"
+        )

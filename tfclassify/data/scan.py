@@ -1,0 +1,178 @@
+"""Looks at every image once: can it be decoded, what is it, is it there twice.
+
+Owns: reading in threads, checksums, fingerprints, what is quarantined.
+Does not own: the kinds of findings (``integrity``), near-duplicates (``leaks``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from tfclassify.data.images import MAX_PIXELS, ImageFacts, decode_with_facts, read_image_file
+from tfclassify.data.index import Index
+from tfclassify.data.integrity import KINDS, Finding, IntegrityReport, make_report
+from tfclassify.errors import ImageError
+from tfclassify.events import SILENT, Observer
+
+#: Side in pixels of the thumbnail that near-duplicates are found by.
+THUMBNAIL = 9
+_TASK = "checking images"
+
+
+@dataclass(frozen=True)
+class Scan:
+    """An index whose images were looked at.
+
+    Attributes:
+        index: With checksum, size, status and reason filled in.
+        findings: What was found.
+        thumbnails: ``(n, THUMBNAIL, THUMBNAIL, 3)`` uint8, in row order; black where an
+            image cannot be read.
+    """
+
+    index: Index
+    findings: tuple[Finding, ...]
+    thumbnails: np.ndarray
+
+    @property
+    def report(self) -> IntegrityReport:
+        """The findings as a report."""
+        quarantined = int((self.index.frame["status"] != "ok").sum())
+        return make_report(self.index.source, len(self.index), quarantined, self.findings)
+
+
+class _Look(NamedTuple):
+    """What one image showed."""
+
+    sha256: str
+    facts: ImageFacts | None = None
+    thumbnail: np.ndarray | None = None
+    fault: tuple[str, str] = ("", "")
+
+
+def scan(
+    index: Index,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    observer: Observer = SILENT,
+    workers: int | None = None,
+) -> Scan:
+    """Decode every image of an index and report what is wrong or unusual.
+
+    Images that are quarantined already are not opened.
+
+    Args:
+        index: What to look at.
+        max_pixels: Images of more pixels are quarantined unread.
+        observer: Told how many images are done.
+        workers: Threads; one a processor if None.
+
+    Returns:
+        The index, the findings and the thumbnails, in the order of ``index``.
+    """
+    columns = {
+        name: index.frame[name].tolist()
+        for name in ("sha256", "width", "height", "status", "reason")
+    }
+    thumbnails = np.zeros((len(index), THUMBNAIL, THUMBNAIL, 3), dtype=np.uint8)
+    findings: list[Finding] = []
+    images, paths = index.frame["image"].tolist(), index.paths()
+    todo = [row for row, status in enumerate(columns["status"]) if status == "ok"]
+    looks = _look_at_all([paths[row] for row in todo], max_pixels, workers)
+    observer.on_task_start(_TASK, len(todo))
+    for done, (row, look) in enumerate(zip(todo, looks, strict=True), start=1):
+        columns["sha256"][row] = look.sha256
+        if look.facts is None or look.thumbnail is None:
+            kind, detail = look.fault
+            findings.append(Finding(images[row], kind, detail))
+            columns["status"][row] = "quarantined"
+            columns["reason"][row] = KINDS[kind].title
+        else:
+            thumbnails[row] = look.thumbnail
+            columns["width"][row], columns["height"][row] = look.facts.width, look.facts.height
+            columns["reason"][row] = "; ".join(KINDS[kind].title for kind in look.facts.remarks)
+            findings += _to_remarks(images[row], look.facts)
+        observer.on_task_step(_TASK, done)
+    observer.on_task_end(_TASK)
+    scanned, repeated = find_duplicates(index.with_frame(index.frame.assign(**columns)))
+    return Scan(scanned, (*findings, *repeated), thumbnails)
+
+
+def _look_at_all(paths: list[str], max_pixels: int, workers: int | None) -> Iterator[_Look]:
+    """Look at images in threads, in order, with few results waiting at a time."""
+    workers = workers or os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        # A sliding window, since `pool.map` would queue a million images at once.
+        window: deque[Future[_Look]] = deque()
+        for path in paths:
+            window.append(pool.submit(_look_at, path, max_pixels))
+            if len(window) > 16 * workers:
+                yield window.popleft().result()
+        while window:
+            yield window.popleft().result()
+
+
+def _look_at(path: str, max_pixels: int) -> _Look:
+    digest = ""
+    try:
+        data = read_image_file(Path(path), max_pixels)
+        digest = hashlib.sha256(data).hexdigest()
+        facts, thumbnail = decode_with_facts(
+            data, (THUMBNAIL, THUMBNAIL), max_pixels=max_pixels, where=path
+        )
+    except ImageError as error:
+        # The image's name stands beside the detail, so the path need not be in it.
+        return _Look(digest, fault=(error.kind, str(error).removeprefix(f"{path}: ")))
+    return _Look(digest, facts, thumbnail)
+
+
+def _to_remarks(image: str, facts: ImageFacts) -> list[Finding]:
+    detail = f"{facts.format}, {facts.width}x{facts.height}, mode {facts.mode}"
+    return [Finding(image, kind, detail) for kind in facts.remarks]
+
+
+def find_duplicates(index: Index) -> tuple[Index, list[Finding]]:
+    """Find images with the same bytes.
+
+    Copies under one label are remarked on. Copies under different labels are all
+    quarantined, since at most one of the labels is right.
+
+    Returns:
+        The index with such images quarantined, and a finding for each copy.
+    """
+    frame = index.frame.copy()
+    usable = frame[(frame["status"] == "ok") & (frame["sha256"] != "")]
+    copies = usable[usable["sha256"].duplicated(keep=False)]
+    findings = []
+    for _, group in copies.groupby("sha256", sort=True):
+        rows = group.sort_values("image")
+        if rows["label"].nunique() == 1:
+            findings += [
+                Finding(image, "duplicate", f"same bytes as {rows['image'].iloc[0]}")
+                for image in rows["image"].iloc[1:]
+            ]
+            continue
+        findings += _describe_conflict(rows)
+        frame.loc[rows.index, "status"] = "quarantined"
+        frame.loc[rows.index, "reason"] = KINDS["label_conflict"].title
+    return index.with_frame(frame), findings
+
+
+def _describe_conflict(rows: pd.DataFrame) -> list[Finding]:
+    named = [
+        f"{image} ({label})" for image, label in zip(rows["image"], rows["label"], strict=True)
+    ]
+    return [
+        Finding(image, "label_conflict", "same bytes: " + ", ".join(named))
+        for image in rows["image"]
+    ]

@@ -1,0 +1,178 @@
+"""Finds what a recipe names as its source and makes a folder of it.
+
+Owns: paths, archives, addresses and built-in sets; the words for what is absent.
+Does not own: what the folder means (``readers``).
+"""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfclassify.data.digits import write_digits
+from tfclassify.data.download import fetch
+from tfclassify.data.folders import unwrap
+from tfclassify.data.listing import walk_files
+from tfclassify.data.nearest import suggest
+from tfclassify.errors import ArchiveError, SourceError
+from tfclassify.events import SILENT, Observer
+from tfclassify.files import cache_folder, extract_archive, hash_file
+from tfclassify.recipe.schema import DataRecipe
+
+BUILTIN = "builtin:digits"
+_ARCHIVE_ENDINGS = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")
+_TABLE_ENDINGS = (".csv", ".tsv", ".txt")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source that is a folder on disk by now.
+
+    Attributes:
+        root: The folder.
+        shown: What the user called the source.
+        table: The CSV that describes the images, or None.
+    """
+
+    root: Path
+    shown: str
+    table: Path | None = None
+
+    @property
+    def shown_table(self) -> str:
+        """What to call the table in messages."""
+        if self.table is None or self.shown.endswith(self.table.name):
+            return self.shown
+        return f"{self.shown}/{self.table.relative_to(self.root).as_posix()}"
+
+
+def find_source(
+    data: DataRecipe,
+    *,
+    base: Path | None = None,
+    observer: Observer = SILENT,
+    is_table_needed: bool = True,
+) -> Source:
+    """Find a source, unpacking or downloading it first where needed.
+
+    Args:
+        data: Names the source, its checksum and its table.
+        base: The recipe's folder, where relative paths are looked for after the working
+            folder.
+        observer: Told what is unpacked or downloaded.
+        is_table_needed: Whether a source without the recipe's table is an error.
+
+    Returns:
+        The source as a folder.
+
+    Raises:
+        SourceError: If the source or its table is absent or of no known kind.
+        ArchiveError: If an archive is unsafe, damaged or not the one expected.
+        DownloadError: If an address cannot be fetched.
+    """
+    if data.source.startswith("builtin:"):
+        return Source(_find_builtin(data, observer), data.source)
+    if "://" in data.source:
+        if data.sha256 is None:
+            raise SourceError(f"{data.source}: a URL needs its checksum; set data.sha256")
+        path = fetch(data.source, data.sha256, observer=observer)
+    else:
+        path = find_path(data, base)
+    if path.is_dir() or _is_archive(path):
+        root = path if path.is_dir() else _unpack(path, data, observer)
+        return _add_table(Source(root, data.source), data, is_table_needed)
+    if path.suffix.lower() in _TABLE_ENDINGS:
+        return Source(path.parent, data.source, path)
+    raise SourceError(
+        f"{data.source}: a source must be a folder, a zip or tar, or a CSV, got a file with the "
+        f"ending {path.suffix!r}; to classify single images use `tfclassify predict`"
+    )
+
+
+def find_tables(root: Path) -> list[str]:
+    """Return the tables below a folder, as POSIX paths relative to it."""
+    prefix = f"{root.as_posix()}/"
+    return [
+        path.removeprefix(prefix)
+        for path in walk_files(root)
+        if path.lower().endswith(_TABLE_ENDINGS)
+    ]
+
+
+def find_path(data: DataRecipe, base: Path | None) -> Path:
+    """Return where a local source is: in the working folder, else beside the recipe.
+
+    Raises:
+        SourceError: If it is in neither; says what to download and where to put it.
+    """
+    wanted = Path(data.source).expanduser()
+    folders = [Path(), base] if base is not None and not wanted.is_absolute() else [Path()]
+    places = [folder / wanted for folder in folders if folder is not None]
+    for place in places:
+        if place.exists():
+            return place
+    siblings = [path.name for path in wanted.parent.iterdir()] if wanted.parent.is_dir() else []
+    hint = suggest(wanted.name, siblings)
+    where = " or ".join(dict.fromkeys(str(place) for place in places))
+    advice = f"put it at {where}, or set data.source to where you have it"
+    if data.download_from:
+        advice = f"download it from {data.download_from} and {advice}"
+    raise SourceError(f"{data.source}: there is no such file or folder{hint}; {advice}")
+
+
+def _find_builtin(data: DataRecipe, observer: Observer) -> Path:
+    if data.source != BUILTIN:
+        raise SourceError(
+            f"{data.source}: there is no such built-in source; the only one is {BUILTIN!r}"
+        )
+    return write_digits(observer)
+
+
+def _is_archive(path: Path) -> bool:
+    """Say whether a file is an archive, by its name or else by its content."""
+    if path.name.lower().endswith(_ARCHIVE_ENDINGS):
+        return True
+    if path.suffix.lower() in _TABLE_ENDINGS:
+        return False
+    return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+
+
+def _unpack(archive: Path, data: DataRecipe, observer: Observer) -> Path:
+    """Unpack an archive into the cache, under its content's hash."""
+    digest = hash_file(archive)
+    if data.sha256 is not None and digest != data.sha256:
+        raise ArchiveError(
+            f"{archive}: the archive is not the one that the recipe means, got sha256 {digest}, "
+            f"expected {data.sha256} (data.sha256); download it again"
+        )
+    stem = archive.name.split(".")[0][:40]
+    target = cache_folder() / "archives" / f"{stem}-{digest[:16]}"
+    if not target.exists():
+        observer.on_note(f"unpacking {archive} to {target}")
+    try:
+        return extract_archive(archive, target, digest=digest)
+    except OSError as error:
+        raise SourceError(
+            f"{archive}: cannot be unpacked to {target} ({error.strerror}); set TFCLASSIFY_CACHE "
+            "to a folder that can be written"
+        ) from error
+
+
+def _add_table(source: Source, data: DataRecipe, is_needed: bool) -> Source:
+    """Find the table inside a source, below a wrapping folder if there is one."""
+    if data.table is None:
+        return source
+    for root in dict.fromkeys([source.root, unwrap(source.root)]):
+        table = root / data.table
+        if table.is_file():
+            return Source(root, source.shown, table)
+    if not is_needed:
+        return source
+    tables = find_tables(source.root)
+    found = f"its tables are {', '.join(tables[:5])}" if tables else "it holds no table"
+    raise SourceError(
+        f"{source.shown}: there is no table {data.table!r} (data.table), {found}"
+        f"{suggest(data.table, tables)}"
+    )

@@ -1,0 +1,224 @@
+"""Numbers that describe a data set: classes, sizes, colours, odd shapes.
+
+Owns: computing them, and seeded samples of images. Does not own: drawing (``report``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tfclassify.data.images import MAX_PIXELS, decode_image
+from tfclassify.data.index import Index
+from tfclassify.events import SILENT, Observer
+
+_TASK = "measuring colours"
+_LONGEST_SIDE = 512  # larger images are shrunk to it before their colours are measured
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """Images of one class; ``unsplit`` counts those without a split yet."""
+
+    name: str
+    train: int
+    validation: int
+    test: int
+    unsplit: int
+    quarantined: int
+
+    @property
+    def usable(self) -> int:
+        """Images that are not quarantined."""
+        return self.train + self.validation + self.test + self.unsplit
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Smallest, middle and largest of a set of numbers."""
+
+    low: float
+    median: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ImageShape:
+    """One image and its size in pixels."""
+
+    image: str
+    path: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class ColourStatistics:
+    """Colours of a sample, in units of 0 to 255, for red, green and blue.
+
+    Every image counts the same, whatever its size.
+
+    Attributes:
+        mean: Mean of each channel.
+        std: Standard deviation of each channel over all pixels.
+        images: Images in the sample.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    images: int
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What ``inspect`` tells of a source.
+
+    Attributes:
+        classes: Counts in the order of the classes; one unnamed if there are none.
+        groups: Number of groups; 0 if there is no group column.
+        width: Of usable images, pixels.
+        height: Of usable images, pixels.
+        sizes: The most frequent ``(width, height, images)``, at most ten.
+        widest: Images with the largest width over height, widest first.
+        tallest: Images with the smallest width over height, tallest first.
+        colours: Of a sample.
+    """
+
+    classes: tuple[ClassCount, ...]
+    groups: int
+    width: Spread
+    height: Spread
+    sizes: tuple[tuple[int, int, int], ...]
+    widest: tuple[ImageShape, ...]
+    tallest: tuple[ImageShape, ...]
+    colours: ColourStatistics
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a program may read, of plain types."""
+        return asdict(self)
+
+
+def describe_index(
+    index: Index,
+    *,
+    seed: int = 0,
+    sample: int = 500,
+    extremes: int = 3,
+    max_pixels: int = MAX_PIXELS,
+    observer: Observer = SILENT,
+) -> Statistics:
+    """Describe a scanned index.
+
+    Args:
+        index: Scanned, so that sizes are known; split or not.
+        seed: Draws the sample whose colours are measured.
+        sample: Images in it, at most.
+        extremes: Images of the most extreme shapes that are named.
+        max_pixels: As for decoding.
+        observer: Told of progress.
+
+    Returns:
+        The statistics; sizes and colours are zero if no image is usable.
+    """
+    usable = index.usable().frame
+    widths, heights = usable["width"].to_numpy(), usable["height"].to_numpy()
+    order = np.argsort(-widths / np.maximum(heights, 1), kind="stable").tolist()
+    sizes = Counter(zip(widths.tolist(), heights.tolist(), strict=True))
+    ranked = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
+    picked = usable.iloc[pick_sample(usable["image"], sample, seed)]
+    return Statistics(
+        classes=count_classes(index),
+        groups=usable.loc[usable["group"] != "", "group"].nunique(),
+        width=_spread(widths),
+        height=_spread(heights),
+        sizes=tuple((*size, count) for size, count in ranked[:10]),
+        widest=_shapes(usable, order[:extremes]),
+        tallest=_shapes(usable, order[::-1][:extremes]),
+        colours=measure_colours(picked, max_pixels=max_pixels, observer=observer),
+    )
+
+
+def count_classes(index: Index) -> tuple[ClassCount, ...]:
+    """Count the images of each class, by split, in the order of the classes."""
+    frame = index.frame
+    side = frame["split"].where(frame["status"] == "ok", "quarantined").replace("", "unsplit")
+    counts = Counter(zip(frame["label"].tolist(), side.tolist(), strict=True))
+    sides = ("train", "validation", "test", "unsplit", "quarantined")
+    names = index.classes or ("",)
+    return tuple(ClassCount(name, **{side: counts[name, side] for side in sides}) for name in names)
+
+
+def count_labels(index: Index) -> dict[str, int]:
+    """Count the usable images of each class, in the order of the classes."""
+    return {each.name: each.usable for each in count_classes(index)}
+
+
+def measure_colours(
+    frame: pd.DataFrame, *, max_pixels: int = MAX_PIXELS, observer: Observer = SILENT
+) -> ColourStatistics:
+    """Measure the mean and standard deviation of each channel over scanned images."""
+    shapes = list(
+        zip(frame["path"].tolist(), frame["height"].tolist(), frame["width"].tolist(), strict=True)
+    )
+
+    def measure(shape: tuple[str, int, int]) -> np.ndarray:
+        path, height, width = shape
+        size = (min(height, _LONGEST_SIDE), min(width, _LONGEST_SIDE))
+        pixels = decode_image(path, size, max_pixels=max_pixels).astype(np.float64)
+        return np.stack([pixels.mean(axis=(0, 1)), np.square(pixels).mean(axis=(0, 1))])
+
+    moments = np.zeros((2, 3))
+    observer.on_task_start(_TASK, len(shapes))
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for done, each in enumerate(pool.map(measure, shapes), start=1):
+            moments += each
+            observer.on_task_step(_TASK, done)
+    observer.on_task_end(_TASK)
+    mean, square = moments / max(1, len(shapes))
+    std = np.sqrt(np.maximum(square - mean**2, 0.0))
+    return ColourStatistics(tuple(mean.tolist()), tuple(std.tolist()), len(shapes))
+
+
+def pick_sample(images: Iterable[str], count: int, seed: int) -> list[int]:
+    """Pick positions of images at random, by their names and the seed alone.
+
+    Returns:
+        At most ``count`` positions, in ascending order.
+    """
+    digests = [
+        hashlib.sha256(f"{seed}:sample:{image}".encode("utf-8", "surrogatepass")).digest()
+        for image in images
+    ]
+    return sorted(sorted(range(len(digests)), key=lambda row: digests[row])[:count])
+
+
+def pick_per_class(index: Index, count: int, seed: int) -> dict[str, list[str]]:
+    """Pick the paths of at most ``count`` usable images of each class, at random."""
+    usable = index.usable().frame
+    picked = {}
+    for name in index.classes or ("",):
+        rows = usable[usable["label"] == name]
+        paths = rows["path"].tolist()
+        picked[name] = [paths[row] for row in pick_sample(rows["image"], count, seed)]
+    return picked
+
+
+def _spread(values: np.ndarray) -> Spread:
+    if not len(values):
+        return Spread(0.0, 0.0, 0.0)
+    return Spread(float(values.min()), float(np.median(values)), float(values.max()))
+
+
+def _shapes(frame: pd.DataFrame, rows: list[int]) -> tuple[ImageShape, ...]:
+    return tuple(
+        ImageShape(row.image, row.path, row.width, row.height)
+        for row in frame.iloc[rows].itertuples()
+    )

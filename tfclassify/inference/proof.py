@@ -1,0 +1,194 @@
+"""Proof that an export says what this process says, by running it in another.
+
+Owns: the sample of images, the runs, the comparison.
+Does not own: how an export is written (``submission``).
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+import tfclassify
+from tfclassify.data.images import decode_image, open_image
+from tfclassify.errors import ExportError
+from tfclassify.inference.fresh_process import run_afresh
+from tfclassify.inference.views import ViewModel
+from tfclassify.model.bundle import Bundle
+from tfclassify.recipe.schema import TtaRecipe
+
+#: Probabilities may differ by this much between two processes on one machine.
+TOLERANCE = 1e-5
+#: A GPU's convolutions round to fewer bits than those of the fresh process, which has none.
+GPU_TOLERANCE = 1e-2
+#: Larger images are compared at the model's size only: together they would fill the memory.
+_RAW_PIXELS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a comparison found.
+
+    Attributes:
+        images: Images that were compared.
+        largest_difference: Between two probabilities of the two processes.
+    """
+
+    images: int
+    largest_difference: float
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Images of one size, as a server would send them and as the model takes them."""
+
+    raw: np.ndarray
+    fitted: np.ndarray
+
+
+def prove_codalab(
+    archive: Path, where: str, bundle: Bundle, views: ViewModel, sample: Sequence[str | Path]
+) -> Proof:
+    """Run a CodaLab submission in a fresh process and an empty folder, and compare.
+
+    Args:
+        archive: The submission's zip.
+        where: Its final path, for messages.
+        bundle: The model it was made from.
+        views: The model with the views that the submission should hold.
+        sample: Files of images.
+
+    Raises:
+        ImageError: If an image cannot be read.
+        ExportError: If the submission fails or disagrees.
+    """
+    groups = _read_groups(bundle, sample)
+    with TemporaryDirectory(prefix="tfclassify-") as work:
+        folder, sent, got = Path(work, "server"), Path(work, "sent.npz"), Path(work, "got.npz")
+        with zipfile.ZipFile(archive) as opened:
+            opened.extractall(folder)  # the archive is our own
+        arrays: dict[str, Any] = {str(number): group.raw for number, group in enumerate(groups)}
+        np.savez(sent, **arrays)
+        with as_file(files("tfclassify.inference") / "codalab_server.py") as server:
+            run_afresh([server, sent, got], folder, what=where)
+        with np.load(got, allow_pickle=False) as loaded:
+            answers = dict(loaded)
+    scale = views.count if views.is_summed else 1
+    differences = []
+    for number, group in enumerate(groups):
+        # The fresh process has no GPU, so neither has what it is compared with.
+        with tf.device("/CPU:0"):
+            expected = views(group.fitted).numpy() / scale
+        found = answers[f"scores_{number}"] / scale
+        differences.append(compare(where, expected, found, answers[f"ids_{number}"]))
+    return Proof(len(sample), max(differences))
+
+
+def _read_groups(bundle: Bundle, sample: Sequence[str | Path]) -> list[_Group]:
+    """Read images by size, as arrays of raw pixels and as the model's decoder sees those."""
+    pairs: dict[tuple[int, ...], list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
+    for file in sample:
+        _, opened = open_image(Path(file), bundle.max_pixels)
+        if opened.width * opened.height > _RAW_PIXELS:
+            fitted = decode_image(
+                Path(file), bundle.image_size, bundle.resize, max_pixels=bundle.max_pixels
+            )
+            pairs[fitted.shape].append((fitted, fitted))
+        else:
+            raw = np.asarray(opened)
+            fitted = decode_image(_to_png(raw), bundle.image_size, bundle.resize)
+            pairs[raw.shape].append((raw, fitted))
+    return [
+        _Group(np.stack([raw for raw, _ in group]), np.stack([fitted for _, fitted in group]))
+        for group in pairs.values()
+    ]
+
+
+def _to_png(pixels: np.ndarray) -> bytes:
+    stream = BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG", compress_level=1)
+    return stream.getvalue()
+
+
+def predict_afresh(
+    bundle: Bundle, sample: Sequence[str], tta: TtaRecipe | None, batch_size: int, where: str
+) -> np.ndarray:
+    """Load the bundle in a fresh process and predict files there.
+
+    Returns:
+        Probabilities ``(files, classes)`` float32.
+
+    Raises:
+        ExportError: If the process fails.
+    """
+    request = {
+        "bundle": str(Path(bundle.folder).resolve()),
+        "files": [str(Path(file).resolve()) for file in sample],
+        "tta": None if tta is None else tta.model_dump(mode="json"),
+        "batch_size": batch_size,
+    }
+    root = Path(next(iter(tfclassify.__path__))).parent
+    with TemporaryDirectory(prefix="tfclassify-") as work:
+        folder, asked, got = Path(work, "empty"), Path(work, "asked.json"), Path(work, "got.npz")
+        folder.mkdir()
+        asked.write_text(json.dumps(request), encoding="utf-8")
+        with as_file(files("tfclassify.inference") / "bundle_server.py") as server:
+            run_afresh([server, root, asked, got], folder, what=where)
+        with np.load(got, allow_pickle=False) as loaded:
+            return np.asarray(loaded["probabilities"])
+
+
+def compare(
+    where: str,
+    expected: np.ndarray,
+    found: np.ndarray,
+    ids: np.ndarray,
+    tolerance: float = TOLERANCE,
+) -> float:
+    """Compare the answers of two processes and return the largest difference.
+
+    Args:
+        where: What is compared, for the message.
+        expected: Probabilities ``(n, classes)`` of this process.
+        found: Probabilities ``(n, classes)`` of the other.
+        ids: Class ids ``(n,)`` of the other. Between classes whose probabilities
+            are closer than the tolerance, either counts as right.
+        tolerance: Difference that is allowed.
+
+    Raises:
+        ExportError: If shapes, probabilities or class ids differ.
+    """
+    if found.shape != expected.shape or ids.shape != expected.shape[:1]:
+        raise ExportError(
+            f"{where}: a fresh process gave probabilities of shape {found.shape} and ids of shape "
+            f"{ids.shape}, expected {expected.shape} and {expected.shape[:1]}; nothing was written"
+        )
+    difference = float(np.abs(found - expected).max())
+    if not difference <= tolerance:  # so that NaN is no match either
+        raise ExportError(
+            f"{where}: probabilities of a fresh process differ by {difference:.2g} from those of "
+            f"this one, at most {tolerance:g} is allowed; nothing was written"
+        )
+    is_known = (ids >= 0) & (ids < expected.shape[1])
+    chosen = expected[np.arange(len(ids)), np.where(is_known, ids, 0)]
+    is_wrong = ~is_known | (chosen < expected.max(axis=1) - tolerance)
+    if is_wrong.any():
+        first = int(np.argmax(is_wrong))
+        raise ExportError(
+            f"{where}: a fresh process chose other classes for {int(is_wrong.sum())} of "
+            f"{len(ids)} images, first {int(ids[first])} instead of "
+            f"{int(expected[first].argmax())}; nothing was written"
+        )
+    return difference

@@ -1,0 +1,272 @@
+"""Submissions to a competition, each proved in a fresh process before it is written.
+
+Owns: the zip for a CodaLab server and the CSV of predictions.
+Does not own: what the server runs (``codalab_model``), the sample submission
+(``template``), the comparison (``proof``).
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files as resources
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import tensorflow as tf
+
+from tfclassify.errors import DataError, RequestError, TargetError
+from tfclassify.events import SILENT, Observer
+from tfclassify.files import open_replacing, write_bytes
+from tfclassify.inference.codalab_model import FOLDER
+from tfclassify.inference.prediction import BATCH_SIZE, Predictions, expand_paths, predict_paths
+from tfclassify.inference.proof import (
+    GPU_TOLERANCE,
+    TOLERANCE,
+    Proof,
+    compare,
+    predict_afresh,
+    prove_codalab,
+)
+from tfclassify.inference.saved_model import write_saved_model
+from tfclassify.inference.template import (
+    Mode,
+    Template,
+    check_columns,
+    list_some,
+    match_images,
+    read_template,
+)
+from tfclassify.inference.views import ViewModel, build_view_model
+from tfclassify.model.bundle import Bundle
+from tfclassify.recipe.schema import TtaRecipe
+
+#: Images on which an export is compared.
+SAMPLE = 32
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A submission that was written.
+
+    Attributes:
+        path: The file.
+        size_bytes: Its size.
+        rows: Rows of a CSV, 0 for a zip.
+        views: Names of the views of each image that are averaged.
+        proof: What a fresh process repeated.
+    """
+
+    path: Path
+    size_bytes: int
+    rows: int
+    views: tuple[str, ...]
+    proof: Proof
+
+
+def write_codalab(
+    bundle: Bundle,
+    tta: TtaRecipe | None,
+    out: Path,
+    sample: Sequence[str | Path],
+    *,
+    batch_size: int = BATCH_SIZE,
+    observer: Observer = SILENT,
+) -> Submission:
+    """Write a zip that a CodaLab server runs: ``metadata``, ``model.py``, a SavedModel.
+
+    The server needs TensorFlow and NumPy only. Images of another size than the
+    model's are resized there as they are here. Before it is written, the zip is
+    run by a fresh process in an empty folder, and its answers are compared with
+    those of this process.
+
+    Args:
+        bundle: The model.
+        tta: The views that go into the zip, or None for the plain network.
+        out: The zip's path; a file that is there is replaced.
+        sample: Files of real images to compare on, such as some of the validation
+            split; the first 32 are used.
+        batch_size: Forward passes that the server makes together.
+        observer: Told what is done.
+
+    Raises:
+        RequestError: If ``out`` is a folder or there is no sample.
+        ImageError: If an image of the sample cannot be read.
+        ExportError: If the fresh process fails or disagrees; nothing is written.
+    """
+    _check_target(out)
+    if not sample:
+        raise RequestError(f"{out}: needs an image to check the submission on, got none")
+    views = build_view_model(bundle.model, tta)
+    with TemporaryDirectory(prefix="tfclassify-") as work:
+        draft = Path(work, "draft.zip")
+        observer.on_note("writing the SavedModel with its views inside")
+        _pack_codalab(draft, Path(work, FOLDER), bundle, views, batch_size)
+        observer.on_note("running the submission in a fresh process")
+        proof = prove_codalab(draft, str(out), bundle, views, sample[:SAMPLE])
+        with draft.open("rb") as source, open_replacing(out) as target:
+            shutil.copyfileobj(source, target)
+    return Submission(out, out.stat().st_size, 0, views.names, proof)
+
+
+def _check_target(out: Path) -> None:
+    if out.is_dir():
+        raise RequestError(f"{out}: is a folder; name the file to write")
+
+
+def _pack_codalab(
+    archive: Path, folder: Path, bundle: Bundle, views: ViewModel, batch_size: int
+) -> None:
+    settings: dict[str, object] = {
+        "classes": list(bundle.classes),
+        "image_size": list(bundle.image_size),
+        "resize": bundle.resize,
+        "views": list(views.names),
+        "images_per_batch": views.images_per_batch(batch_size),
+    }
+    write_saved_model(folder, views, settings)
+    program = resources("tfclassify.inference").joinpath("codalab_model.py")
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
+        # An empty file by this name tells the server that code was submitted.
+        opened.writestr("metadata", b"")
+        opened.writestr("model.py", program.read_bytes())
+        for file in sorted(folder.rglob("*")):
+            opened.write(file, f"{FOLDER}/{file.relative_to(folder).as_posix()}")
+
+
+def write_csv_submission(
+    bundle: Bundle,
+    images: Path,
+    out: Path,
+    *,
+    template: Path | None = None,
+    mode: Mode = "labels",
+    tta: TtaRecipe | None = None,
+    batch_size: int = BATCH_SIZE,
+    observer: Observer = SILENT,
+) -> Submission:
+    """Write the predictions for a folder of images as a competition wants them.
+
+    With a template, its separator, columns, ids and row order are kept to the
+    letter. Without one, the columns are ``file`` (path below the folder) and
+    ``label``, or ``file`` and one for each class. Before it is written, some rows
+    are repeated by a fresh process from the bundle on disk. Texts are written as
+    they are, since a scorer compares them.
+
+    Args:
+        bundle: The model.
+        images: Folder of the test images.
+        out: The CSV's path; a file that is there is replaced.
+        template: The competition's sample submission.
+        mode: ``labels`` or ``probabilities``.
+        tta: Views to average over, or None for the plain image.
+        batch_size: Forward passes that go through the network together.
+        observer: Told of progress, and of what looks odd in the template.
+
+    Raises:
+        RequestError: If the template does not fit the classes or the images, or
+            ``mode`` or ``out`` is not what is wanted.
+        TargetError: If the folder or the template is not there.
+        DataError: If images cannot be read: a submission must not lack rows.
+        ExportError: If the fresh process fails or disagrees; nothing is written.
+    """
+    _check_target(out)
+    if mode not in ("labels", "probabilities"):
+        raise RequestError(f"mode: must be 'labels' or 'probabilities', got {mode!r}")
+    if not images.is_dir():
+        raise TargetError(f"{images}: there is no such folder; name the folder of test images")
+    files = expand_paths([images])
+    if template is None:
+        names = tuple(Path(file).relative_to(images).as_posix() for file in files)
+        values = ("label",) if mode == "labels" else tuple(bundle.classes)
+        form = Template("", "file", values, names, (), ",")
+    else:
+        form = read_template(template)
+        check_columns(form, bundle.classes, mode)
+        files = _select(form, images, files, bundle.classes, mode, observer)
+    answers = predict_paths(bundle, files, tta, batch_size=batch_size, observer=observer)
+    _refuse_failures(answers)
+    text = _write_rows(form, answers, mode)
+    observer.on_note("repeating some rows in a fresh process")
+    proof = _prove_csv(text, form, answers, bundle, tta, batch_size, mode, str(out))
+    write_bytes(out, text.encode("utf-8", "surrogateescape"))
+    return Submission(out, out.stat().st_size, len(files), answers.views, proof)
+
+
+def _select(
+    form: Template,
+    folder: Path,
+    files: Sequence[str],
+    classes: Sequence[str],
+    mode: Mode,
+    observer: Observer,
+) -> list[str]:
+    """Return the file of each row, and tell what may not be meant so."""
+    chosen = match_images(form, folder, files)
+    unasked = len(files) - len(set(chosen))
+    if unasked:
+        observer.on_warning(f"{form.where}: does not ask for {unasked} of {len(files)} images")
+    strange = sorted({value for value in form.samples if value and value not in classes})
+    if mode == "labels" and strange:
+        observer.on_warning(
+            f"{form.where}: its own column {form.value_columns[0]!r} holds {list_some(strange)}, "
+            f"which is no class; written are class names such as {classes[0]!r}"
+        )
+    return chosen
+
+
+def _refuse_failures(answers: Predictions) -> None:
+    reasons = [error for error in answers.errors if error]
+    if reasons:
+        listed = "\n  ".join(reasons[:5])
+        raise DataError(
+            f"{len(reasons)} of {len(answers.files)} images cannot be read, and a submission "
+            f"without their rows would be refused; nothing was written:\n  {listed}"
+        )
+
+
+def _write_rows(form: Template, answers: Predictions, mode: Mode) -> str:
+    stream = StringIO()
+    table = csv.writer(stream, delimiter=form.separator, lineterminator="\n")
+    table.writerow([form.id_column, *form.value_columns])
+    if mode == "labels":
+        best = answers.probabilities.argmax(axis=1)
+        table.writerows(
+            (name, answers.classes[number]) for name, number in zip(form.ids, best, strict=True)
+        )
+    else:
+        columns = [answers.classes.index(name) for name in form.value_columns]
+        for name, row in zip(form.ids, answers.probabilities[:, columns], strict=True):
+            table.writerow([name, *(f"{value:.8g}" for value in row)])
+    return stream.getvalue()
+
+
+def _prove_csv(
+    text: str,
+    form: Template,
+    answers: Predictions,
+    bundle: Bundle,
+    tta: TtaRecipe | None,
+    batch_size: int,
+    mode: Mode,
+    where: str,
+) -> Proof:
+    """Compare rows of the finished text with those of a fresh process."""
+    rows = list(csv.reader(StringIO(text), delimiter=form.separator))[1:]
+    picked = np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(int))
+    files = [answers.files[number] for number in picked]
+    fresh = predict_afresh(bundle, files, tta, batch_size, where)
+    written = answers.probabilities[picked]
+    if mode == "labels":
+        ids = np.array([answers.classes.index(rows[number][1]) for number in picked])
+    else:
+        order = [form.value_columns.index(name) for name in answers.classes]
+        written = np.array([rows[number][1:] for number in picked], np.float32)[:, order]
+        ids = written.argmax(axis=1)
+    tolerance = GPU_TOLERANCE if tf.config.list_physical_devices("GPU") else TOLERANCE
+    return Proof(len(picked), compare(where, fresh, written, ids, tolerance))

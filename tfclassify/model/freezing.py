@@ -1,0 +1,129 @@
+"""Decides which layers a phase trains.
+
+Owns: ``phases[].train`` and ``model.batch_norm``. Does not own: what a block of a
+backbone is (``backbones.blocks``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import keras
+
+from tfclassify.backbones.blocks import split_blocks
+from tfclassify.errors import ModelError
+from tfclassify.model.assembly import Classifier
+from tfclassify.recipe.schema import TrainPartRecipe
+
+Train = Literal["head", "all"] | TrainPartRecipe
+BatchNorm = Literal["auto", "frozen", "trained"]
+
+
+@dataclass(frozen=True)
+class FreezingSummary:
+    """What is trained.
+
+    Attributes:
+        trainable_parameters: Numbers that the optimizer changes.
+        frozen_parameters: All others, moving statistics included.
+        trainable_layers: Layers with at least one such number.
+    """
+
+    trainable_parameters: int
+    frozen_parameters: int
+    trainable_layers: int
+
+
+def apply_freezing(classifier: Classifier, train: Train, batch_norm: BatchNorm) -> FreezingSummary:
+    """Set what is trainable; what an earlier phase had set is forgotten.
+
+    A frozen BatchNorm runs in inference mode even when the network is called with
+    ``training=True``: it uses its moving statistics, and neither they nor its scale
+    and shift change. The small batches of fine-tuning would ruin what it learnt.
+    BatchNorms of the head are trained always.
+
+    Args:
+        classifier: The network.
+        train: ``head``; ``all``; the last n blocks of the backbone; or all but its
+            first n layers, counted as in ``extractor.layers[:n]``. The head is always
+            trained.
+        batch_norm: Of the backbone. ``frozen``; ``trained`` with the layers around
+            it; ``auto``, frozen if and only if the backbone is pretrained.
+
+    Raises:
+        ModelError: If the backbone has fewer blocks or layers than asked for.
+    """
+    _thaw(classifier.network)
+    for layer in _choose_frozen(classifier, train):
+        _freeze(layer)
+    is_kept = batch_norm == "frozen" or (batch_norm == "auto" and classifier.is_pretrained)
+    if is_kept:
+        for layer in list_leaves(classifier.extractor):
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+    return _summarise(classifier.network)
+
+
+def _freeze(layer: keras.Layer) -> None:
+    """Freeze a layer, and those within it if it is a model."""
+    layer.trainable = False
+    if isinstance(layer, keras.Model):
+        for inner in layer.layers:
+            _freeze(inner)
+
+
+def _thaw(model: keras.Model) -> None:
+    """Make every layer trainable, those of nested models included.
+
+    One by one, because Keras passes a value on to the layers of a model only when
+    it is not the value that the model itself already has.
+    """
+    model.trainable = True
+    for layer in model.layers:
+        layer.trainable = True
+        if isinstance(layer, keras.Model):
+            _thaw(layer)
+
+
+def _choose_frozen(classifier: Classifier, train: Train) -> list[keras.Layer]:
+    """List the layers of the backbone that a phase leaves alone."""
+    layers = classifier.extractor.layers
+    if train == "all":
+        return []
+    if train == "head":
+        return list(layers)
+    if train.freeze_layers is not None:
+        _check_count("freeze_layers", train.freeze_layers, len(layers), "layers", classifier)
+        return list(layers[: train.freeze_layers])
+    blocks = split_blocks(classifier.extractor, classifier.spec.blocks)
+    count = train.last_blocks or 0
+    _check_count("last_blocks", count, len(blocks), "blocks", classifier)
+    return [layer for block in blocks[: len(blocks) - count] for layer in block]
+
+
+def _check_count(key: str, asked: int, present: int, unit: str, classifier: Classifier) -> None:
+    """Refuse more than there is."""
+    if asked > present:
+        raise ModelError(
+            f"phases[].train.{key}: got {asked}, but {classifier.spec.name} has {present} {unit}; "
+            f"use at most {present}, or train: {'all' if key == 'last_blocks' else 'head'}"
+        )
+
+
+def list_leaves(model: keras.Model) -> Iterator[keras.Layer]:
+    """Yield the layers that do the work, those of nested models included."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from list_leaves(layer)
+        else:
+            yield layer
+
+
+def _summarise(network: keras.Model) -> FreezingSummary:
+    """Count what is trained and what is not."""
+    trainable = sum(math.prod(variable.shape) for variable in network.trainable_variables)
+    layers = sum(1 for layer in list_leaves(network) if layer.trainable_variables)
+    return FreezingSummary(trainable, network.count_params() - trainable, layers)

@@ -1,0 +1,36 @@
+"""How much memory is free.
+
+Owns: asking the system, containers included. Does not own: what it is spent on.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+MEMINFO = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_memory(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> int:
+    """Return the bytes of memory that can be taken without swapping.
+
+    A container's limit counts where it is lower than what the machine has free. Where
+    the system does not tell what is free, half of what it has is assumed.
+
+    Args:
+        meminfo: Linux' table of memory.
+        cgroup: Folder of the container's limits, version 2.
+    """
+    try:
+        lines = meminfo.read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines if ":" in line)
+        free = int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    try:
+        limit = int((cgroup / "memory.max").read_text())
+        used = int((cgroup / "memory.current").read_text())
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        return free
+    return max(0, min(free, limit - used))

@@ -1,0 +1,187 @@
+"""A first recipe for someone's own photos: short, commented, fitted to what was found.
+
+Owns: the choice of values from the facts of a data source, and the recipe's text.
+Does not own: looking at the source (``data``), writing the file (``workflows``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+from tfclassify.recipe.loading import parse_recipe
+from tfclassify.recipe.writing import render_inline
+
+#: The pretrained network needs some pixels, and was trained on 224.
+_SMALLEST, _LARGEST, _STEP = 64, 224, 32
+_IMBALANCE = 1.5
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """What is known of a data source before its first recipe.
+
+    Attributes:
+        source: What ``data.source`` will be.
+        counts: Class name to number of images.
+        size: Median ``(height, width)`` of the images, in pixels.
+        has_groups: Whether images are known to belong to persons, sites or series.
+        has_split: Whether the source says what is training and what is validation.
+        data: Further keys of the ``data`` section that reading the source needs, such as
+            ``table`` and ``columns``.
+    """
+
+    source: str
+    counts: Mapping[str, int]
+    size: tuple[int, int]
+    has_groups: bool = False
+    has_split: bool = False
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def images(self) -> int:
+        """Number of labelled images."""
+        return sum(self.counts.values())
+
+    @property
+    def imbalance(self) -> float:
+        """Images of the largest class over those of the smallest; 1 if there is none."""
+        filled = [count for count in self.counts.values() if count > 0]
+        return max(filled) / min(filled) if filled else 1.0
+
+
+def write_starter(name: str, facts: SourceFacts) -> str:
+    """Write the text of a recipe that trains on a source at once.
+
+    Args:
+        name: The recipe's name: letters, digits, dot, dash and underscore.
+        facts: What was found in the source.
+
+    Returns:
+        YAML with comments.
+
+    Raises:
+        RecipeError: If the name, or a fact, cannot stand in a recipe.
+    """
+    is_balanced = facts.imbalance <= _IMBALANCE
+    lines = [
+        *_write_header(name, facts),
+        f"name: {render_inline(name)}",
+        *_write_data(facts),
+        *_AUGMENT,
+        "model:",
+        "  # Its ImageNet weights come with tfclassify; `tfclassify backbones` lists the others.",
+        "  backbone: efficientnet_lite0",
+        "  head: {dropout: 0.3}",
+        *([] if is_balanced else _write_imbalance(facts)),
+        *_write_phases(facts),
+        "# Predictions average these views of an image.",
+        "tta: {flips: [horizontal]}",
+    ]
+    text = "\n".join(lines) + "\n"
+    parse_recipe(text, f"recipe {name!r}")
+    return text
+
+
+def _write_header(name: str, facts: SourceFacts) -> list[str]:
+    classes = f"{len(facts.counts)} classes"
+    if facts.counts:
+        few, many = min(facts.counts.values()), max(facts.counts.values())
+        each = f"{few:,}" if few == many else f"{few:,} to {many:,}"
+        classes += f" of {each} images"
+    height, width = facts.size
+    return [
+        f"# {facts.images:,} images in {classes}, typically {height} pixels high and {width} wide.",
+        "#",
+        f"#   tfclassify check {name}.yaml      what will be trained, and how long it takes",
+        f"#   tfclassify preview {name}.yaml    what the model will see",
+        f"#   tfclassify train {name}.yaml",
+        "#",
+        "# Every key and its default: `tfclassify schema`.",
+    ]
+
+
+def choose_image_size(size: tuple[int, int]) -> int:
+    """Return the side that photos of a median ``(height, width)`` are brought to.
+
+    It is the shorter side, up to the next multiple of 32, from 64 to 224 pixels.
+
+    Example:
+        >>> choose_image_size((96, 120)), choose_image_size((3000, 4000))
+        (96, 224)
+    """
+    shorter = -(-min(size) // _STEP) * _STEP
+    return max(_SMALLEST, min(_LARGEST, shorter))
+
+
+def _write_data(facts: SourceFacts) -> list[str]:
+    lines = ["data:", f"  source: {render_inline(_word_source(facts.source))}"]
+    lines += [f"  {key}: {render_inline(_to_plain(value))}" for key, value in facts.data.items()]
+    lines.append(f"  image_size: {choose_image_size(facts.size)}")
+    height, width = facts.size
+    if max(height, width) > 1.25 * min(height, width):
+        lines.append("  resize: letterbox  # keeps the shape of things; also: crop, stretch")
+    if facts.has_split:
+        lines.append("  # The source says itself what is for training and what for validation.")
+        return lines
+    share = 0.1 if facts.images > 20_000 else 0.2
+    kept = "; images of one group stay on one side" if facts.has_groups else ""
+    return [*lines, f"  validation: {share}  # share held out to judge by{kept}"]
+
+
+def _word_source(source: str) -> str:
+    """Write a local path the way it reads on every system."""
+    return (
+        source if "://" in source or source.startswith("builtin:") else PurePath(source).as_posix()
+    )
+
+
+def _to_plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _to_plain(item) for key, item in value.items()}
+    return [_to_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+_AUGMENT = [
+    "augment:",
+    "  # Only changes after which a person would still give the same label.",
+    "  flip: [horizontal]",
+    "  rotate: 0.05  # up to 18 degrees to either side",
+    "  zoom: 0.1",
+    "  shift: 0.05",
+    "  brightness: 0.1",
+    "  contrast: 0.1",
+]
+
+
+def _write_imbalance(facts: SourceFacts) -> list[str]:
+    ratio = f"{facts.imbalance:.1f}".removesuffix(".0")
+    return [
+        f"# The largest class has {ratio} times the images of the smallest.",
+        "class_weights: balanced",
+        "metric: balanced_accuracy",
+    ]
+
+
+def _write_phases(facts: SourceFacts) -> list[str]:
+    """Choose lengths so that small and large sources take a like number of steps."""
+    views = 8 if facts.images < 500 else 4 if facts.images < 5_000 else 1
+    epochs = 20 if facts.images < 5_000 else 10 if facts.images < 50_000 else 4
+    return [
+        "phases:",
+        "  # First the new head alone, on stored features of the frozen network: quick.",
+        "  - name: head",
+        "    train: head",
+        "    epochs: 30",
+        "    learning_rate: 2.0e-3",
+        f"    features: {{views: {views}}}",
+        "    early_stopping: {patience: 5}",
+        "  # Then everything, gently.",
+        "  - name: whole",
+        "    train: all",
+        f"    epochs: {epochs}",
+        "    learning_rate: 3.0e-4",
+        "    schedule: cosine",
+    ]

@@ -1,0 +1,76 @@
+"""The parts of a page that show what was trained and how it went.
+
+Owns: the summary and the training section. Does not own: the curves
+(``figures``).
+"""
+
+from __future__ import annotations
+
+from tfclassify.report.content import PhaseRecord, RunReport
+from tfclassify.report.figures import Figures
+from tfclassify.report.markup import (
+    embed_drawing,
+    embed_picture,
+    join,
+    make_table,
+    tag,
+)
+from tfclassify.report.sections import Section, list_facts
+from tfclassify.report.wording import (
+    ABSENT,
+    format_count,
+    format_score,
+    format_seconds,
+    title_of,
+)
+
+
+def make_summary(report: RunReport) -> Section:
+    """Make the two lists of facts: the network, and how it was trained."""
+    columns = [
+        tag("div", tag("h3", title), list_facts(facts))
+        for title, facts in (("Network", report.model), ("Training", report.recipe))
+        if facts
+    ]
+    parts = [tag("div", *columns, class_="columns")]
+    if report.preview is not None:
+        sheet = embed_picture(report.preview, "What the model saw in training")
+        caption = tag("figcaption", "What the model saw: images as augmented in training.")
+        parts += [tag("h3", "What the model saw"), tag("figure", sheet, caption)]
+    return Section("setup", "What was trained", join(parts))
+
+
+def make_training(report: RunReport, figures: Figures) -> Section:
+    """Make the learning curves and the table of phases."""
+    figure = embed_drawing(
+        figures.get("learning_curves"),
+        "curves",
+        "Training scores are of augmented and mixed images, so they may lie below validation.",
+    )
+    if not any(phase.epochs for phase in report.phases):
+        return Section("training", "Training", tag("p", "No epoch was finished."))
+    has_scores = any(record.validation for phase in report.phases for record in phase.epochs)
+    head = ["Phase", "Trained", "Ended because", "Epochs", "Kept epoch"]
+    head += [f"Validation {title_of(report.metric).lower()}"] if has_scores else []
+    head += ["Trainable parameters", "Time"]
+    rows = [_phase_row(phase, report.metric, has_scores) for phase in report.phases]
+    table = make_table(head, rows, numeric=len(head) - 3, caption="The phases of training")
+    return Section("training", "How training went", join([figure, table]))
+
+
+def _phase_row(phase: PhaseRecord, metric: str, has_scores: bool) -> list[str]:
+    done = format_count(len(phase.epochs))
+    epochs = f"{done} of {phase.planned_epochs}" if phase.planned_epochs else done
+    kept = phase.best_epoch or (len(phase.epochs) or None)
+    score = phase.epochs[kept - 1].validation.get(metric) if kept else None
+    parameters = phase.trainable_parameters
+    return [
+        phase.name,
+        phase.trained,
+        phase.reason or ABSENT,
+        epochs,
+        str(kept) if kept else ABSENT,
+        *([format_score(metric, score)] if has_scores else []),
+        ABSENT if parameters is None else format_count(parameters),
+        format_seconds(phase.seconds),
+    ]

@@ -1,0 +1,93 @@
+"""Numbers as people read them, the same on a page and on a terminal.
+
+Owns: digits, units, plurals and percent signs. Does not own: layout.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from tfclassify.data.integrity import KINDS
+from tfclassify.scoring.intervals import Interval
+from tfclassify.scoring.metrics import METRICS
+
+#: Shares of images (or means of such): read best as percentages.
+_PERCENT = frozenset(
+    name
+    for name in METRICS
+    if name.startswith(("top_", "precision", "recall")) or name.endswith(("accuracy", "ece"))
+) | {"precision", "recall"}
+
+ABSENT = "–"
+
+
+def format_score(name: str, value: float | None) -> str:
+    """Write a metric's value, such as ``92.4 %`` or ``0.312``; a dash if there is none."""
+    if value is None or value != value:
+        return ABSENT
+    return f"{100.0 * value:.1f} %" if name in _PERCENT else f"{value:.3f}"
+
+
+def format_range(name: str, interval: Interval) -> str:
+    """Write an interval's two ends, such as ``89.6–94.9 %``; a dash if there is none."""
+    if interval.low is None or interval.high is None:
+        return ABSENT
+    if name in _PERCENT:
+        return f"{100.0 * interval.low:.1f}–{100.0 * interval.high:.1f} %"
+    return f"{interval.low:.3f}–{interval.high:.3f}"
+
+
+def title_of(name: str) -> str:
+    """Return a metric's title; its name where it is not in the registry."""
+    return METRICS[name].title if name in METRICS else name
+
+
+def title_of_finding(kind: str) -> str:
+    """Return what a kind of integrity finding is called; the kind itself if it is unknown."""
+    return KINDS[kind].title if kind in KINDS else kind.replace("_", " ")
+
+
+def format_count(number: int) -> str:
+    """Write a whole number with a separator of thousands, such as ``12,345``."""
+    return f"{number:,}"
+
+
+def count_of(number: int, one: str, many: str = "") -> str:
+    """Write a number and its noun, such as ``1 image`` or ``2,713 images``."""
+    return f"{format_count(number)} {one if number == 1 else many or one + 's'}"
+
+
+def format_seconds(seconds: float) -> str:
+    """Write a time, such as ``4.2 s``, ``12 min 5 s`` or ``3 h 20 min``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min"
+
+
+def format_bytes(size: float) -> str:
+    """Write a size, such as ``18.8 MB``; a kilobyte has 1000 bytes."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def clean_text(text: str) -> str:
+    """Replace what must not reach a page or a terminal: control and lone surrogate characters."""
+    return "".join(
+        "�" if unicodedata.category(sign) in ("Cc", "Cs") and sign not in "\n\t" else sign
+        for sign in text
+    )
+
+
+def shorten(text: str, longest: int) -> str:
+    """Cut a text at ``longest`` characters, with an ellipsis in the last place."""
+    return text if len(text) <= longest else text[: max(1, longest - 1)].rstrip() + "…"

@@ -1,0 +1,247 @@
+"""How far a score could be off, given how few images it rests on.
+
+Owns: the bootstrap over images or over groups of images, and how its resamples
+become an interval. Does not own: what is resampled (``metrics``).
+
+Method. Images are drawn with replacement, as many as there are; where groups are
+given, whole groups are drawn, since images of one group are not independent. The
+interval lies between two percentiles of the resampled scores. Four cases are settled:
+
+- A resample in which the score has no value (its class was not drawn) is left out.
+- A score without a value on the images themselves has no interval.
+- The interval is widened to hold the score itself where it does not: resampling
+  pushes a few scores, the calibration error above all, to one side.
+- Where all resamples agree, the bootstrap knows nothing: 20 right of 20 does not mean
+  that the model is never wrong. A proportion gets the exact binomial bound there,
+  any other score no interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tfclassify.errors import ScoringError
+from tfclassify.scoring.metrics import Metric
+from tfclassify.scoring.outcome import FloatArray, IntArray, Outcome, Weighting
+
+#: Weights held at once, in elements; bounds memory at about 100 MB with temporaries.
+CHUNK_ELEMENTS = 2_000_000
+
+Method = Literal["bootstrap", "exact", "none"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A score and where it could truly lie.
+
+    Attributes:
+        value: The score on all images; None where it has no value.
+        low: Lower end; None where there is no interval.
+        high: Upper end; None where there is no interval.
+        n: Images that the score rests on.
+        level: Coverage that the interval aims at, such as 0.95.
+        method: ``bootstrap``, ``exact`` (binomial) or ``none``.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    level: float = 0.95
+    method: Method = "bootstrap"
+
+    def describe(self, digits: int = 3) -> str:
+        """Write it on one line, such as ``0.923 (0.901-0.943, n=620)``; a dash if empty."""
+        if self.value is None:
+            return "–"
+        if self.low is None or self.high is None:
+            return f"{self.value:.{digits}f} (n={self.n})"
+        ends = f"{self.low:.{digits}f}–{self.high:.{digits}f}"
+        return f"{self.value:.{digits}f} ({ends}, n={self.n})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, without NaN."""
+        return {
+            "value": self.value,
+            "low": self.low,
+            "high": self.high,
+            "n": self.n,
+            "level": self.level,
+            "method": self.method,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Interval:
+        """Rebuild what ``to_dict`` returned."""
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class ResamplePlan:
+    """Which resamples to draw; the same plan always draws the same ones.
+
+    Attributes:
+        units: What is drawn, ``(n,)``: images with equal numbers are drawn together.
+        seed: Seed of the draws.
+        resamples: How many, ``R``.
+    """
+
+    units: IntArray
+    seed: int
+    resamples: int = 1000
+
+    @property
+    def unit_count(self) -> int:
+        """Number of units: images, or groups of images."""
+        return int(self.units.max()) + 1
+
+    def chunks(self) -> Iterator[FloatArray]:
+        """Yield the weights of all resamples, ``(r, n)`` at a time, ``R`` rows in all.
+
+        A weight says how often the resample holds the image. Chunking depends on the
+        number of images alone, and the draws do not depend on the chunking.
+        """
+        generator = np.random.default_rng(self.seed)
+        rows = max(1, CHUNK_ELEMENTS // len(self.units))
+        for start in range(0, self.resamples, rows):
+            count = min(rows, self.resamples - start)
+            drawn = generator.integers(self.unit_count, size=(count, self.unit_count))
+            drawn += np.arange(count)[:, None] * self.unit_count
+            times = np.bincount(drawn.ravel(), minlength=count * self.unit_count)
+            yield times.reshape(count, -1)[:, self.units].astype(np.float64)
+
+
+def plan_resamples(
+    images: int, *, seed: int, resamples: int = 1000, groups: Sequence[object] | None = None
+) -> ResamplePlan:
+    """Plan a bootstrap of ``images`` images.
+
+    Args:
+        images: How many there are, ``n``.
+        seed: Seed of the draws.
+        resamples: How many resamples.
+        groups: Group of each image, ``n`` of them; an empty string or None stands
+            for an image on its own.
+
+    Raises:
+        ScoringError: If there is not one group an image, or no resample.
+    """
+    if resamples < 1:
+        raise ScoringError(f"resamples: must be at least 1, got {resamples}")
+    if groups is None:
+        return ResamplePlan(np.arange(images), seed, resamples)
+    if len(groups) != images:
+        raise ScoringError(f"groups: must be one an image, {images}, got {len(groups)}")
+    numbers: dict[object, int] = {}
+    units = []
+    for position, group in enumerate(groups):
+        # An object of its own as the key, so that no two lone images ever meet.
+        key = ("alone", position) if group is None or group == "" else ("group", group)
+        units.append(numbers.setdefault(key, len(numbers)))
+    return ResamplePlan(np.array(units, dtype=np.int64), seed, resamples)
+
+
+def resample(
+    statistics: Mapping[str, Callable[[Weighting], FloatArray]],
+    outcome: Outcome,
+    plan: ResamplePlan,
+) -> dict[str, FloatArray]:
+    """Compute several statistics on the same resamples.
+
+    Args:
+        statistics: Functions of a weighting that return ``(r, ...)``.
+        outcome: The images.
+        plan: Which resamples.
+
+    Returns:
+        By name, the ``R`` values: ``(R, ...)``.
+    """
+    parts: dict[str, list[FloatArray]] = {name: [] for name in statistics}
+    for weights in plan.chunks():
+        weighting = Weighting(outcome, weights)
+        for name, statistic in statistics.items():
+            parts[name].append(statistic(weighting))
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def make_interval(
+    value: float,
+    samples: NDArray[Any],
+    *,
+    n: int,
+    level: float = 0.95,
+    trials: int | None = None,
+) -> Interval:
+    """Make an interval of a score's resampled values.
+
+    Args:
+        value: The score on all images; NaN if it has none.
+        samples: The score of each resample, ``(R,)``; NaN if it has none.
+        n: Images that the score rests on.
+        level: Coverage aimed at, within (0, 1).
+        trials: For a proportion, the independent trials behind it: images, or groups.
+
+    Raises:
+        ScoringError: If the level is not within (0, 1).
+    """
+    if not 0.0 < level < 1.0:
+        raise ScoringError(f"level: must be between 0 and 1, got {level!r}")
+    if math.isnan(value):
+        return Interval(None, None, None, n, level, "none")
+    defined = samples[~np.isnan(samples)]
+    # A hair of tolerance: sums in another order may differ in their last bits.
+    if defined.size and np.ptp(defined) > 1e-12:
+        low, high = np.quantile(defined, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+        return Interval(value, float(min(low, value)), float(max(high, value)), n, level)
+    if trials and value in (0.0, 1.0):
+        low, high = _bound_sure_proportion(value, trials, level)
+        return Interval(value, low, high, n, level, "exact")
+    return Interval(value, None, None, n, level, "none")
+
+
+def _bound_sure_proportion(value: float, trials: int, level: float) -> tuple[float, float]:
+    """Bound a proportion of which all trials, or none, succeeded.
+
+    Clopper and Pearson's interval has a closed form there: the success rate under which
+    so uniform a result still has the chance ``(1 - level) / 2``.
+    """
+    bound = ((1.0 - level) / 2.0) ** (1.0 / trials)
+    return (bound, 1.0) if value == 1.0 else (0.0, 1.0 - bound)
+
+
+def bootstrap(
+    metric: Metric,
+    targets: ArrayLike,
+    probabilities: ArrayLike,
+    *,
+    seed: int,
+    resamples: int = 1000,
+    level: float = 0.95,
+    groups: Sequence[object] | None = None,
+) -> Interval:
+    """Score images with one metric, with its interval.
+
+    Args:
+        metric: From ``metrics.METRICS``.
+        targets: True class ids, ``(n,)``.
+        probabilities: ``(n, C)``, rows summing to 1.
+        seed: Seed of the resamples.
+        resamples: How many resamples.
+        level: Coverage aimed at.
+        groups: Group of each image, where images of one group are not independent.
+
+    Raises:
+        ScoringError: On arrays that do not fit together, or an impossible level.
+    """
+    outcome = Outcome(targets, probabilities)
+    plan = plan_resamples(outcome.images, seed=seed, resamples=resamples, groups=groups)
+    value = float(metric.weigh(Weighting(outcome))[0])
+    samples = resample({metric.name: metric.weigh}, outcome, plan)[metric.name]
+    trials = plan.unit_count if metric.is_proportion else None
+    return make_interval(value, samples, n=outcome.images, level=level, trials=trials)

@@ -1,0 +1,246 @@
+"""The metrics: one registry of everything that scores a classifier.
+
+Owns: the definition of each metric, including what it means when a class is absent.
+Does not own: checks and ties (``outcome``), intervals (``intervals``), the names that
+a recipe may use (``recipe``, held equal by a test).
+
+Conventions, all as in scikit-learn with ``zero_division=0``:
+
+- Macro averages run over the classes that have images or were predicted. A class with
+  images that is never predicted has precision 0 there.
+- ``balanced_accuracy`` runs over the classes that have images.
+- ``roc_auc`` is one class against the rest, averaged over the classes for which both
+  sides have images; tied scores count one half.
+- ``top_k`` is 1 where ``k`` is the number of classes or more.
+- A metric without a value (``roc_auc`` when all images are of one class) is NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tfclassify.errors import ScoringError
+from tfclassify.scoring.outcome import BoolArray, FloatArray, IntArray, Outcome, Weighting
+
+#: Smallest probability that the loss takes a logarithm of; Keras' own epsilon.
+SMALLEST_PROBABILITY = 1e-7
+
+#: Equal-width bins of confidence for the calibration error.
+CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number that says how good predictions are.
+
+    Attributes:
+        name: As in a recipe and in ``metrics.json``.
+        title: For people, such as ``Balanced accuracy``.
+        weigh: Computes the metric under each of ``R`` weightings: ``(R,)``, NaN
+            where it has no value.
+        higher_is_better: Whether a larger value is a better one.
+        range: Least and greatest value; infinity where there is no bound.
+        is_proportion: Whether it is a share of images, each right or wrong.
+    """
+
+    name: str
+    title: str
+    weigh: Callable[[Weighting], FloatArray]
+    higher_is_better: bool = True
+    range: tuple[float, float] = (0.0, 1.0)
+    is_proportion: bool = False
+
+    def compute(self, targets: ArrayLike, probabilities: ArrayLike) -> float:
+        """Score ``(n,)`` class ids and ``(n, C)`` probabilities.
+
+        Returns:
+            The score, or NaN where the metric has no value on these images.
+
+        Raises:
+            ScoringError: If the two do not fit together; see ``Outcome``.
+        """
+        return float(self.weigh(Weighting(Outcome(targets, probabilities)))[0])
+
+    def is_better(self, value: float, than: float) -> bool:
+        """Say whether a value beats another; NaN beats nothing and is beaten by all."""
+        if np.isnan(value) or np.isnan(than):
+            return bool(np.isnan(than) and not np.isnan(value))
+        return value > than if self.higher_is_better else value < than
+
+
+def get_metric(name: str) -> Metric:
+    """Look a metric up by its name.
+
+    Raises:
+        ScoringError: If there is none of that name.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    nearest = get_close_matches(name, METRICS, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    raise ScoringError(f"metric: unknown name {name!r}; {hint}allowed: {', '.join(METRICS)}")
+
+
+def compute_metrics(
+    names: Iterable[str], targets: ArrayLike, probabilities: ArrayLike
+) -> dict[str, float]:
+    """Score with several metrics at once, sharing what they have in common.
+
+    Args:
+        names: Metrics, in the order of the result.
+        targets: True class ids, ``(n,)``.
+        probabilities: ``(n, C)``, rows summing to 1.
+
+    Returns:
+        Value by name; NaN where a metric has no value on these images.
+
+    Raises:
+        ScoringError: On an unknown name, or arrays that do not fit together.
+    """
+    metrics = [get_metric(name) for name in names]
+    weighting = Weighting(Outcome(targets, probabilities))
+    return {metric.name: float(metric.weigh(weighting)[0]) for metric in metrics}
+
+
+def divide(numerator: FloatArray, denominator: FloatArray, empty: float) -> FloatArray:
+    """Divide element by element, with ``empty`` where the denominator is 0."""
+    result = np.full(np.broadcast_shapes(numerator.shape, denominator.shape), empty)
+    return np.divide(numerator, denominator, out=result, where=denominator > 0)
+
+
+def weigh_class_scores(weighting: Weighting, empty: float) -> dict[str, FloatArray]:
+    """Compute precision, recall and F1 of each class, each ``(R, C)``.
+
+    With ``h`` hits, ``s`` images and ``p`` predictions of a class:
+
+        precision = h / p,   recall = h / s,   f1 = 2 h / (s + p)
+
+    Args:
+        weighting: The images and their ``R`` weightings.
+        empty: What stands where a denominator is 0.
+    """
+    counts = weighting.class_counts
+    return {
+        "precision": divide(counts.hits, counts.predicted, empty),
+        "recall": divide(counts.hits, counts.support, empty),
+        "f1": divide(2.0 * counts.hits, counts.support + counts.predicted, empty),
+    }
+
+
+def _weigh_loss(weighting: Weighting) -> FloatArray:
+    clipped = np.maximum(weighting.outcome.true_probability, SMALLEST_PROBABILITY)
+    return weighting.mean(-np.log(clipped))
+
+
+def _weigh_accuracy(weighting: Weighting) -> FloatArray:
+    return weighting.mean(weighting.outcome.correct)
+
+
+def _make_top(k: int) -> Callable[[Weighting], FloatArray]:
+    def weigh(weighting: Weighting) -> FloatArray:
+        return weighting.mean(weighting.outcome.true_rank < k)
+
+    return weigh
+
+
+def _weigh_balanced_accuracy(weighting: Weighting) -> FloatArray:
+    recall = weigh_class_scores(weighting, empty=0.0)["recall"]
+    # An absent class adds 0 above and nothing below.
+    return recall.sum(axis=1) / (weighting.class_counts.support > 0).sum(axis=1)
+
+
+def _make_macro(score: str) -> Callable[[Weighting], FloatArray]:
+    def weigh(weighting: Weighting) -> FloatArray:
+        counts = weighting.class_counts
+        is_seen = (counts.support > 0) | (counts.predicted > 0)
+        return weigh_class_scores(weighting, empty=0.0)[score].sum(axis=1) / is_seen.sum(axis=1)
+
+    return weigh
+
+
+def _make_weighted(score: str) -> Callable[[Weighting], FloatArray]:
+    def weigh(weighting: Weighting) -> FloatArray:
+        values = weigh_class_scores(weighting, empty=0.0)[score]
+        return (values * weighting.class_counts.support).sum(axis=1) / weighting.total
+
+    return weigh
+
+
+def _weigh_roc_auc(weighting: Weighting) -> FloatArray:
+    outcome = weighting.outcome
+    total = np.zeros(len(weighting.weights))
+    defined = np.zeros(len(weighting.weights))
+    for class_id in np.unique(outcome.targets):
+        is_positive = outcome.targets == class_id
+        area = _weigh_area(outcome.probabilities[:, class_id], is_positive, weighting.weights)
+        total += np.nan_to_num(area)
+        defined += ~np.isnan(area)
+    return divide(total, defined, empty=np.nan)
+
+
+def _weigh_area(scores: FloatArray, is_positive: BoolArray, weights: FloatArray) -> FloatArray:
+    """Return the share of (positive, negative) pairs in the right order, ``(R,)``.
+
+    This is the area under the ROC curve in Mann and Whitney's form, by middle ranks: an
+    image outranks the weight below its score and half the weight at its score. Summed
+    over the positives that counts each positive pair once too, ``positive**2 / 2`` in all.
+    """
+    order = np.argsort(scores, kind="stable")
+    ranked = scores[order]
+    first = np.searchsorted(ranked, scores[is_positive], side="left")
+    last = np.searchsorted(ranked, scores[is_positive], side="right")
+    below = np.zeros((len(weights), len(scores) + 1))
+    np.cumsum(weights[:, order], axis=1, out=below[:, 1:])
+    own = weights[:, is_positive]
+    positive = own.sum(axis=1)
+    outranked = (own * (below[:, first] + below[:, last])).sum(axis=1) / 2.0
+    pairs = positive * (below[:, -1] - positive)
+    return divide(outranked - positive**2 / 2.0, pairs, empty=np.nan)
+
+
+def confidence_bins(confidence: FloatArray) -> IntArray:
+    """Return the calibration bin of each confidence, ``(n,)``; a bin owns its upper edge."""
+    inner_edges = np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS
+    return np.digitize(confidence, inner_edges, right=True).astype(np.int64)
+
+
+def _weigh_ece(weighting: Weighting) -> FloatArray:
+    outcome = weighting.outcome
+    bins = confidence_bins(outcome.confidence)
+    is_in_bin = bins[:, None] == np.arange(CALIBRATION_BINS)[None, :]
+    gaps = weighting.weights @ (is_in_bin * (outcome.confidence - outcome.correct)[:, None])
+    return np.abs(gaps).sum(axis=1) / weighting.total
+
+
+def _weigh_brier(weighting: Weighting) -> FloatArray:
+    outcome = weighting.outcome
+    squares = (outcome.probabilities**2).sum(axis=1)
+    # Sum over classes of (p - y)^2, with y one-hot, multiplied out.
+    return weighting.mean(squares - 2.0 * outcome.true_probability + 1.0)
+
+
+_CATALOG = (
+    Metric("loss", "Cross-entropy", _weigh_loss, False, (0.0, -math.log(SMALLEST_PROBABILITY))),
+    Metric("accuracy", "Accuracy", _weigh_accuracy, is_proportion=True),
+    Metric("top_2", "Top-2 accuracy", _make_top(2), is_proportion=True),
+    Metric("top_3", "Top-3 accuracy", _make_top(3), is_proportion=True),
+    Metric("top_5", "Top-5 accuracy", _make_top(5), is_proportion=True),
+    Metric("balanced_accuracy", "Balanced accuracy", _weigh_balanced_accuracy),
+    Metric("precision_macro", "Precision, macro", _make_macro("precision")),
+    Metric("precision_weighted", "Precision, weighted", _make_weighted("precision")),
+    Metric("recall_macro", "Recall, macro", _make_macro("recall")),
+    Metric("recall_weighted", "Recall, weighted", _make_weighted("recall")),
+    Metric("f1_macro", "F1, macro", _make_macro("f1")),
+    Metric("f1_weighted", "F1, weighted", _make_weighted("f1")),
+    Metric("roc_auc", "ROC AUC", _weigh_roc_auc),
+    Metric("ece", "Calibration error", _weigh_ece, higher_is_better=False),
+    Metric("brier", "Brier score", _weigh_brier, False, (0.0, 2.0)),
+)
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _CATALOG}

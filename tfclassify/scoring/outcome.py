@@ -1,0 +1,185 @@
+"""What a classifier said about labelled images, checked once and shared by all metrics.
+
+Owns: the checks of targets and probabilities, the ranking of classes and its tie
+rule, and the counts of each class under many weightings of the images.
+Does not own: what is computed from them (``metrics``), which weightings (``intervals``).
+
+Ties: classes are ranked by probability, and of equal ones the lower class id comes
+first. The predicted class is the first of that ranking, so ``accuracy`` and a
+"top 1" can never disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tfclassify.errors import ScoringError
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+#: How far a row of probabilities may sum from 1; float16 networks need this much.
+SUM_TOLERANCE = 1e-2
+
+
+class Outcome:
+    """Targets and probabilities of the same ``n`` images, and what follows from them.
+
+    Attributes:
+        targets: True class ids, ``(n,)`` int64.
+        probabilities: ``(n, C)`` float64; each row sums to 1.
+    """
+
+    def __init__(self, targets: ArrayLike, probabilities: ArrayLike) -> None:
+        """Check the two against one another.
+
+        Raises:
+            ScoringError: If there are no images, shapes disagree, a target is not a
+                class id, or a row is not a probability distribution.
+        """
+        self.probabilities = _check_probabilities(np.asarray(probabilities))
+        self.targets = _check_targets(np.asarray(targets), self.probabilities.shape)
+
+    @property
+    def images(self) -> int:
+        """Number of images, ``n``."""
+        return int(self.probabilities.shape[0])
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes, ``C``, with or without images."""
+        return int(self.probabilities.shape[1])
+
+    @cached_property
+    def predicted(self) -> IntArray:
+        """Predicted class ids, ``(n,)``."""
+        return self.probabilities.argmax(axis=1).astype(np.int64)
+
+    @cached_property
+    def confidence(self) -> FloatArray:
+        """Probability of the predicted class, ``(n,)``."""
+        return self.probabilities.max(axis=1)
+
+    @cached_property
+    def correct(self) -> BoolArray:
+        """Whether the predicted class is the true one, ``(n,)``."""
+        return self.predicted == self.targets
+
+    @cached_property
+    def true_probability(self) -> FloatArray:
+        """Probability of the true class, ``(n,)``."""
+        return self.probabilities[np.arange(self.images), self.targets]
+
+    @cached_property
+    def true_rank(self) -> IntArray:
+        """Number of classes ranked before the true one, ``(n,)``; 0 is a hit."""
+        own = self.true_probability[:, None]
+        is_earlier = np.arange(self.class_count)[None, :] < self.targets[:, None]
+        is_before = (self.probabilities > own) | ((self.probabilities == own) & is_earlier)
+        return is_before.sum(axis=1).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """Counts of each class under ``R`` weightings of the images, each ``(R, C)``.
+
+    Attributes:
+        hits: Images of the class that were predicted as it (true positives).
+        support: Images of the class.
+        predicted: Images predicted as the class.
+    """
+
+    hits: FloatArray
+    support: FloatArray
+    predicted: FloatArray
+
+
+class Weighting:
+    """An outcome seen under ``R`` weightings of its images at once.
+
+    A bootstrap resample is the weighting that says how often each image was
+    drawn. A metric written for weightings needs no copy of any image, and one
+    matrix product gives the counts of all resamples.
+
+    Attributes:
+        outcome: The images.
+        weights: ``(R, n)`` float64, not negative; each row has a positive sum.
+    """
+
+    def __init__(self, outcome: Outcome, weights: FloatArray | None = None) -> None:
+        self.outcome = outcome
+        self.weights = np.ones((1, outcome.images)) if weights is None else weights
+
+    @cached_property
+    def total(self) -> FloatArray:
+        """Sum of the weights of each weighting, ``(R,)``."""
+        return self.weights.sum(axis=1)
+
+    @cached_property
+    def class_counts(self) -> ClassCounts:
+        """Hits, support and predictions of each class."""
+        outcome = self.outcome
+        is_true = _one_hot(outcome.targets, outcome.class_count)
+        is_predicted = _one_hot(outcome.predicted, outcome.class_count)
+        return ClassCounts(
+            hits=self.weights @ (is_true * is_predicted),
+            support=self.weights @ is_true,
+            predicted=self.weights @ is_predicted,
+        )
+
+    def mean(self, values: NDArray[Any]) -> FloatArray:
+        """Return the weighted mean of one value an image, ``(n,)``, as ``(R,)``."""
+        return self.weights @ values.astype(np.float64) / self.total
+
+
+def _one_hot(ids: IntArray, classes: int) -> FloatArray:
+    return (ids[:, None] == np.arange(classes)[None, :]).astype(np.float64)
+
+
+def _check_probabilities(values: NDArray[Any]) -> FloatArray:
+    if values.ndim != 2 or values.shape[1] < 2:
+        raise ScoringError(
+            f"probabilities: must have the shape (images, classes) with 2 classes or more, "
+            f"got {values.shape}"
+        )
+    if values.shape[0] == 0:
+        raise ScoringError("probabilities: there are no images to score; give at least one")
+    checked = values.astype(np.float64)
+    if not np.isfinite(checked).all():
+        row = int(np.flatnonzero(~np.isfinite(checked).all(axis=1))[0])
+        raise ScoringError(
+            f"probabilities: row {row} holds NaN or infinity, got {checked[row].tolist()!r}; "
+            f"the model has diverged or was fed such an image"
+        )
+    is_off = (np.abs(checked.sum(axis=1) - 1.0) > SUM_TOLERANCE) | (checked < 0.0).any(axis=1)
+    if is_off.any():
+        row = int(np.flatnonzero(is_off)[0])
+        raise ScoringError(
+            f"probabilities: row {row} must be 0 or more and sum to 1, got the sum "
+            f"{checked[row].sum():.6g}; apply softmax to logits, divide sums of views by their sum"
+        )
+    return checked
+
+
+def _check_targets(values: NDArray[Any], shape: tuple[int, ...]) -> IntArray:
+    images, classes = shape
+    if values.shape != (images,):
+        raise ScoringError(
+            f"targets: must be one class id an image, shape ({images},), got {values.shape}"
+        )
+    if not np.issubdtype(values.dtype, np.integer):
+        raise ScoringError(f"targets: must be integer class ids, got {values.dtype}")
+    is_outside = (values < 0) | (values >= classes)
+    if is_outside.any():
+        row = int(np.flatnonzero(is_outside)[0])
+        raise ScoringError(
+            f"targets: row {row} must be from 0 to {classes - 1}, got {int(values[row])}; "
+            f"leave unlabelled images out before scoring"
+        )
+    return values.astype(np.int64)

@@ -1,0 +1,145 @@
+"""``check``: validate a recipe, read its data, and say what would be trained."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfclassify.data.index import Index
+from tfclassify.data.integrity import IntegrityReport
+from tfclassify.data.preparation import prepare_data
+from tfclassify.events import SILENT, Observer
+from tfclassify.recipe.loading import load_recipe
+from tfclassify.recipe.schema import PhaseRecipe, Recipe
+from tfclassify.workflows.start import set_up_keras
+from tfclassify.workflows.train import build_network
+
+if TYPE_CHECKING:
+    from tfclassify.model.assembly import Classifier
+
+#: Steps timed for the estimate, after one that is not.
+TIMED_STEPS = 2
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """What to check.
+
+    Attributes:
+        recipe: The recipe's path.
+        overrides: ``key=value`` texts.
+    """
+
+    recipe: Path
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """What one phase would do.
+
+    Attributes:
+        name: As in the recipe.
+        epochs: Epochs at most.
+        steps: Steps an epoch.
+        trainable_parameters: Parameters that it trains.
+        seconds_per_epoch: Measured on a few steps of noise; training only.
+        seconds_at_most: All epochs, and caching features where the phase does.
+    """
+
+    name: str
+    epochs: int
+    steps: int
+    trainable_parameters: int
+    seconds_per_epoch: float
+    seconds_at_most: float
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What would be trained.
+
+    Attributes:
+        recipe: The recipe.
+        index: The images, with splits and quarantine.
+        integrity: What was found when the images were checked.
+        parameters: Parameters of the network.
+        phases: One plan a phase.
+    """
+
+    recipe: Recipe
+    index: Index
+    integrity: IntegrityReport
+    parameters: int
+    phases: tuple[PhasePlan, ...]
+
+
+def check_recipe(request: CheckRequest, observer: Observer = SILENT) -> CheckResult:
+    """Check a recipe and its data; nothing is trained and nothing is written.
+
+    Raises:
+        RecipeError: If the recipe is wrong.
+        TfclassifyError: If the data or the model cannot be used.
+    """
+    recipe = load_recipe(request.recipe, request.overrides)
+    data = prepare_data(recipe, base=request.recipe.resolve().parent, observer=observer)
+    set_up_keras(recipe)
+    classifier = build_network(recipe, data.index)
+    images = len(data.index.in_split("train"))
+    observer.on_task_start("timing a few steps", None)
+    plans = tuple(_plan_phase(recipe, phase, classifier, images) for phase in recipe.phases)
+    observer.on_task_end("timing a few steps")
+    return CheckResult(recipe, data.index, data.integrity, classifier.network.count_params(), plans)
+
+
+def _plan_phase(
+    recipe: Recipe, phase: PhaseRecipe, classifier: Classifier, images: int
+) -> PhasePlan:
+    from tfclassify.model.freezing import apply_freezing
+    from tfclassify.training.optimizers import build_optimizer
+    from tfclassify.training.sources import count_steps, split_at_pooling
+    from tfclassify.training.steps import ForwardPass, TrainingStep
+
+    summary = apply_freezing(classifier, phase.train, recipe.model.batch_norm)
+    steps = count_steps(images, recipe.batch_size)
+    batch = min(recipe.batch_size, images)
+    pixels = np.zeros((batch, *recipe.data.image_size, 3), np.float32)
+    head, body, caching = classifier.head, classifier.backbone, 0.0
+    inputs = pixels
+    if phase.features is not None:
+        extractor, head = split_at_pooling(classifier)
+        extract = ForwardPass(extractor)
+        inputs, body = extract(pixels), None
+        views = min(phase.features.views, phase.epochs)
+        caching = _time(lambda: extract(pixels)) * steps * views
+    step = TrainingStep(
+        body,
+        head,
+        is_body_trained=phase.train != "head",
+        optimizer=build_optimizer(phase.model_copy(update={"learning_rate": 1e-12})),
+        recipe=recipe,
+    )
+    targets = np.full((batch, head.outputs[0].shape[-1]), 1 / head.outputs[0].shape[-1], np.float32)
+    weights = np.ones(batch, np.float32)
+    seconds = _time(lambda: step(inputs, targets, weights)) * steps
+    return PhasePlan(
+        phase.name,
+        phase.epochs,
+        steps,
+        summary.trainable_parameters,
+        seconds,
+        seconds * phase.epochs + caching,
+    )
+
+
+def _time(work: object) -> float:
+    assert callable(work)
+    work()
+    started = time.perf_counter()
+    for _ in range(TIMED_STEPS):
+        work()
+    return (time.perf_counter() - started) / TIMED_STEPS

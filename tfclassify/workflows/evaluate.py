@@ -1,0 +1,122 @@
+"""``evaluate``: judge a run's model on its held-out images, or on others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfclassify.data.index import Index
+from tfclassify.data.preparation import PreparedData, prepare_labelled
+from tfclassify.errors import RequestError
+from tfclassify.events import SILENT, Observer
+from tfclassify.recipe.loading import load_recipe
+from tfclassify.recipe.schema import Recipe, TtaRecipe
+from tfclassify.runs.directory import RunDirectory
+from tfclassify.workflows.judging import Verdict, judge_index, write_metrics
+from tfclassify.workflows.start import start_tensorflow
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """What to judge.
+
+    Attributes:
+        run: The run.
+        data: Source of labelled images; None for the run's held-out images.
+        use_tta: Whether to average over views; None: if the recipe has any.
+        out: Folder for ``metrics.json`` and ``report.html``; None writes nothing.
+    """
+
+    run: Path
+    data: str | None = None
+    use_tta: bool | None = None
+    out: Path | None = None
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """What was measured.
+
+    Attributes:
+        run: The run's folder.
+        metric: The metric that headlines.
+        verdicts: One for each judged split.
+        quarantined: Bad images that were left out of the scores.
+        report: The page, or None if none was asked for.
+    """
+
+    run: Path
+    metric: str
+    verdicts: tuple[Verdict, ...]
+    quarantined: int
+    report: Path | None
+
+
+def evaluate_run(request: EvaluateRequest, observer: Observer = SILENT) -> EvaluateResult:
+    """Judge a run's bundle.
+
+    Raises:
+        TargetError: If there is no such run.
+        RequestError: If views are asked for and the recipe has none, or the run held
+            no image out and no data is given.
+        DataError: If the data's labels are not the model's classes.
+    """
+    start_tensorflow()
+    from tfclassify.model.bundle import load_bundle
+    from tfclassify.workflows.reporting import write_evaluation_report
+
+    run = RunDirectory.open(request.run, needs_bundle=True)
+    bundle = load_bundle(run.bundle_dir)
+    recipe = load_recipe(run.recipe_path)
+    tta = choose_views(recipe, request.use_tta)
+    data = _read_data(run, recipe, bundle.classes, request.data, observer)
+    verdicts = tuple(
+        judge_index(bundle, index, split, recipe, tta, observer)
+        for split, index in _list_splits(data.index, request).items()
+    )
+    report = None
+    if request.out is not None:
+        write_metrics(request.out / "metrics.json", verdicts, recipe.metric, run=str(run.path))
+        report = request.out / "report.html"
+        write_evaluation_report(report, run, recipe, data, verdicts[-1], request.data)
+    quarantined = int((data.index.frame["status"] != "ok").sum())
+    return EvaluateResult(run.path, recipe.metric, verdicts, quarantined, report)
+
+
+def choose_views(recipe: Recipe, use_tta: bool | None) -> TtaRecipe | None:
+    """Return the views to average over: the recipe's, unless switched off.
+
+    Raises:
+        RequestError: If views are asked for and the recipe has none.
+    """
+    if use_tta and recipe.tta is None:
+        raise RequestError(
+            f"--tta: the recipe {recipe.name!r} has no views; add tta: {{flips: [horizontal]}} to "
+            f"it, or leave --tta out"
+        )
+    return recipe.tta if use_tta is None or use_tta else None
+
+
+def _read_data(
+    run: RunDirectory,
+    recipe: Recipe,
+    classes: tuple[str, ...],
+    source: str | None,
+    observer: Observer,
+) -> PreparedData:
+    if source is None:
+        return PreparedData.load(run.index_path, run.integrity_path)
+    return prepare_labelled(recipe, source, classes, observer=observer)
+
+
+def _list_splits(index: Index, request: EvaluateRequest) -> dict[str, Index]:
+    if request.data is not None:
+        return {request.data: index.usable()}
+    splits = {name: index.in_split(name) for name in ("validation", "test")}
+    held_out = {name: rows for name, rows in splits.items() if len(rows)}
+    if not held_out:
+        raise RequestError(
+            f"{request.run}: the run trained on all of its images and held none out; "
+            f"name labelled images with --data"
+        )
+    return held_out

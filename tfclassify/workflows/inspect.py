@@ -1,0 +1,123 @@
+"""``inspect``: what a data source holds."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfclassify import __version__
+from tfclassify.data.images import open_image
+from tfclassify.data.preparation import PreparedData, prepare_data, survey_source
+from tfclassify.data.statistics import Statistics, describe_index, pick_per_class
+from tfclassify.errors import RequestError
+from tfclassify.events import SILENT, Observer
+from tfclassify.files import write_text
+from tfclassify.recipe.loading import load_recipe
+from tfclassify.recipe.schema import DataRecipe
+from tfclassify.report.content import Command, DataSummary, InspectReport, Integrity
+from tfclassify.report.pictures import Thumbnail, make_thumbnail
+from tfclassify.workflows.reporting import describe_integrity, format_now, summarise_data
+
+#: Pictures of each class on the page, and their longest side in pixels.
+SAMPLES, SAMPLE_SIDE = 8, 112
+
+
+@dataclass(frozen=True)
+class InspectRequest:
+    """What to look at.
+
+    Attributes:
+        source: A data source, or a recipe, whose data is then read and split.
+        overrides: ``key=value`` texts, for a recipe.
+        html: Page to write, or None.
+    """
+
+    source: str
+    overrides: tuple[str, ...] = ()
+    html: Path | None = None
+
+
+@dataclass(frozen=True)
+class InspectResult:
+    """What was found.
+
+    Attributes:
+        data: Images of each class and split.
+        statistics: Sizes and colours.
+        integrity: What was found when the images were checked.
+        html: The page, or None if none was asked for.
+    """
+
+    data: DataSummary
+    statistics: Statistics
+    integrity: Integrity
+    html: Path | None
+
+
+def inspect_source(request: InspectRequest, observer: Observer = SILENT) -> InspectResult:
+    """Read, check and describe a source; nothing but the page is written.
+
+    Raises:
+        DataError: If the source cannot be read.
+        RequestError: If overrides are given without a recipe.
+    """
+    prepared = _read(request, observer)
+    index = prepared.index
+    statistics = describe_index(index, observer=observer)
+    data = summarise_data(index, index.source)
+    integrity = describe_integrity(prepared.integrity, len(index))
+    if request.html is not None:
+        page = _fill_page(request, prepared, statistics, data, integrity)
+        from tfclassify.report.page import render_inspect_page
+
+        write_text(request.html, render_inspect_page(page))
+    return InspectResult(data, statistics, integrity, request.html)
+
+
+def _read(request: InspectRequest, observer: Observer) -> PreparedData:
+    path = Path(request.source)
+    if path.suffix in {".yaml", ".yml"}:
+        recipe = load_recipe(path, request.overrides)
+        return prepare_data(recipe, base=path.resolve().parent, observer=observer)
+    if request.overrides:
+        raise RequestError(
+            f"inspect --set: {request.source} is no recipe; name a recipe, whose keys can be set"
+        )
+    return survey_source(DataRecipe(source=request.source), observer=observer)
+
+
+def _fill_page(
+    request: InspectRequest,
+    prepared: PreparedData,
+    statistics: Statistics,
+    data: DataSummary,
+    integrity: Integrity,
+) -> InspectReport:
+    frame = prepared.index.usable().frame
+    colours = statistics.colours
+    samples = {
+        name or "unlabelled": tuple(_read_thumbnail(path) for path in paths)
+        for name, paths in pick_per_class(prepared.index, SAMPLES, seed=0).items()
+    }
+    source = shlex.quote(request.source)
+    return InspectReport(
+        created=format_now(),
+        version=__version__,
+        data=data,
+        sizes=tuple(zip(frame["width"].tolist(), frame["height"].tolist(), strict=True)),
+        mean=_to_unit(colours.mean) if colours.images else None,
+        std=_to_unit(colours.std) if colours.images else None,
+        samples=samples,
+        integrity=integrity,
+        commands=(Command("Start a recipe for it", f"tfclassify new NAME --data {source}"),),
+    )
+
+
+def _to_unit(values: tuple[float, float, float]) -> tuple[float, float, float]:
+    red, green, blue = (value / 255 for value in values)
+    return red, green, blue
+
+
+def _read_thumbnail(path: str) -> Thumbnail:
+    return make_thumbnail(open_image(path)[1], longest=SAMPLE_SIDE)

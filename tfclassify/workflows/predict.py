@@ -1,0 +1,92 @@
+"""``predict``: what a run's model says about files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfclassify.errors import RequestError
+from tfclassify.events import SILENT, Observer
+from tfclassify.recipe.loading import load_recipe
+from tfclassify.runs.directory import RunDirectory
+from tfclassify.workflows.evaluate import choose_views
+from tfclassify.workflows.start import start_tensorflow
+
+if TYPE_CHECKING:
+    start_tensorflow()
+    from tfclassify.inference.prediction import Predictions
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """What to predict.
+
+    Attributes:
+        run: The run.
+        paths: Images and folders of images.
+        use_tta: Whether to average over views; None: if the recipe has any.
+        out: CSV to write, or None.
+        top_k: Labels shown for an image.
+        is_calibrated: Whether the temperature fitted on validation is applied.
+    """
+
+    run: Path
+    paths: tuple[Path, ...]
+    use_tta: bool | None = None
+    out: Path | None = None
+    top_k: int = 3
+    is_calibrated: bool = False
+
+
+@dataclass(frozen=True)
+class PredictResult:
+    """What was predicted.
+
+    Attributes:
+        predictions: One row a file, in input order, failures included.
+        out: The CSV, or None if none was asked for.
+    """
+
+    predictions: Predictions
+    out: Path | None
+
+
+def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -> PredictResult:
+    """Predict files with a run's bundle.
+
+    Raises:
+        TargetError: If there is no such run, or a folder without images.
+        RequestError: If views or calibration are asked for that the run does not have.
+    """
+    from tfclassify.inference.prediction import predict_paths
+    from tfclassify.model.bundle import load_bundle
+
+    run = RunDirectory.open(request.run, needs_bundle=True)
+    recipe = load_recipe(run.recipe_path)
+    tta = choose_views(recipe, request.use_tta)
+    bundle = load_bundle(run.bundle_dir)
+    temperature = bundle.temperature
+    if request.is_calibrated and temperature is None:
+        raise RequestError(
+            f"--calibrated: {run.path} has no temperature, since it trained without validation "
+            f"images; leave --calibrated out"
+        )
+    predictions = predict_paths(bundle, request.paths, tta, top_k=request.top_k, observer=observer)
+    if request.is_calibrated and temperature is not None:
+        predictions = _soften(predictions, temperature)
+    if request.out is not None:
+        predictions.write_csv(request.out, per_class=True)
+    return PredictResult(predictions, request.out)
+
+
+def _soften(predictions: Predictions, temperature: float) -> Predictions:
+    from tfclassify.scoring.calibration import apply_temperature
+
+    probabilities = predictions.probabilities.copy()
+    is_answered = ~np.isnan(probabilities[:, 0])
+    if is_answered.any():
+        probabilities[is_answered] = apply_temperature(probabilities[is_answered], temperature)
+    return replace(predictions, probabilities=probabilities)

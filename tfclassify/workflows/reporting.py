@@ -1,0 +1,250 @@
+"""Fills the report of a run or an evaluation from what was measured.
+
+Owns: from records, verdicts and integrity to the report's plain content.
+Does not own: how the page looks (``report``).
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfclassify import __version__
+from tfclassify.data.images import decode_image
+from tfclassify.data.index import Index
+from tfclassify.data.integrity import IntegrityReport
+from tfclassify.data.preparation import PreparedData
+from tfclassify.errors import ImageError
+from tfclassify.files import write_text
+from tfclassify.recipe.loading import dump_recipe
+from tfclassify.recipe.schema import Recipe
+from tfclassify.report.content import (
+    Command,
+    DataSummary,
+    EpochRecord,
+    EvaluationReport,
+    Fact,
+    Integrity,
+    IntegrityRow,
+    Mistake,
+    PhaseRecord,
+    RunReport,
+    Verdict,
+)
+from tfclassify.report.pictures import Thumbnail, make_thumbnail
+from tfclassify.report.recipe_facts import (
+    describe_network,
+    describe_trained_part,
+    describe_training,
+)
+from tfclassify.runs.directory import RunDirectory
+from tfclassify.runs.environment import describe_environment
+from tfclassify.workflows import judging
+
+if TYPE_CHECKING:
+    from tfclassify.training.history import EpochRecord as TrainedEpoch
+
+#: Pictures of mistakes on a page, and their longest side in pixels.
+MISTAKES, MISTAKE_SIDE = 24, 160
+
+
+def write_run_report(
+    run: RunDirectory,
+    recipe: Recipe,
+    data: PreparedData,
+    records: Sequence[TrainedEpoch],
+    verdicts: Sequence[judging.Verdict],
+    *,
+    parameters: int,
+    preview: Thumbnail | None = None,
+) -> None:
+    """Write ``report.html`` and the figures of a run."""
+    from tfclassify.report.figures import write_figures
+    from tfclassify.report.page import render_page
+
+    environment = json.loads(run.environment_path.read_text("utf-8"))
+    seconds = sum(record.seconds for record in records)
+    report = RunReport(
+        name=recipe.name,
+        run=run.path.name,
+        metric=recipe.metric,
+        created=format_now(),
+        seconds=seconds,
+        version=__version__,
+        description=recipe.description,
+        data=summarise_data(data.index, recipe.data.source),
+        model=describe_network(recipe, parameters),
+        recipe=describe_training(recipe),
+        recipe_text=dump_recipe(recipe),
+        phases=describe_phases(recipe, records),
+        verdict=describe_verdict(verdicts[-1], recipe) if verdicts else None,
+        integrity=describe_integrity(data.integrity, len(data.index)),
+        environment=describe_machine(environment),
+        commands=list_commands(run),
+        preview=preview,
+    )
+    figures = write_figures(report, run.figures_dir)
+    write_text(run.report_path, render_page(report, figures))
+
+
+def write_evaluation_report(
+    path: Path,
+    run: RunDirectory,
+    recipe: Recipe,
+    data: PreparedData,
+    verdict: judging.Verdict,
+    source: str | None,
+) -> None:
+    """Write the page of an evaluation."""
+    from tfclassify.report.page import render_evaluation_page
+
+    other = f" --data {shlex.quote(source)}" if source else ""
+    folder, out = shlex.quote(str(run.path)), shlex.quote(str(path.parent))
+    line = f"tfclassify evaluate {folder}{other} --out {out}"
+    report = EvaluationReport(
+        model=str(run.path),
+        metric=recipe.metric,
+        created=format_now(),
+        version=__version__,
+        data=summarise_data(verdict.index, source or recipe.data.source, is_split=False),
+        verdict=describe_verdict(verdict, recipe),
+        integrity=describe_integrity(data.integrity, len(data.index)),
+        environment=describe_machine(describe_environment()),
+        commands=(Command("Repeat the evaluation", line),),
+    )
+    write_text(path, render_evaluation_page(report))
+
+
+def format_now() -> str:
+    """Write the present time as people read it."""
+    return f"{datetime.datetime.now():%d %B %Y, %H:%M}"
+
+
+def summarise_data(index: Index, source: str, *, is_split: bool = True) -> DataSummary:
+    """Count the usable images of each class in each split, or in all."""
+    frame = index.usable().frame
+    counts = {}
+    splits = frame["split"].replace("", "all") if is_split else np.repeat("all", len(frame))
+    for split, rows in frame.groupby(splits):
+        found = rows["label"].value_counts()
+        counts[str(split)] = tuple(int(found.get(name, 0)) for name in index.classes)
+    return DataSummary(source, index.classes, counts)
+
+
+def describe_phases(recipe: Recipe, records: Sequence[TrainedEpoch]) -> tuple[PhaseRecord, ...]:
+    """Tell each phase as it went."""
+    from tfclassify.training.history import best_epoch, should_stop
+
+    phases = []
+    for number, phase in enumerate(recipe.phases):
+        own = [record for record in records if record.phase_number == number]
+        best = None
+        if phase.keep_best and own and own[0].validation:
+            values = [record.validation[phase.keep_best] for record in own]
+            best = best_epoch(values, phase.keep_best) + 1
+        reason = "all epochs done"
+        if phase.early_stopping and should_stop(own, phase.early_stopping):
+            reason = f"no gain in {phase.early_stopping.patience} epochs"
+        epochs = tuple(
+            EpochRecord(
+                record.epoch,
+                record.learning_rate,
+                dict(record.train),
+                dict(record.validation),
+                record.seconds,
+            )
+            for record in own
+        )
+        phases.append(
+            PhaseRecord(
+                phase.name, describe_trained_part(phase), epochs, best, phase.epochs, reason
+            )
+        )
+    return tuple(phases)
+
+
+def describe_verdict(verdict: judging.Verdict, recipe: Recipe) -> Verdict:
+    """Put a verdict into the report's words, with pictures of its mistakes."""
+    caution = ""
+    if verdict.split == "validation":
+        caution = (
+            "The validation images also chose the best epoch, so new images may score "
+            "a little lower."
+        )
+    return Verdict(
+        judgement=verdict.plain,
+        judged_on=verdict.split,
+        with_views=verdict.tta,
+        views=len(verdict.views),
+        mistakes=find_mistakes(verdict, recipe),
+        caution=caution,
+    )
+
+
+def find_mistakes(verdict: judging.Verdict, recipe: Recipe) -> tuple[Mistake, ...]:
+    """Return the most confident wrong predictions, the most confident first."""
+    targets = verdict.index.class_ids()
+    chosen = verdict.probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(chosen != targets)
+    confidence = verdict.probabilities.max(axis=1)
+    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
+    frame, classes = verdict.index.frame, verdict.index.classes
+    return tuple(
+        Mistake(
+            image=frame["image"].iloc[row],
+            thumbnail=_read_thumbnail(frame["path"].iloc[row], recipe),
+            true_label=classes[targets[row]],
+            predicted_label=classes[chosen[row]],
+            probability=float(confidence[row]),
+            true_probability=float(verdict.probabilities[row, targets[row]]),
+        )
+        for row in wrong
+    )
+
+
+def _read_thumbnail(path: str, recipe: Recipe) -> Thumbnail | None:
+    try:
+        photo = decode_image(
+            path, recipe.data.image_size, recipe.data.resize, max_pixels=recipe.data.max_pixels
+        )
+    except ImageError:
+        return None
+    return make_thumbnail(photo, longest=MISTAKE_SIDE)
+
+
+def describe_integrity(report: IntegrityReport, checked: int) -> Integrity:
+    """Put the integrity findings into the report's form."""
+    rows = tuple(
+        IntegrityRow(finding.image, finding.kind, finding.severity, finding.detail)
+        for finding in report.rows
+    )
+    return Integrity(checked, rows)
+
+
+def describe_machine(environment: dict[str, object]) -> tuple[Fact, ...]:
+    """Flatten ``environment.json`` to lines; packages come as one line each."""
+    facts = []
+    for name, value in environment.items():
+        if isinstance(value, dict):
+            facts += [Fact(str(key), str(item)) for key, item in value.items()]
+        else:
+            facts.append(Fact(name.replace("_", " "), str(value)))
+    return tuple(facts)
+
+
+def list_commands(run: RunDirectory) -> tuple[Command, ...]:
+    """Say how to repeat and use a run."""
+    folder = shlex.quote(str(run.path))
+    recipe = shlex.quote(str(run.recipe_path))
+    return (
+        Command("Repeat the training", f"tfclassify train {recipe}"),
+        Command("Judge it on other images", f"tfclassify evaluate {folder} --data IMAGES"),
+        Command("Predict", f"tfclassify predict {folder} IMAGES --out predictions.csv"),
+        Command("Submit", f"tfclassify submit {folder} --format codalab"),
+    )

@@ -1,0 +1,247 @@
+"""``train``: from a recipe to a run that is judged and reported.
+
+Owns: the order of the steps and what an interruption leaves behind.
+Does not own: any of the steps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfclassify.data.index import Index
+from tfclassify.data.preparation import PreparedData, prepare_data
+from tfclassify.errors import InterruptedTraining, RequestError, RunError
+from tfclassify.events import SILENT, Observer
+from tfclassify.recipe.loading import dump_recipe, load_recipe
+from tfclassify.recipe.schema import Recipe
+from tfclassify.runs.directory import RunDirectory
+from tfclassify.workflows.judging import Verdict, judge_index, write_metrics, write_predictions
+from tfclassify.workflows.start import set_up_keras
+
+if TYPE_CHECKING:
+    from tfclassify.model.assembly import Classifier
+    from tfclassify.pipeline.stream import TrainingSet
+    from tfclassify.training.history import EpochRecord
+    from tfclassify.training.sources import Material
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What to train.
+
+    Attributes:
+        recipe: The recipe's path.
+        overrides: ``key=value`` texts, as after ``--set``.
+        out: The run's folder; None makes ``reports/<name>/<number>``.
+        reports: Where numbered runs are made.
+    """
+
+    recipe: Path
+    overrides: tuple[str, ...] = ()
+    out: Path | None = None
+    reports: Path = Path("reports")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training left.
+
+    Attributes:
+        run: The run's folder.
+        recipe: The recipe as trained.
+        verdicts: Judgements of the held-out splits; none in whole-dataset mode.
+        epochs: Epochs trained.
+        seconds: Wall time of this call.
+        report: The page.
+    """
+
+    run: Path
+    recipe: Recipe
+    verdicts: tuple[Verdict, ...]
+    epochs: int
+    seconds: float
+    report: Path
+
+
+def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainResult:
+    """Train by a recipe in a new run folder.
+
+    Raises:
+        RecipeError: If the recipe is wrong; nothing is made then.
+        TfclassifyError: If the data, the model or the training fails.
+    """
+    recipe = load_recipe(request.recipe, request.overrides)
+    base = request.recipe.resolve().parent
+    if request.out is not None:
+        run = RunDirectory.create_at(request.out, dump_recipe(recipe))
+    else:
+        run = RunDirectory.create(request.reports, recipe.name, dump_recipe(recipe))
+    observer.on_note(f"run {run.path}")
+    with run.lock():
+        data = prepare_data(recipe, base=base, observer=observer)
+        data.save(run.index_path, run.integrity_path)
+        return _train_in(run, recipe, data, observer, resume=False)
+
+
+def resume_training(
+    given: Path | None, out: Path | None, overrides: Sequence[str], observer: Observer = SILENT
+) -> TrainResult:
+    """Go on with a run: ``--resume RUN``, ``--resume --out RUN`` or ``RECIPE --resume --out RUN``.
+
+    Raises:
+        RequestError: If no run is named, or overrides are given.
+        TargetError: If the folder is not a run.
+    """
+    folder = out or given
+    if folder is None:
+        raise RequestError("train --resume: name the run to go on with, such as reports/plants/001")
+    if overrides:
+        raise RequestError(
+            "train --resume: a run goes on with its own recipe, so --set cannot be given; "
+            "train the changed recipe anew"
+        )
+    run = RunDirectory.open(folder)
+    recipe = load_recipe(run.recipe_path)
+    with run.lock():
+        if run.index_path.exists() and run.integrity_path.exists():
+            data = PreparedData.load(run.index_path, run.integrity_path)
+        else:
+            data = prepare_data(recipe, base=folder.resolve(), observer=observer)
+            data.save(run.index_path, run.integrity_path)
+        return _train_in(run, recipe, data, observer, resume=True)
+
+
+def _train_in(
+    run: RunDirectory, recipe: Recipe, data: PreparedData, observer: Observer, *, resume: bool
+) -> TrainResult:
+    started = time.perf_counter()
+    set_up_keras(recipe)
+    from tfclassify.training.trainer import Trainer
+
+    index = data.index
+    classifier = build_network(recipe, index)
+    material = open_material(recipe, index, observer)
+    trainer = Trainer(
+        recipe,
+        classifier,
+        material,
+        run.state_dir,
+        on_record=lambda records: run.journal.rewrite([record.to_dict() for record in records]),
+        observer=observer,
+    )
+    try:
+        records = trainer.run(resume=resume)
+    except KeyboardInterrupt:
+        raise InterruptedTraining(
+            f"{run.path}: stopped; finished epochs are kept. "
+            f"Go on with: tfclassify train --resume {run.path}"
+        ) from None
+    verdicts = _judge_run(run, recipe, index, classifier, material, observer)
+    seconds = time.perf_counter() - started
+    parameters = classifier.network.count_params()
+    _write_results(run, recipe, data, records, verdicts, seconds, parameters)
+    return TrainResult(run.path, recipe, tuple(verdicts), len(records), seconds, run.report_path)
+
+
+def build_network(recipe: Recipe, index: Index) -> Classifier:
+    """Build the recipe's classifier for the index's classes."""
+    from tfclassify.model.assembly import build_classifier
+
+    return build_classifier(
+        recipe.model, len(index.classes), recipe.data.image_size, seed=recipe.seed
+    )
+
+
+def open_material(recipe: Recipe, index: Index, observer: Observer) -> Material:
+    """Decode the training and validation images and pair them with their targets."""
+    from tfclassify.pipeline.cache import open_images
+    from tfclassify.training.class_weights import resolve_class_weights
+    from tfclassify.training.sources import Material
+
+    train, validation = index.in_split("train"), index.in_split("validation")
+    training_set = open_training_set(recipe, train, observer)
+    observer.on_note(training_set.images.describe())
+    watched = None
+    if len(validation):
+        watched = open_images(validation.paths(), recipe.data, observer=observer)
+    weights = resolve_class_weights(recipe.class_weights, train.class_ids(), index.classes)
+    return Material(training_set, watched, validation.class_ids(), weights)
+
+
+def open_training_set(recipe: Recipe, index: Index, observer: Observer) -> TrainingSet:
+    """Decode the images of an index and pair them with their one-hot targets."""
+    from tfclassify.pipeline.cache import open_images
+    from tfclassify.pipeline.stream import TrainingSet
+
+    return TrainingSet(
+        images=open_images(index.paths(), recipe.data, observer=observer),
+        keys=index.keys(),
+        targets=np.eye(len(index.classes), dtype=np.float32)[index.class_ids()],
+        weights=index.frame["weight"].to_numpy(dtype=np.float32),
+    )
+
+
+def _judge_run(
+    run: RunDirectory,
+    recipe: Recipe,
+    index: Index,
+    classifier: Classifier,
+    material: Material,
+    observer: Observer,
+) -> list[Verdict]:
+    """Save the bundle, then judge what was saved, not what is in memory."""
+    from tfclassify.model.bundle import load_bundle, save_bundle
+    from tfclassify.scoring.calibration import fit_temperature
+    from tfclassify.training.sources import predict_probabilities
+    from tfclassify.training.steps import ForwardPass
+
+    temperature, in_memory = None, None
+    if material.validation is not None:
+        network = ForwardPass(classifier.network)
+        in_memory = predict_probabilities(network, material.validation, recipe.batch_size)
+        temperature = fit_temperature(material.validation_ids, in_memory)
+    save_bundle(
+        run.bundle_dir, classifier, classes=index.classes, recipe=recipe, temperature=temperature
+    )
+    bundle = load_bundle(run.bundle_dir)
+    verdicts = []
+    for split in ("validation", "test"):
+        held_out = index.in_split(split)
+        if len(held_out):
+            verdicts.append(judge_index(bundle, held_out, split, recipe, recipe.tta, observer))
+    if in_memory is not None and recipe.tta is None:
+        _check_agreement(run, in_memory, verdicts[0].probabilities)
+    return verdicts
+
+
+def _check_agreement(run: RunDirectory, before: np.ndarray, after: np.ndarray) -> None:
+    gap = float(np.abs(before - after).max())
+    if gap > 1e-5:
+        raise RunError(
+            f"{run.bundle_dir}: the saved model differs from the trained one by {gap:.2g} in "
+            f"probability, allowed 1e-5; the run's state is kept, please report this"
+        )
+
+
+def _write_results(
+    run: RunDirectory,
+    recipe: Recipe,
+    data: PreparedData,
+    records: Sequence[EpochRecord],
+    verdicts: Sequence[Verdict],
+    seconds: float,
+    parameters: int,
+) -> None:
+    from tfclassify.workflows.reporting import write_run_report
+
+    write_metrics(
+        run.metrics_path, verdicts, recipe.metric, epochs=len(records), seconds=round(seconds, 1)
+    )
+    write_predictions(run.predictions_path, verdicts, data.index.classes)
+    write_run_report(run, recipe, data, records, verdicts, parameters=parameters)

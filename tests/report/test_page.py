@@ -10,6 +10,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from tests.builders import make_photo
 from tests.report.contents import (
     CLASSES,
     make_evaluation_report,
@@ -21,6 +22,7 @@ from tests.report.contents import (
 from tfclassify.report.content import Integrity, IntegrityRow, RunReport
 from tfclassify.report.figures import draw_run_figures
 from tfclassify.report.page import render_evaluation_page, render_inspect_page, render_page
+from tfclassify.report.pictures import make_thumbnail
 from tfclassify.scoring.judgement import judge
 
 HOSTILE = ("<script>alert(1)</script>", "\"' onload=alert(2) x='", "a & b </td></svg>&lt;")
@@ -168,6 +170,13 @@ def test_what_was_trained_and_how_to_repeat_it_is_told() -> None:
     # Epoch 3 of the first phase was kept: 0.9 - 0.5 / 3.
     assert "73.3 %" in text
     assert "90 images were checked: 1 quarantined, which took no part, and 1 remark." in text
+
+
+def test_the_sheet_of_what_the_model_saw_is_embedded() -> None:
+    report = make_run_report(preview=make_thumbnail(make_photo(0, size=(60, 90))))
+    root = parse(render_bare(report))
+    sheets = [e for e in root.iter() if e.get("alt") == "What the model saw in training"]
+    assert [e.get("width") for e in sheets] == ["90"]
 
 
 def test_a_run_without_held_out_images_says_so() -> None:

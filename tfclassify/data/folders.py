@@ -65,14 +65,23 @@ def read_folder(root: Path, shown: str, known_labels: Collection[str] = ()) -> L
 
 
 def unwrap(root: Path, known_labels: Collection[str] = ()) -> Path:
-    """Step into a folder's only subfolder, as long as it holds nothing else to read."""
-    while True:
-        folders = list_folders(root)
+    """Step into a folder's only subfolder, as long as there is nothing else to read."""
+    return list_wrappings(root, known_labels)[-1]
+
+
+def list_wrappings(root: Path, known_labels: Collection[str] = ()) -> list[Path]:
+    """Return the folder, its only subfolder, the only subfolder of that, and so on.
+
+    It ends where images lie, or several folders, or a folder that the recipe names as a
+    class.
+    """
+    roots = [root]
+    while not has_images(roots[-1], is_deep=False):
+        folders = list_folders(roots[-1])
         if len(folders) != 1 or folders[0].name in known_labels:
-            return root
-        if has_images(root, is_deep=False):
-            return root
-        root = folders[0]
+            break
+        roots.append(folders[0])
+    return roots
 
 
 def _has_class_folders(folder: Path) -> bool:

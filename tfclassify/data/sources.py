@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tfclassify.data.digits import write_digits
 from tfclassify.data.download import fetch
-from tfclassify.data.folders import unwrap
+from tfclassify.data.folders import list_wrappings
 from tfclassify.data.listing import walk_files
 from tfclassify.data.nearest import suggest
 from tfclassify.errors import ArchiveError, SourceError
@@ -164,7 +164,7 @@ def _add_table(source: Source, data: DataRecipe, is_needed: bool) -> Source:
     """Find the table inside a source, below a wrapping folder if there is one."""
     if data.table is None:
         return source
-    for root in dict.fromkeys([source.root, unwrap(source.root)]):
+    for root in list_wrappings(source.root):
         table = root / data.table
         if table.is_file():
             return Source(root, source.shown, table)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
-from tfclassify.recipe import schema
+from tfclassify.recipe import fields
 from tfclassify.recipe.schema import Recipe, Section
 from tfclassify.recipe.wording import KeyPath, join_names
 
@@ -91,7 +91,7 @@ def list_literals(slot: Slot) -> list[str]:
 def _is_named_by_kind(arm: Slot) -> bool:
     """Say whether a word may stand for a section of that kind, as ``cosine`` does."""
     return any(
-        isinstance(item, BeforeValidator) and item.func is schema._to_kind for item in arm.metadata
+        isinstance(item, BeforeValidator) and item.func is fields.to_kind for item in arm.metadata
     )
 
 
@@ -169,9 +169,9 @@ def _describe_arm(arm: Slot) -> str:
     annotation, arguments = arm.annotation, get_args(arm.annotation)
     origin = get_origin(annotation)
     validators = [item.func for item in arm.metadata if isinstance(item, BeforeValidator)]
-    if schema._to_pair in validators:
+    if fields.to_pair in validators:
         return "[low, high] or one number for both sides"
-    if schema._to_size in validators:
+    if fields.to_size in validators:
         return "[height, width] or one number, each " + describe_bounds(_unwrap(arguments[0]))
     if origin is tuple:
         return _describe_list(arguments)

@@ -6,43 +6,33 @@ concern two keys at once. Does not own: files, lines, ``--set`` (``loading``).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Rate = Annotated[float, Field(gt=0.0, le=100.0)]
-Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+from tfclassify.recipe.augment_schema import AugmentRecipe, ErasingRecipe, MixRecipe
+from tfclassify.recipe.fields import Fraction, ImageSize, Rate, Section, Share, to_kind
 
-
-def _to_pair(value: Any) -> Any:
-    """Let a single number stand for the symmetric range around zero."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return (-abs(value), abs(value))
-    return value
-
-
-def _to_size(value: Any) -> Any:
-    """Let a single number stand for a square ``(height, width)``."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return (value, value)
-    return value
-
-
-def _to_kind(value: Any) -> Any:
-    """Let ``cosine`` stand for ``{kind: cosine}``."""
-    return {"kind": value} if isinstance(value, str) else value
-
-
-Side = Annotated[int, Field(ge=8, le=4096)]
-ImageSize = Annotated[tuple[Side, Side], BeforeValidator(_to_size)]
-SignedRange = Annotated[tuple[float, float], BeforeValidator(_to_pair)]
-
-
-class Section(BaseModel):
-    """Base of every part of a recipe: frozen, and no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+__all__ = [
+    "AugmentRecipe",
+    "ColumnsRecipe",
+    "DataRecipe",
+    "EarlyStoppingRecipe",
+    "ErasingRecipe",
+    "FeaturesRecipe",
+    "HeadRecipe",
+    "LayerRecipe",
+    "LossRecipe",
+    "MixRecipe",
+    "ModelRecipe",
+    "PhaseRecipe",
+    "Recipe",
+    "RuntimeRecipe",
+    "ScheduleRecipe",
+    "Section",
+    "TrainPartRecipe",
+    "TtaRecipe",
+]
 
 
 class ColumnsRecipe(Section):
@@ -113,84 +103,6 @@ class DataRecipe(Section):
     cache: Literal["auto", "memory", "disk", "none"] = Field(
         "auto", description="Where decoded images are kept; auto: memory if they fit."
     )
-
-
-class MixRecipe(Section):
-    """CutMix and MixUp; one or the other is drawn for each image."""
-
-    cutmix: Fraction = Field(0.0, description="Chance of CutMix for an image.")
-    mixup: Fraction = Field(0.0, description="Chance of MixUp for an image.")
-    cutmix_alpha: Rate = Field(1.0, description="Beta parameter of the CutMix area.")
-    mixup_alpha: Rate = Field(0.2, description="Beta parameter of the MixUp share.")
-
-    @model_validator(mode="after")
-    def _check_total(self) -> Self:
-        if self.cutmix + self.mixup > 1.0 + 1e-9:
-            raise ValueError(
-                f"cutmix and mixup together must be at most 1, got "
-                f"{self.cutmix} + {self.mixup}: an image gets one or the other"
-            )
-        return self
-
-
-class ErasingRecipe(Section):
-    """Random erasing of a rectangle."""
-
-    chance: Fraction = Field(0.5, description="Chance for an image.")
-    area: tuple[Fraction, Fraction] = Field((0.02, 0.2), description="Share of the image's area.")
-
-
-class AugmentRecipe(Section):
-    """Training-time augmentation. The geometric ones compose into one resampling."""
-
-    engine: Literal["native", "keras_cv"] = Field(
-        "native", description="native, or keras_cv (an extra; its CutMix labels are inexact)."
-    )
-    flip: tuple[Literal["horizontal", "vertical"], ...] = Field(
-        (), description="Axes flipped, each with chance 0.5."
-    )
-    rotate: SignedRange = Field(
-        (0.0, 0.0), description="Rotation as a fraction of a full turn, as keras.RandomRotation."
-    )
-    zoom: SignedRange = Field(
-        (0.0, 0.0), description="Zoom as keras.RandomZoom: 0.15 shows 15 % more, -0.15 less."
-    )
-    shift: SignedRange = Field((0.0, 0.0), description="Shift as a fraction of height and width.")
-    shear: SignedRange = Field((0.0, 0.0), description="Shear, as the tangent of the angle.")
-    crop: tuple[Fraction, Fraction] | None = Field(
-        None, description="Random resized crop: range of the area kept."
-    )
-    fill: Literal["reflect", "constant", "nearest", "wrap"] = Field(
-        "reflect", description="What is seen beyond the border."
-    )
-    interpolation: Literal["bilinear", "nearest"] = Field(
-        "bilinear", description="How the one resampling reads between pixels."
-    )
-    brightness: SignedRange = Field((0.0, 0.0), description="Added, as a share of full scale.")
-    contrast: SignedRange = Field((0.0, 0.0), description="Contrast factor minus 1.")
-    saturation: SignedRange = Field((0.0, 0.0), description="Saturation factor minus 1.")
-    hue: SignedRange = Field((0.0, 0.0), description="Hue rotation as a fraction of a turn.")
-    greyscale: Fraction = Field(0.0, description="Chance of greyscale.")
-    invert: Fraction = Field(0.0, description="Chance of inverted colours.")
-    equalise: Fraction = Field(0.0, description="Chance of histogram equalisation.")
-    blur: Fraction = Field(0.0, description="Chance of a Gaussian blur.")
-    blur_sigma: tuple[Rate, Rate] = Field((0.3, 1.5), description="Blur in pixels.")
-    noise: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        0.0, description="Standard deviation of Gaussian noise, as a share of full scale."
-    )
-    erasing: ErasingRecipe | None = Field(None, description="Random erasing.")
-    mix: MixRecipe = Field(MixRecipe(), description="CutMix and MixUp.")
-
-    @model_validator(mode="after")
-    def _check_ranges(self) -> Self:
-        names = ("rotate", "zoom", "shift", "shear", "brightness", "contrast", "saturation", "hue")
-        for name in (*names, "crop", "blur_sigma"):
-            pair = getattr(self, name)
-            if pair is not None and pair[0] > pair[1]:
-                raise ValueError(f"{name} must be [low, high], got {list(pair)}")
-        if self.zoom[0] <= -1.0:
-            raise ValueError(f"zoom must stay above -1, got {list(self.zoom)}")
-        return self
 
 
 class HeadRecipe(Section):
@@ -312,7 +224,7 @@ class PhaseRecipe(Section):
     )
     momentum: Share = Field(0.9, description="Momentum of sgd and rmsprop.")
     clip_norm: Rate | None = Field(None, description="Clip the global gradient norm.")
-    schedule: Annotated[ScheduleRecipe, BeforeValidator(_to_kind)] = Field(
+    schedule: Annotated[ScheduleRecipe, BeforeValidator(to_kind)] = Field(
         ScheduleRecipe(), description="constant, cosine or plateau, with options."
     )
     early_stopping: EarlyStoppingRecipe | None = Field(None, description="When to stop early.")

@@ -74,7 +74,7 @@ dt { color: var(--muted); }
 dd { margin: 0; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
-table.narrow { max-width: 560px; }
+table.narrow { max-width: 640px; }
 th, td { text-align: left; padding: 6px 14px 6px 0; border-bottom: 1px solid var(--line);
   vertical-align: baseline; font-weight: 400; }
 thead th { color: var(--muted); font-size: 13px; border-bottom-color: var(--faint);
@@ -82,7 +82,7 @@ thead th { color: var(--muted); font-size: 13px; border-bottom-color: var(--fain
 tbody th { overflow-wrap: anywhere; min-width: 8em; }
 th.n, td.n { text-align: right; white-space: nowrap; padding: 6px 0 6px 18px; }
 td small { color: var(--muted); font-size: 12.5px; }
-.total th, .total td { font-weight: 600; }
+img { max-width: 100%; height: auto; }
 figure { margin: 12px 0 4px; }
 figure svg { height: auto; max-width: 100%; min-width: min(100%, 460px); display: block; }
 figure.wide svg { min-width: 640px; }
@@ -103,7 +103,6 @@ img.pixels { image-rendering: pixelated; }
 .classes { display: grid; grid-template-columns: minmax(110px, max-content) 1fr; gap: 10px 20px;
   align-items: center; }
 .classes p { margin: 0; line-height: 1.35; overflow-wrap: anywhere; }
-.sample { max-width: 100%; height: auto; border-radius: 6px; }
 code, pre { font-family: var(--mono); font-size: 13px; }
 pre { background: var(--panel); border: 1px solid var(--line); border-radius: 8px;
   padding: 12px 14px;

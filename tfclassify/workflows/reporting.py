@@ -45,6 +45,7 @@ from tfclassify.report.recipe_facts import (
 )
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.runs.environment import describe_environment
+from tfclassify.scoring.mistakes import find_mistakes
 from tfclassify.workflows import judging
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def write_run_report(
         recipe_text=dump_recipe(recipe),
         phases=describe_phases(recipe, records),
         verdict=describe_verdict(verdicts[-1], recipe) if verdicts else None,
+        others=tuple(describe_verdict(verdict, recipe) for verdict in verdicts[:-1]),
         integrity=describe_integrity(data.integrity, len(data.index)),
         environment=describe_machine(environment),
         commands=list_commands(run),
@@ -182,29 +184,24 @@ def describe_verdict(verdict: judging.Verdict, recipe: Recipe) -> Verdict:
         judged_on=verdict.split,
         with_views=verdict.tta,
         views=len(verdict.views),
-        mistakes=find_mistakes(verdict, recipe),
+        mistakes=picture_mistakes(verdict, recipe),
         caution=caution,
     )
 
 
-def find_mistakes(verdict: judging.Verdict, recipe: Recipe) -> tuple[Mistake, ...]:
-    """Return the most confident wrong predictions, the most confident first."""
-    targets = verdict.index.class_ids()
-    chosen = verdict.probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(chosen != targets)
-    confidence = verdict.probabilities.max(axis=1)
-    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
+def picture_mistakes(verdict: judging.Verdict, recipe: Recipe) -> tuple[Mistake, ...]:
+    """Return the most confident wrong predictions with their pictures."""
     frame, classes = verdict.index.frame, verdict.index.classes
     return tuple(
         Mistake(
-            image=frame["image"].iloc[row],
-            thumbnail=_read_thumbnail(frame["path"].iloc[row], recipe),
-            true_label=classes[targets[row]],
-            predicted_label=classes[chosen[row]],
-            probability=float(confidence[row]),
-            true_probability=float(verdict.probabilities[row, targets[row]]),
+            image=frame["image"].iloc[wrong.position],
+            thumbnail=_read_thumbnail(frame["path"].iloc[wrong.position], recipe),
+            true_label=classes[wrong.target],
+            predicted_label=classes[wrong.predicted],
+            probability=wrong.probability,
+            true_probability=wrong.true_probability,
         )
-        for row in wrong
+        for wrong in find_mistakes(verdict.index.class_ids(), verdict.probabilities, limit=MISTAKES)
     )
 
 

@@ -62,10 +62,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--size", type=int, default=96, help="height and width in pixels")
-    parser.add_argument("--images", type=int, default=27, help="images a round")
-    parser.add_argument("--one-by-one", type=int, default=2, help="images a round for predict")
+    parser.add_argument("--images", type=int, default=9, help="images a round")
+    parser.add_argument("--one-by-one", type=int, default=1, help="images a round for predict")
     parser.add_argument("--batch-size", type=int, default=64, help="forward passes a batch")
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--out", type=Path, help="JSON to write")
     return parser.parse_args()
 

@@ -170,7 +170,7 @@ def test_extracts_what_was_packed(tmp_path: Path, name: str) -> None:
 
 
 def test_windows_separators_make_folders(tmp_path: Path) -> None:
-    archive = make_zip(tmp_path / "a.zip", {"cat\\1.jpg": b"x"})
+    archive = make_zip(tmp_path / "a.zip", {"cat\\": b"", "cat\\1.jpg": b"x"})
     # zipfile itself writes them as they are on this system
     assert read_folder(extract_archive(archive, tmp_path / "out")) == {"cat/1.jpg": b"x"}
 

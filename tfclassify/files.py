@@ -261,7 +261,8 @@ def _read_zip_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Entry:
         fault = "is encrypted; unpack it with its password and use the folder"
     elif stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
         fault = "is a link or a device; only plain files are unpacked"
-    return _Entry(info.filename, info.file_size, info.is_dir(), fault, lambda: opened.open(info))
+    is_folder = info.filename.endswith(("/", "\\"))
+    return _Entry(info.filename, info.file_size, is_folder, fault, lambda: opened.open(info))
 
 
 def _read_tar_entry(opened: tarfile.TarFile, info: tarfile.TarInfo) -> _Entry:

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from sklearn.datasets import load_digits
 
 from tests.data.builders import Listener
-from tfclassify.data import digits
 from tfclassify.data.digits import COUNT, write_digits
 from tfclassify.data.images import open_image
+from tfclassify.data.readers import read_source
 from tfclassify.files import hash_file
+from tfclassify.recipe.schema import DataRecipe
 
 
 def test_digits_are_written_once_and_are_scikit_learns() -> None:
@@ -31,9 +31,8 @@ def test_digits_are_written_once_and_are_scikit_learns() -> None:
     write_digits(listener)
     assert len(listener.notes) == 2
     assert hash_file(paths[0]) == before
-
-
-def test_once_written_scikit_learn_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    write_digits()
-    monkeypatch.setattr(digits, "build_folder", None)
-    write_digits()
+    index = read_source(DataRecipe(source="builtin:digits"), observer=listener).index
+    assert len(listener.notes) == 2
+    assert len(index) == COUNT
+    assert index.classes == tuple("0123456789")
+    assert index.frame["image"][0] == "0/0000.png"

@@ -127,3 +127,10 @@ def test_no_images_is_an_error(tmp_path: Path, layout: list[str]) -> None:
         SourceError, match="photos: there are no images in it; expected a folder per"
     ):
         read_folder(tmp_path, "photos")
+
+
+def test_an_archive_inside_is_pointed_out(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "train.zip").touch()
+    with pytest.raises(SourceError, match=r"no images in it; unpack 'train\.zip' in it first"):
+        read_folder(tmp_path, "photos")

@@ -124,7 +124,7 @@ def test_quarantined_images_are_left_out() -> None:
 
 
 def test_thousands_of_like_images_stay_quick() -> None:
-    count = 2000
+    count = 1000
     generator = np.random.default_rng(0)
     base = np.asarray(make_scene(1).resize((9, 9))).astype(int)
     noisy = base + generator.integers(-2, 3, (count, 9, 9, 3))

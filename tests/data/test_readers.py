@@ -53,19 +53,12 @@ def test_every_place_of_a_table_gives_one_index(tmp_path: Path) -> None:
         ]
 
 
-def test_digits_are_a_folder_a_class() -> None:
-    index = read("builtin:digits").index
-    assert len(index) == 1797
-    assert index.classes == tuple("0123456789")
-    assert index.frame["image"][0] == "0/0000.png"
-
-
 def test_missing_images_are_rows_that_are_quarantined(tmp_path: Path) -> None:
     write_images(tmp_path, {".": 1})
     (tmp_path / "labels.csv").write_text("file,label\n0.png,a\nx.png,b\n")
     result = read(tmp_path / "labels.csv")
     assert result.index.frame["status"].tolist() == ["ok", "quarantined"]
-    assert result.index.frame["reason"].tolist() == ["", "in the table but not on disk"]
+    assert result.index.frame["reason"].tolist() == ["", "not on disk"]
     assert result.findings[0].kind == "missing"
     assert result.findings[0].detail.endswith("labels.csv, line 3")
 
@@ -83,7 +76,7 @@ def test_images_of_dropped_labels_are_not_reported(tmp_path: Path) -> None:
 
 def test_dropping_all_is_an_error(tmp_path: Path) -> None:
     write_images(tmp_path, {"a": 1, "b": 2})
-    with pytest.raises(SourceError, match="no image is left of 3 after data.drop_labels"):
+    with pytest.raises(SourceError, match=r"no image is left of 3 after data\.drop_labels"):
         read(tmp_path, drop_labels=("a", "b"))
 
 

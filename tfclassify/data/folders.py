@@ -57,10 +57,14 @@ def read_folder(root: Path, shown: str, known_labels: Collection[str] = ()) -> L
     else:
         _read_flat(listing, root, shown)
     if not listing.rows:
-        raise SourceError(
-            f"{shown}: there are no images in it; expected a folder per class with images, or "
-            "folders train, validation and test with a folder per class in each"
+        packed = [path for path in walk_files(root) if path.lower().endswith((".zip", ".tar"))]
+        advice = (
+            f"unpack {name_image(packed[0], root)!r} in it first"
+            if packed
+            else "expected a folder per class with images, or folders train, validation and test "
+            "with a folder per class in each"
         )
+        raise SourceError(f"{shown}: there are no images in it; {advice}")
     return listing
 
 

@@ -24,7 +24,7 @@ _WORK = 20_000  # units times orders
 
 
 def hold_out(
-    counts: np.ndarray,
+    units: Sequence[Sequence[int]],
     keys: Sequence[str],
     *,
     targets: np.ndarray,
@@ -34,7 +34,7 @@ def hold_out(
     """Choose units whose images add up to about the targets.
 
     Args:
-        counts: Images by unit and class, int64 ``(units, classes)``.
+        units: The class number of each image, for each unit.
         keys: A name for each unit, which alone decides its place in a seeded order.
         targets: Images wanted of each class, float ``(classes,)``.
         reserve: Images of each class that must not be chosen.
@@ -44,23 +44,29 @@ def hold_out(
         Whether a unit is chosen, bool ``(units,)``. Every class with more than
         ``reserve`` images gives at least one, where its units allow.
     """
-    totals = counts.sum(axis=0)
-    is_single = counts.sum(axis=1) == 1
-    chosen = np.zeros(len(counts), dtype=bool)
-    large = np.flatnonzero(~is_single)
-    if len(large):
+    totals = _count([label for unit in units for label in unit], len(targets))
+    chosen = np.zeros(len(units), dtype=bool)
+    held = np.zeros_like(totals)
+    large = [number for number, unit in enumerate(units) if len(unit) > 1]
+    if large:
+        counts = np.stack([_count(units[number], len(targets)) for number in large])
         share = np.divide(targets, totals, out=np.zeros(len(totals)), where=totals > 0)
-        wanted = share * counts[large].sum(axis=0)
         limit = np.maximum(totals - reserve, 0)
-        chosen[large] = _choose_large(
-            counts[large], [keys[unit] for unit in large.tolist()], wanted, limit, address
-        )
-    missing = find_quotas(totals, targets, reserve) - counts[chosen].sum(axis=0)
-    order = _draw_order(keys, address)
-    for label in np.flatnonzero(missing > 0):
-        singles = [unit for unit in order if is_single[unit] and counts[unit, label]]
-        chosen[singles[: missing[label]]] = True
+        names = [keys[number] for number in large]
+        picked = _choose_large(counts, names, share * counts.sum(axis=0), limit, address)
+        chosen[large] = picked
+        held = counts[picked].sum(axis=0)
+    missing = find_quotas(totals, targets, reserve) - held
+    for number in _draw_order(keys, address):
+        if len(units[number]) == 1 and missing[units[number][0]] > 0:
+            chosen[number] = True
+            missing[units[number][0]] -= 1
     return chosen
+
+
+def _count(labels: Sequence[int], classes: int) -> np.ndarray:
+    """Count class numbers: int64 ``(classes,)``."""
+    return np.bincount(np.asarray(labels, dtype=np.int64), minlength=classes)
 
 
 def find_quotas(totals: np.ndarray, targets: np.ndarray, reserve: int) -> np.ndarray:

@@ -216,6 +216,7 @@ class _Opened:
         self.size = image.size
         self.orientation = read_orientation(image.info.get("exif"))
         self.pixels: Image.Image = image
+        self.shrink = 1.0
 
     def load(self, place: _Place | None = None) -> ImageFacts:
         """Decode the pixels, to no less than ``place`` needs, and make them RGB."""
@@ -224,7 +225,10 @@ class _Opened:
             if getattr(self.image, "is_animated", False):
                 remarks.append("animated")
             if place is not None and isinstance(self.image, JpegImageFile):
-                self.image.draft(None, _draft_size(self.size, place))
+                drafted = self.image.draft(None, _draft_size(self.size, place))
+                # The last block may reach beyond the image, so the ratio of the sizes
+                # is not the factor; the box that Pillow returns tells it.
+                self.shrink = self.size[0] / drafted[1][2] if drafted else 1.0
             self.image.load()
             self.pixels = to_rgb(self.image)
         except MemoryError:  # says nothing about this image
@@ -240,13 +244,8 @@ class _Opened:
 
     def to_loaded(self, box: Box) -> Box:
         """Express a box of the stored image in pixels of the loaded one."""
-        if self.pixels.size == self.size:
-            return box
-        # The last DCT block may reach beyond the image: scale by the power of two, not
-        # by the ratio of the sizes.
-        scale = 1 << round(np.log2(self.size[0] / self.pixels.size[0]))
         left, top, right, bottom = box
-        return (left / scale, top / scale, right / scale, bottom / scale)
+        return (left / self.shrink, top / self.shrink, right / self.shrink, bottom / self.shrink)
 
 
 def _draft_size(size: tuple[int, int], place: _Place) -> tuple[int, int]:

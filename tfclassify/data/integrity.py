@@ -30,7 +30,7 @@ class Kind:
 
 
 KINDS = {
-    "missing": Kind("in the table but not on disk", "quarantined"),
+    "missing": Kind("not on disk", "quarantined"),
     "empty": Kind("empty file", "quarantined"),
     "not_an_image": Kind("not an image that is read", "quarantined"),
     "truncated": Kind("truncated", "quarantined"),

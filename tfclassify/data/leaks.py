@@ -105,9 +105,10 @@ def find_near_duplicates(index: Index, thumbnails: np.ndarray) -> list[Finding]:
         for left, right, distance in _keep_nearest(lefts, rights, pairs[:, 2], thumbnails):
             if digests[left] == digests[right]:
                 continue
-            detail = f"in {splits[left]}; {images[right]} in training differs in {distance} bits"
+            detail = f"in {splits[left]}; {images[right]} in training differs in {distance} of "
+            detail += "144 bits"
             if labels[left] != labels[right]:
-                detail += f" of 144, labels {labels[left]!r} and {labels[right]!r}"
+                detail += f", labels {labels[left]!r} and {labels[right]!r}"
             findings.append(Finding(images[left], "near_duplicate", detail))
     return findings
 

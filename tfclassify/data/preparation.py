@@ -16,7 +16,7 @@ from tfclassify.data.index import Index
 from tfclassify.data.integrity import STORAGE_KINDS, Finding, IntegrityReport, make_report
 from tfclassify.data.leaks import find_near_duplicates, find_shared_groups
 from tfclassify.data.readers import read_source
-from tfclassify.data.scan import scan
+from tfclassify.data.scan import Scan, scan
 from tfclassify.data.splits import split_index
 from tfclassify.data.table import load_index, save_index
 from tfclassify.errors import DataError
@@ -152,16 +152,31 @@ def prepare_data(
     findings = [*read.findings, *scanned.findings, *find_few_images(scanned.index, data)]
     if data.strict:
         _report(scanned.index, findings).check_strict()
-    split = split_index(scanned.index, validation=data.validation, test=data.test, seed=recipe.seed)
-    findings += _find_straddling(scanned.index, split)
-    findings += find_shared_groups(split)
-    findings += _find_not_held_out(split)
-    findings += find_near_duplicates(split, scanned.thumbnails)
+    split, found = _split(scanned, recipe, observer)
+    findings += found
     integrity = _report(split, findings)
     if data.strict:
         integrity.check_strict()
     tell_findings(integrity, observer)
     return PreparedData(split, integrity)
+
+
+def _split(scanned: Scan, recipe: Recipe, observer: Observer) -> tuple[Index, list[Finding]]:
+    """Split what was scanned, and find what the split is not to be trusted for."""
+    data, index = recipe.data, scanned.index
+    own = int((index.usable().frame["split"] == "validation").sum())
+    if own and data.validation == 0.0:
+        observer.on_note(
+            f"{index.source}: data.validation is 0, so its {own:,} validation images are "
+            "trained on too"
+        )
+    split = split_index(index, validation=data.validation, test=data.test, seed=recipe.seed)
+    return split, [
+        *_find_straddling(index, split),
+        *find_shared_groups(split),
+        *_find_not_held_out(split),
+        *find_near_duplicates(split, scanned.thumbnails),
+    ]
 
 
 def tell_findings(report: IntegrityReport, observer: Observer) -> None:

@@ -9,7 +9,6 @@ Which units are held out depends on the images' names and the seed alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,35 +53,33 @@ def split_index(index: Index, *, validation: float, test: float = 0.0, seed: int
     pool = frame[usable & ~frame["split"].isin(HELD_OUT)]
     _check_enough(index, pool, shares)
     units = _find_units(pool)
-    counts = _count_labels(pool, units)
-    free = np.ones(len(units), dtype=bool)
+    totals = np.bincount([label for unit in units for label in unit.labels])
     frame.loc[pool.index, "split"] = "train"
     for name in HELD_OUT:
         if shares[name] == 0.0 or not units:
             continue
-        reserve = 1 + (name == "test" and shares["validation"] > 0.0)
-        chosen = np.zeros(len(units), dtype=bool)
-        chosen[free] = hold_out(
-            counts[free],
-            [unit.key for unit, is_free in zip(units, free, strict=True) if is_free],
-            targets=shares[name] * counts.sum(axis=0),
-            reserve=reserve,
+        chosen = hold_out(
+            [unit.labels for unit in units],
+            [unit.key for unit in units],
+            targets=shares[name] * totals,
+            reserve=1 + (name == "test" and shares["validation"] > 0.0),
             address=f"{seed}:{name}",
         )
-        free &= ~chosen
-        rows = [
+        held = [
             row for unit, is_in in zip(units, chosen, strict=True) if is_in for row in unit.rows
         ]
-        frame.loc[rows, "split"] = name
+        frame.loc[held, "split"] = name
+        units = [unit for unit, is_in in zip(units, chosen, strict=True) if not is_in]
     return index.with_frame(frame)
 
 
 @dataclass(frozen=True)
 class _Unit:
-    """Images that stay together; ``key`` is the first of their names."""
+    """Images that stay together: the first of their names, their rows and label numbers."""
 
     key: str
     rows: tuple[int, ...]
+    labels: tuple[int, ...]
 
 
 def _quarantine_copies(frame: pd.DataFrame) -> pd.DataFrame:
@@ -115,18 +112,12 @@ def _find_units(pool: pd.DataFrame) -> list[_Unit]:
     for row in pool.index:
         members.setdefault(find(row), []).append(row)
     names = dict(zip(pool.index, pool["image"], strict=True))
-    units = [_Unit(min(names[row] for row in rows), tuple(rows)) for rows in members.values()]
-    return sorted(units, key=lambda unit: unit.key)
-
-
-def _count_labels(pool: pd.DataFrame, units: Sequence[_Unit]) -> np.ndarray:
-    """Count the images of each label in each unit: int64, ``(units, labels)``."""
     codes = dict(zip(pool.index, pd.factorize(pool["label"], sort=True)[0].tolist(), strict=True))
-    counts = np.zeros((len(units), max(codes.values(), default=-1) + 1), dtype=np.int64)
-    for position, unit in enumerate(units):
-        for row in unit.rows:
-            counts[position, codes[row]] += 1
-    return counts
+    units = [
+        _Unit(min(names[row] for row in rows), tuple(rows), tuple(codes[row] for row in rows))
+        for rows in members.values()
+    ]
+    return sorted(units, key=lambda unit: unit.key)
 
 
 def _check_enough(index: Index, pool: pd.DataFrame, shares: dict[str, float]) -> None:

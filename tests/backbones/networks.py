@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-
 import keras
 import pytest
 
 from tfclassify.backbones.building import build_backbone
 from tfclassify.backbones.catalog import BACKBONES
-from tfclassify.backbones.origins import KerasNetwork
 
 #: Networks of every kind of input contract that are quick to build.
 QUICK = (
@@ -29,20 +26,15 @@ ALL = [
     for name in BACKBONES
     if name != "custom_cnn"
 ]
-KERAS = [
-    name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
-    for name, spec in BACKBONES.items()
-    if isinstance(spec.origin, KerasNetwork)
-]
-#: All of keras.applications but VGG-16, for what takes long with the others.
-SLOW_KERAS = [
-    pytest.param(name, marks=pytest.mark.slow)
-    for name, spec in BACKBONES.items()
-    if isinstance(spec.origin, KerasNetwork) and name != "vgg16"
-]
+
+_kept: dict[str, keras.Model] = {}
 
 
-@functools.lru_cache(maxsize=len(QUICK))
-def built(name: str) -> keras.Model:
-    """Build a backbone without weights, for images of 96x96."""
-    return build_backbone(name, (96, 96), weights="none")
+def built(name: str, is_kept: bool = True) -> keras.Model:
+    """Return a backbone without weights, for images of 96x96; do not change it."""
+    if name in _kept:
+        return _kept[name]
+    network = build_backbone(name, (96, 96), weights="none")
+    if is_kept:
+        _kept[name] = network
+    return network

@@ -14,8 +14,8 @@ from tfclassify.backbones.origins import KerasNetwork, RecipeNetwork, WheelNetwo
 
 def ask_keras(home: Path | None) -> str:
     """Ask Keras itself, in a process of its own, where it would put a download."""
-    program = "import keras; print(keras.config.keras_home())"
-    environment = {**os.environ, "KERAS_BACKEND": "numpy"}
+    program = "from keras.src.backend import config; print(config.keras_home())"
+    environment = dict(os.environ)
     environment.pop("KERAS_HOME", None)
     if home is not None:
         environment["KERAS_HOME"] = str(home)

@@ -15,7 +15,8 @@ from tfclassify.backbones.catalog import BlockRule
 def split_blocks(network: keras.Model, rule: BlockRule) -> list[list[keras.Layer]]:
     """Cut a network into blocks from input to output.
 
-    The stem is the first block, or part of it. What follows the last block that
+    The stem is the first block, or part of it if it has no weights or if the rule
+    marks ends. What follows the last block that
     the rule names belongs to that block: whoever trains it trains the rest too.
 
     Args:
@@ -34,7 +35,11 @@ def split_blocks(network: keras.Model, rule: BlockRule) -> list[list[keras.Layer
         match = re.search(rule.pattern, layer.name)
         current = match.group(1) if match else current
         blocks.setdefault(current, []).append(layer)
-    return list(blocks.values())
+    first, *others = blocks.values()
+    if others and not any(layer.weights for layer in first):
+        others[0][:0] = first
+        return others
+    return [first, *others]
 
 
 def _split_at_ends(network: keras.Model, pattern: str) -> list[list[keras.Layer]]:

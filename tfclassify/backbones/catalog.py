@@ -110,7 +110,7 @@ _FAMILIES = {
     # among theirs: only the names tell the cells apart.
     "nasnet": _Family(
         SYMMETRIC,
-        BlockRule(r"^(?:adjust|normal|reduction|separable)_.*_(stem_\d|reduce_\d+|\d+)$"),
+        BlockRule(r"^(?:adjust|normal|reduction|separable)_.*?_(stem_\d|reduce_\d+|\d+)$"),
         "_no_top.h5",
     ),
     "resnet": _Family(CAFFE, _STAGED, _PLAIN),

@@ -56,11 +56,12 @@ def build_pretrained(origin: KerasNetwork, image_size: tuple[int, int], name: st
     # Keras has one MobileNet file for each of a few sizes. One of them serves every
     # size here, so that what a recipe learns from does not hinge on its image size.
     weighted_size = image_size if size is None else (size, size)
+    was_cached = origin.weights_here()  # asked now: Keras removes a file that does not fit
     try:
         with _bounded_download():
             network = construct(origin, weighted_size, "imagenet")
     except Exception as error:  # Keras raises bare Exception when a download fails
-        raise WeightsError(_explain(origin, name, error)) from error
+        raise WeightsError(_explain(origin, name, was_cached, error)) from error
     if weighted_size == image_size:
         return network
     resized = construct(origin, image_size, None)
@@ -80,13 +81,13 @@ def _bounded_download() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _explain(origin: KerasNetwork, name: str, error: Exception) -> str:
+def _explain(origin: KerasNetwork, name: str, was_cached: bool, error: Exception) -> str:
     """Say what failed and the three ways out."""
     path = origin.weights_path()
     reason = " ".join(str(error).split()) or type(error).__name__
     trouble = (
-        "the cached file is damaged or of another version, and could not be replaced"
-        if path.is_file()
+        "the cached file was damaged or of another version, and could not be replaced"
+        if was_cached
         else "they are not on this machine and could not be downloaded"
     )
     return (

@@ -7,6 +7,7 @@ Does not own: where ImageNet weights come from (``imagenet_weights``).
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,8 +162,10 @@ def _load_nested(network: keras.Model, path: Path) -> None:
             f"{path}: no layer names in it; if Keras 3 wrote it, name it *.weights.h5"
         )
     try:
-        network.load_weights(path)
-    except (ValueError, KeyError, OSError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Keras only warns of layers that a file lacks
+            network.load_weights(path)
+    except (UserWarning, ValueError, KeyError, OSError) as error:
         reason = " ".join(str(error).split())
         raise _mismatch(network, path, f"Keras says: {reason[:300]}") from error
 

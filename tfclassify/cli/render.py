@@ -219,11 +219,17 @@ def render_backbones(rows: Sequence[BackboneRow], *, as_json: bool) -> str:
                 f"{row.parameters / 1e6:.1f} M" if row.parameters else "",
                 " x ".join(map(str, row.image_size)),
                 row.source,
-                "here" if row.has_weights_here else "download",
+                _say_weights(row),
             ]
             for row in rows
         ],
     )
+
+
+def _say_weights(row: BackboneRow) -> str:
+    if row.parameters is None:
+        return "none"
+    return "here" if row.has_weights_here else "download"
 
 
 def _say_score(verdict: Verdict, metric: str) -> str:

@@ -33,6 +33,7 @@ from tfclassify.recipe.schema import Recipe
 FORMAT = 1
 FACTS, MODEL, RECIPE = "bundle.json", "model.keras", "recipe.json"
 _PARTS = (MODEL, RECIPE)
+_MAKERS = ("keras", "tensorflow")
 # Keras finds this class by its module's having been imported.
 _NEEDED = (preprocessing.ReverseChannels,)
 
@@ -119,8 +120,8 @@ def save_bundle(
         thresholds: Least probability of a class, by its name, or None.
 
     Raises:
-        BundleError: If the classes do not fit the network, or the network holds
-            something that ``load_bundle`` would refuse.
+        BundleError: If the facts do not fit the network, or ``load_bundle`` would
+            refuse what it holds.
     """
     _check_facts(classifier, classes, temperature, thresholds)
     with build_folder(folder) as work:
@@ -136,7 +137,7 @@ def save_bundle(
             temperature=temperature,
             thresholds=None if thresholds is None else dict(thresholds),
             sha256={part: hash_file(work / part) for part in _PARTS},
-            made_with={name: version(name) for name in ("keras", "tensorflow")},
+            made_with={name: version(name) for name in _MAKERS},
             checksum="",
         )
         checked = facts.model_copy(update={"checksum": facts.compute_checksum()})

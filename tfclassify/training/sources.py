@@ -196,6 +196,6 @@ def split_at_pooling(classifier: Classifier) -> tuple[keras.Model, keras.Model]:
     area of the feature map.
     """
     pooled = classifier.head.get_layer("pool").output
-    pool = keras.Model(classifier.head.inputs, pooled)
-    body = keras.Model(classifier.backbone.inputs, pool(classifier.backbone.outputs[0]))
-    return body, keras.Model(pooled, classifier.head.outputs)
+    pool = keras.Model(classifier.head.input, pooled)
+    body = keras.Model(classifier.backbone.input, pool(classifier.backbone.output))
+    return body, keras.Model(pooled, classifier.head.output)

@@ -1,0 +1,50 @@
+"""Small classifiers that the tests of this folder share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tfclassify.model.assembly import Classifier, build_classifier
+from tfclassify.recipe.schema import HeadRecipe, LayerRecipe, ModelRecipe, Recipe
+
+TINY_LAYERS = (
+    LayerRecipe(conv=4, batch_norm=True, pool=2),
+    LayerRecipe(conv=6, batch_norm=True),
+    LayerRecipe(conv=8, dropout=0.1),
+)
+
+
+def make_recipe(**model: Any) -> Recipe:
+    """Make a recipe for images of 16x24 and the tiny custom network."""
+    options: dict[str, Any] = {
+        "backbone": "custom_cnn",
+        "weights": "none",
+        "layers": TINY_LAYERS,
+        **model,
+    }
+    return Recipe(
+        name="tiny",
+        data={"source": "photos", "image_size": (16, 24), "resize": "crop", "max_pixels": 10**6},
+        model=ModelRecipe(**options),
+        phases=({"name": "all", "epochs": 1},),
+    )
+
+
+def make_tiny(classes: int = 3, seed: int = 0, **head: Any) -> Classifier:
+    """Build a custom network of two BatchNorms, for images of 16x24."""
+    recipe = make_recipe(head=HeadRecipe(**head))
+    return build_classifier(recipe.model, classes, recipe.data.image_size, seed=seed)
+
+
+def make_lite(classes: int = 3, size: tuple[int, int] = (32, 32), **head: Any) -> Classifier:
+    """Build a classifier on the pretrained EfficientNet-Lite0."""
+    model = ModelRecipe(backbone="efficientnet_lite0", head=HeadRecipe(**head))
+    return build_classifier(model, classes, size, seed=0)
+
+
+def make_images(count: int, size: tuple[int, int] = (16, 24), seed: int = 0) -> np.ndarray:
+    """Make noise, ``(count, height, width, 3)`` float32 in 0..255."""
+    generator = np.random.default_rng(seed)
+    return generator.uniform(0, 255, (count, *size, 3)).astype(np.float32)

@@ -1,0 +1,114 @@
+"""A classifier's parts are one network, and scaling is inside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from tests.model.classifiers import make_images, make_lite, make_recipe, make_tiny
+from tfclassify.errors import ModelError, RequestError
+from tfclassify.model.assembly import build_classifier
+from tfclassify.recipe.schema import HeadRecipe, LayerRecipe, ModelRecipe
+
+
+def test_the_network_is_backbone_then_head() -> None:
+    classifier, images = make_tiny(dense=(5,)), make_images(2)
+    features = classifier.backbone(images)
+    assert features.shape == (2, 8, 12, 8)
+    assert np.array_equal(classifier.network(images), classifier.head(features))
+    assert classifier.network.output_shape == (None, 3)
+    assert classifier.network.layers[-1] is classifier.head
+    assert classifier.head.layers[-1].name == "logits"
+
+
+def test_scaling_is_inside() -> None:
+    classifier, images = make_tiny(), make_images(2)
+    inside = np.asarray(classifier.extractor(images / 255))
+    np.testing.assert_allclose(classifier.backbone(images), inside, rtol=1e-5, atol=1e-6)
+
+
+def test_a_network_that_rescales_itself_gets_nothing_before_it() -> None:
+    model = ModelRecipe(backbone="mobilenet_v3_small", weights="none")
+    classifier = build_classifier(model, 2, (32, 32), seed=0)
+    images = make_images(1, (32, 32))
+    assert np.array_equal(classifier.backbone(images), classifier.extractor(images))
+
+
+def test_all_parts_share_their_weights() -> None:
+    classifier, images = make_tiny(), make_images(1)
+    before = np.asarray(classifier.network(images))
+    kernel = classifier.extractor.get_layer("block1_conv").kernel
+    kernel.assign(kernel * 2)
+    assert not np.array_equal(classifier.network(images), before)
+    ids = {id(weight) for weight in classifier.network.weights}
+    assert ids == {id(weight) for weight in classifier.backbone.weights + classifier.head.weights}
+
+
+def test_the_same_seed_gives_the_same_network() -> None:
+    images = make_images(2)
+    first, again, other = make_tiny(seed=1), make_tiny(seed=1), make_tiny(seed=2)
+    assert np.array_equal(first.network(images), again.network(images))
+    assert not np.array_equal(first.network(images), other.network(images))
+    assert np.array_equal(
+        first.network(images, training=True), again.network(images, training=True)
+    )
+
+
+def test_another_head_leaves_the_backbone_as_it_was() -> None:
+    plain, deep = make_tiny(seed=1), make_tiny(seed=1, dense=(9,))
+    for mine, theirs in zip(plain.backbone.get_weights(), deep.backbone.get_weights(), strict=True):
+        assert np.array_equal(mine, theirs)
+
+
+def test_pretrained_is_what_came_with_weights(tmp_path: Path) -> None:
+    tiny = make_tiny()
+    assert not tiny.is_pretrained
+    assert make_lite().is_pretrained
+    path = tmp_path / "mine.weights.h5"
+    tiny.extractor.save_weights(path)
+    recipe = make_recipe(weights=str(path))
+    assert build_classifier(recipe.model, 3, recipe.data.image_size, seed=1).is_pretrained
+
+
+def test_logits_are_float32_under_mixed_precision() -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        classifier = make_tiny()
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert str(classifier.backbone.output.dtype) == "float16"
+    assert str(classifier.network.output.dtype) == "float32"
+
+
+def test_the_published_custom_network_is_exactly_that() -> None:
+    # Five blocks of conv, BatchNorm, ReLU and padded pooling on 64 pixels: 33-17-9-5-3.
+    block = {"batch_norm": True, "pool": 2, "pool_padding": 1}
+    filters = (32, 64, 128, 256, 512)
+    model = ModelRecipe(
+        backbone="custom_cnn",
+        weights="none",
+        layers=tuple(LayerRecipe(conv=count, **block) for count in filters),
+        head=HeadRecipe(pool="flatten", dense=(512,), final_dropout=0.6),
+    )
+    classifier = build_classifier(model, 50, (64, 64), seed=0)
+    assert classifier.backbone.output_shape == (None, 3, 3, 512)
+    convolutions = sum(
+        9 * incoming * outgoing + outgoing + 4 * outgoing
+        for incoming, outgoing in zip((3, *filters), filters, strict=False)
+    )
+    dense = 3 * 3 * 512 * 512 + 512 + 512 * 50 + 50
+    assert classifier.network.count_params() == convolutions + dense
+
+
+def test_fewer_than_two_classes_are_refused() -> None:
+    with pytest.raises(ModelError, match="needs at least 2 classes, got 1; check data"):
+        make_tiny(classes=1)
+
+
+def test_an_unknown_backbone_is_refused() -> None:
+    with pytest.raises(RequestError, match="did you mean 'xception'"):
+        build_classifier(ModelRecipe(backbone="xceptoin"), 2, (32, 32), seed=0)

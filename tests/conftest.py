@@ -1,9 +1,42 @@
-"""Settings that every test shares."""
+"""Settings and fixtures that every test shares."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+from tests.tiny_run import CommandLine, TinyRun, make_labelled_photos, write_recipe
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
+    """A run that was trained once for all tests that only look at it."""
+    from tfclassify.workflows.train import TrainRequest, train_recipe
+
+    home = tmp_path_factory.mktemp("tiny")
+    photos = make_labelled_photos(home / "photos")
+    recipe = write_recipe(home)
+    result = train_recipe(TrainRequest(recipe, reports=home / "reports"))
+    return TinyRun(home, recipe, photos, result.run)
+
+
+@pytest.fixture
+def tfclassify(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> CommandLine:
+    """The command line, called in this process."""
+    return CommandLine(monkeypatch, capfd)
+
+
+@pytest.fixture
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that is the working folder and holds the cache."""
+    monkeypatch.setenv("TFCLASSIFY_CACHE", str(tmp_path / "cache"))
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return work

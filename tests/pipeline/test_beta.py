@@ -24,7 +24,7 @@ def test_alpha_half_is_the_arcsine_law():
     np.testing.assert_allclose(draw(uniform, 0.5), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("alpha", [0.05, 0.2, 0.4, 2.0, 8.0])
+@pytest.mark.parametrize("alpha", [0.2, 0.4, 2.0, 8.0])
 def test_distribution_function_is_that_of_beta(alpha: float):
     uniform = (np.arange(20_000) + 0.5) / 20_000
     values = draw(uniform, alpha)

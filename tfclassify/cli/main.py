@@ -14,7 +14,13 @@ import types
 import typer
 
 from tfclassify import __version__
-from tfclassify.cli import data_commands, judge_commands, recipe_commands, train_commands
+from tfclassify.cli import (
+    data_commands,
+    judge_commands,
+    profile_commands,
+    recipe_commands,
+    train_commands,
+)
 from tfclassify.errors import TfclassifyError
 
 app = typer.Typer(
@@ -28,7 +34,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (train_commands, judge_commands, data_commands, recipe_commands):
+for module in (
+    train_commands,
+    judge_commands,
+    data_commands,
+    recipe_commands,
+    profile_commands,
+):
     module.register(app)
 
 

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from tfclassify.events import SILENT, Observer
+from tfclassify.report.wording import count_of
 
 #: What an epoch's line shows, where it was recorded: key, title.
 SHOWN = (
@@ -35,7 +36,7 @@ def make_observer(*, quiet: bool, verbose: bool) -> Observer:
     """Choose the observer for this process's standard error."""
     if quiet:
         return SILENT
-    return TerminalObserver() if sys.stderr.isatty() else PlainObserver(verbose)
+    return TerminalObserver(verbose) if sys.stderr.isatty() else PlainObserver(verbose)
 
 
 def format_epoch(
@@ -82,7 +83,8 @@ class PlainObserver(Observer):
     def on_phase_start(self, phase: str, epochs: int, steps: int, images: int) -> None:
         """Write what starts."""
         self._phase, self._epochs = phase, epochs
-        self._write(f"phase {phase}: {epochs} epochs at most, {steps} steps, {images} images")
+        facts = (count_of(steps, "step"), count_of(images, "image"))
+        self._write(f"phase {phase}: {count_of(epochs, 'epoch')} at most, {', '.join(facts)}")
         self._started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, values: Mapping[str, float], is_best: bool) -> None:
@@ -99,9 +101,9 @@ class PlainObserver(Observer):
 class TerminalObserver(PlainObserver):
     """Shows a bar for what is under way, and a line for what ended."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._console = Console(stderr=True, highlight=False)
+    def __init__(self, is_verbose: bool = False, console: Console | None = None) -> None:
+        super().__init__(is_verbose)
+        self._console = console or Console(stderr=True, highlight=False)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),

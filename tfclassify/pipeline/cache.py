@@ -129,7 +129,7 @@ def open_images(paths: Sequence[str], data: Decoding, *, observer: Observer = SI
     Args:
         paths: Image files in row order.
         data: Size, resizing, limits and cache, as a recipe's ``data`` section.
-        observer: Hears about progress, and where ``auto`` put the images.
+        observer: Hears about progress; ``describe`` of the result says where the images are.
 
     Returns:
         The images in the order of ``paths``.

@@ -8,8 +8,8 @@ are ``(x, y)`` in pixels with the centre of the first pixel at 0, so the middle 
 is ``((width - 1) / 2, (height - 1) / 2)``. An image is first cropped, then flipped, rotated,
 sheared, zoomed and shifted: the product of the matrices in that order.
 
-Matrices are float64 until the end, so that an image's own matrix does not depend on the
-batch that it sits in.
+Matrices are float64 until the end and then rounded, so that an image's own matrix does not
+depend on the batch that it sits in.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def draw_stages(augment: AugmentRecipe, draws: Draws, image_size: tuple[int, int
     if matrices is None:
         return []
     read = partial(warp, fill=augment.fill, interpolation=augment.interpolation)
-    return [Stage((matrices,), read)]
+    # Rounding takes away the last bits of sines, which vectorised code gets differently at
+    # different places of a batch.
+    return [Stage((tf.cast(matrices, tf.float32),), read)]
 
 
 def draw_matrices(

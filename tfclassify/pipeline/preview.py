@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -130,17 +131,18 @@ def describe_augmentation(augment: AugmentRecipe) -> str:
     'flip horizontal · zoom 0 to 0.15'
     """
     changed = augment.model_dump(exclude_defaults=True)
-    parts = []
-    for key, value in changed.items():
-        if isinstance(value, dict):
-            parts += [f"{name} {number:g}" for name, number in value.items()]
-        elif isinstance(value, tuple) and all(isinstance(item, float) for item in value):
-            parts.append(f"{key} {value[0]:g} to {value[1]:g}")
-        elif isinstance(value, tuple):
-            parts.append(f"{key} {' and '.join(value)}")
-        else:
-            parts.append(f"{key} {value}")
-    return " · ".join(parts) or "no augmentation"
+    # MixUp and CutMix are words of their own.
+    changed |= changed.pop("mix", {})
+    return " · ".join(_describe(key, value) for key, value in changed.items()) or "no augmentation"
+
+
+def _describe(key: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join([key, *(_describe(*item) for item in value.items())])
+    if isinstance(value, tuple):
+        is_range = isinstance(value[0], float)
+        return f"{key} {value[0]:g} to {value[1]:g}" if is_range else f"{key} {' and '.join(value)}"
+    return f"{key} {value}"
 
 
 def name_shares(label: npt.NDArray[np.floating], classes: Sequence[str]) -> list[tuple[str, float]]:
@@ -189,6 +191,8 @@ def draw_sheet(content: Sheet, *, title: str, note: str = "", cell: int = 0) -> 
             x = first + column * pitch[0]
             cells.append((x, content.views[row, column], content.labels[row, column]))
         for x, pixels, label in cells:
+            # Around the image, not over its border.
+            draw.rectangle((x - 1, y - 1, x + size[0], y + size[1]), outline=LINE)
             sheet.paste(_fit(pixels, size), (x, y))
             below = (x, y + size[1] + GAP // 2)
             _draw_caption(draw, below, size[0], font, name_shares(label, content.classes))
@@ -229,7 +233,7 @@ def _draw_header(
     draw.text((MARGIN, y), "original", FAINT, small)
     for column in range(columns):
         draw.text((first + column * pitch, y), f"epoch {column + 1}", FAINT, small)
-    draw.line((MARGIN, y - 8, sheet_width - MARGIN, y - 8), LINE)
+    draw.line((MARGIN, y - 8, sheet_width - MARGIN - 1, y - 8), LINE)
 
 
 def _fit(pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> Image.Image:

@@ -17,14 +17,18 @@ from tfclassify.pipeline.stages import Pixels
 
 Fill = Literal["reflect", "constant", "nearest", "wrap"]
 Interpolation = Literal["bilinear", "nearest"]
-Matrix = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.floating]
 
 FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "nearest": Image.Resampling.NEAREST,
 }
 #: Our names of fills are those of keras; NumPy calls "reflect" what repeats no border pixel.
+SCIPY_MODES = {"reflect": "reflect", "nearest": "nearest", "wrap": "grid-wrap"}
 PAD_MODES = {"reflect": "symmetric", "constant": "constant", "nearest": "edge", "wrap": "wrap"}
+
+#: Images' areas that a padded image may take; beyond this it is not padded at all.
+LARGEST_CANVAS = 64
 
 
 def warp(image: Pixels, matrix: Matrix, fill: Fill, interpolation: Interpolation) -> Pixels:
@@ -32,7 +36,7 @@ def warp(image: Pixels, matrix: Matrix, fill: Fill, interpolation: Interpolation
 
     Args:
         image: ``(height, width, 3)`` uint8.
-        matrix: ``(3, 3)`` float64, affine, from positions ``(x, y)`` in the output to
+        matrix: ``(3, 3)`` floats, affine, from positions ``(x, y)`` in the output to
             positions in the input; the centre of the first pixel is at 0.
         fill: What is seen beyond the border. ``reflect`` repeats the border pixel.
         interpolation: How values between pixels are read.
@@ -41,6 +45,7 @@ def warp(image: Pixels, matrix: Matrix, fill: Fill, interpolation: Interpolation
         ``(height, width, 3)`` uint8. A position that falls on a pixel gives that pixel's
         value; a bilinear value between pixels is cut off to a whole number.
     """
+    matrix = matrix.astype(np.float64)
     mirrored = _mirror(image, matrix)
     if mirrored is not None:
         return mirrored
@@ -49,6 +54,8 @@ def warp(image: Pixels, matrix: Matrix, fill: Fill, interpolation: Interpolation
     if fill == "constant":
         # Black stays black however far out: one pixel to blend the border with is enough.
         left, top, right, bottom = (min(margin, 1) for margin in (left, top, right, bottom))
+    elif (left + width + right) * (top + height + bottom) > LARGEST_CANVAS * height * width:
+        return _warp_far(image, matrix, fill, interpolation)
     canvas = _pad(image, (top, bottom), (left, right), fill)
     (a, b, shift_x), (c, d, shift_y) = matrix[:2]
     # Pillow measures positions from the corner of the first pixel.
@@ -72,6 +79,22 @@ def _mirror(image: Pixels, matrix: Matrix) -> Pixels | None:
     if not is_mirror or (shift_x, shift_y) != origin:
         return None
     return image[:: int(d), :: int(a)]
+
+
+def _warp_far(image: Pixels, matrix: Matrix, fill: Fill, interpolation: Interpolation) -> Pixels:
+    """Do what ``warp`` does, slowly but without padding, for matrices that read far out."""
+    from scipy.ndimage import affine_transform
+
+    # SciPy's axes are (y, x).
+    linear, offset = matrix[1::-1, 1::-1], matrix[1::-1, 2]
+    order, mode = int(interpolation == "bilinear"), SCIPY_MODES[fill]
+    channels = [
+        affine_transform(image[..., channel], linear, offset, output=float, order=order, mode=mode)
+        for channel in range(3)
+    ]
+    # SciPy would round; Pillow cuts off, but a whole number short of itself by an error of
+    # rounding is meant whole.
+    return (np.stack(channels, axis=-1) + 1e-6).astype(np.uint8)
 
 
 def _measure_margins(matrix: Matrix, height: int, width: int) -> tuple[int, int, int, int]:

@@ -94,6 +94,7 @@ def training_stream(
     if count == 0:
         raise DataError("training stream: there are no images to train on; got 0")
 
+    @tf.autograph.experimental.do_not_convert
     def order_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         order = _draw_epoch_order(count, seed, epoch)
         batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
@@ -120,7 +121,8 @@ def view_batches(
     """Stream each image once in row order, as epoch ``view`` of training shows it.
 
     Mixed images take their partners from their own batch, which here is made of
-    neighbouring rows.
+    neighbouring rows, often of one class. What learns from mixed images wants
+    ``training_stream``, whose order ``epoch_order`` gives.
 
     Args:
         training_set: Images, keys, targets and weights.
@@ -219,5 +221,7 @@ def _map_ahead(
 ) -> tf.data.Dataset:
     """Make batches in parallel and ahead of their use, in the order of their addresses."""
     calls = tf.data.AUTOTUNE if parallel_calls is None else parallel_calls
-    batches = addresses.map(make_batch, num_parallel_calls=calls, deterministic=True)
+    # No Python branch here depends on a tensor, and the conversion takes seconds.
+    make = tf.autograph.experimental.do_not_convert(make_batch)
+    batches = addresses.map(make, num_parallel_calls=calls, deterministic=True)
     return batches.prefetch(tf.data.AUTOTUNE)

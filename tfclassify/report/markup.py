@@ -23,7 +23,7 @@ class Markup(str):
 
 
 #: Elements without content or end tag.
-_VOID = frozenset({"br", "hr", "img", "meta", "link", "line", "rect", "circle"})
+_VOID = frozenset({"br", "hr", "img", "input", "meta", "link", "line", "rect", "circle"})
 
 Child = str | int | None
 

@@ -104,6 +104,22 @@ def render_inspect_page(report: InspectReport, figures: Figures | None = None) -
     return _render(f"Images of {report.data.source}", head, None, sections, report.version)
 
 
+def render_plain_page(
+    title: str, facts: str, lead: str, sections: Sequence[Section], version: str, style: str = ""
+) -> str:
+    """Return a page of any sections.
+
+    Args:
+        title: Its heading.
+        facts: A line beside the heading, such as when it was made.
+        lead: A line below it.
+        sections: Its parts.
+        version: Of this package.
+        style: Added to the style sheet.
+    """
+    return _render(title, _make_header(title, facts, lead), None, sections, version, style)
+
+
 def _judge_sections(
     verdict: Verdict,
     figures: Figures,
@@ -145,7 +161,12 @@ def _make_header(title: str, facts: str, lead: str) -> Markup:
 
 
 def _render(
-    title: str, head: Markup, headline: Markup | None, sections: Sequence[Section], version: str
+    title: str,
+    head: Markup,
+    headline: Markup | None,
+    sections: Sequence[Section],
+    version: str,
+    style: str = "",
 ) -> str:
     links = [
         tag("a", section.anchor.capitalize(), href=f"#{section.anchor}") for section in sections
@@ -167,7 +188,7 @@ def _render(
             tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
             tag("title", title),
             # A style sheet is not HTML: escaping it would break its selectors.
-            tag("style", Markup(STYLESHEET)),
+            tag("style", Markup(STYLESHEET + style)),
         ),
         tag("body", body),
         lang="en",

@@ -11,7 +11,8 @@ typed, and that one process at a time works in it. Does not own: what the files 
     ├── journal.jsonl      one line an epoch
     ├── state/             what resuming needs
     ├── bundle/            the model and all it takes to use it
-    ├── metrics.json, predictions.csv, figures/, report.html
+    ├── tensorboard/       logs, where the recipe asks for them
+    └── metrics.json, predictions.csv, figures/, report.html
 """
 
 from __future__ import annotations
@@ -191,6 +192,11 @@ class RunDirectory:
     def figures_dir(self) -> Path:
         """Figures as files."""
         return self.path / "figures"
+
+    @property
+    def tensorboard_dir(self) -> Path:
+        """Logs for TensorBoard, where the recipe asks for them."""
+        return self.path / "tensorboard"
 
     @property
     def report_path(self) -> Path:

@@ -15,8 +15,8 @@ from tfclassify.data.preparation import prepare_data
 from tfclassify.events import SILENT, Observer
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
+from tfclassify.workflows.material import build_network, settle_paths
 from tfclassify.workflows.start import set_up_keras
-from tfclassify.workflows.train import build_network
 
 if TYPE_CHECKING:
     from tfclassify.model.assembly import Classifier
@@ -85,8 +85,9 @@ def check_recipe(request: CheckRequest, observer: Observer = SILENT) -> CheckRes
         RecipeError: If the recipe is wrong.
         TfclassifyError: If the data or the model cannot be used.
     """
-    recipe = load_recipe(request.recipe, request.overrides)
-    data = prepare_data(recipe, base=request.recipe.resolve().parent, observer=observer)
+    base = request.recipe.parent
+    recipe = settle_paths(load_recipe(request.recipe, request.overrides), base)
+    data = prepare_data(recipe, base=base, observer=observer)
     set_up_keras(recipe)
     classifier = build_network(recipe, data.index)
     images = len(data.index.in_split("train"))

@@ -49,6 +49,11 @@ def create_recipe(request: CreateRequest, observer: Observer = SILENT) -> Path:
     if len(counts) < 2:
         raise RequestError(_explain_unlabelled(request.data, observer))
     frame = survey.index.usable().frame
+    if frame.empty:
+        raise RequestError(
+            f"{request.data}: none of its {len(survey.index)} images can be read; "
+            f"`tfclassify inspect` says why"
+        )
     facts = SourceFacts(
         source=request.data,
         counts=counts,

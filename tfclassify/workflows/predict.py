@@ -16,7 +16,6 @@ from tfclassify.workflows.evaluate import choose_views
 from tfclassify.workflows.start import start_tensorflow
 
 if TYPE_CHECKING:
-    start_tensorflow()
     from tfclassify.inference.prediction import Predictions
 
 
@@ -61,6 +60,7 @@ def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -
         TargetError: If there is no such run, or a folder without images.
         RequestError: If views or calibration are asked for that the run does not have.
     """
+    start_tensorflow()
     from tfclassify.inference.prediction import predict_paths
     from tfclassify.model.bundle import load_bundle
 

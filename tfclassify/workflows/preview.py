@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +14,16 @@ from tfclassify.data.preparation import prepare_data
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_bytes
 from tfclassify.recipe.loading import load_recipe
+from tfclassify.recipe.schema import AugmentRecipe, Recipe
+from tfclassify.report.pictures import Thumbnail, make_thumbnail
+from tfclassify.workflows.material import open_training_set
 from tfclassify.workflows.start import start_tensorflow
-from tfclassify.workflows.train import open_training_set
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+#: Images and versions on a report's sheet, and its longest side in pixels.
+REPORTED_IMAGES, REPORTED_VERSIONS, REPORTED_SIDE = 4, 5, 1280
 
 
 @dataclass(frozen=True)
@@ -40,23 +49,36 @@ def preview_recipe(request: PreviewRequest, observer: Observer = SILENT) -> Path
     """Draw training images beside what augmentation makes of them; return the PNG's path."""
     recipe = load_recipe(request.recipe, request.overrides)
     data = prepare_data(recipe, base=request.recipe.resolve().parent, observer=observer)
-    chosen = choose_images(data.index.in_split("train"), request.images, recipe.seed)
-    start_tensorflow()
-    from tfclassify.pipeline.preview import draw_preview
-
-    training_set = open_training_set(recipe, chosen, observer)
-    sheet = draw_preview(
-        training_set,
-        recipe.augment,
-        chosen.classes,
-        versions=request.versions,
-        seed=recipe.seed,
-        batch_size=recipe.batch_size,
-    )
+    sheet = _draw(recipe, data.index, request.images, request.versions, observer)
     buffer = io.BytesIO()
     sheet.save(buffer, "png", optimize=True)
     write_bytes(request.out, buffer.getvalue())
     return request.out
+
+
+def draw_thumbnail(recipe: Recipe, index: Index) -> Thumbnail | None:
+    """Draw the sheet of a run's report; None where the recipe augments nothing."""
+    augment = recipe.augment
+    is_used = any(phase.augment or phase.mix for phase in recipe.phases)
+    if augment == AugmentRecipe(engine=augment.engine) or not is_used:
+        return None
+    sheet = _draw(recipe, index, REPORTED_IMAGES, REPORTED_VERSIONS, SILENT)
+    return make_thumbnail(sheet, longest=REPORTED_SIDE)
+
+
+def _draw(recipe: Recipe, index: Index, images: int, versions: int, observer: Observer) -> Image:
+    start_tensorflow()
+    from tfclassify.pipeline.preview import draw_preview
+
+    chosen = choose_images(index.in_split("train"), images, recipe.seed)
+    return draw_preview(
+        open_training_set(recipe, chosen, observer),
+        recipe.augment,
+        chosen.classes,
+        versions=versions,
+        seed=recipe.seed,
+        batch_size=recipe.batch_size,
+    )
 
 
 def choose_images(index: Index, count: int, seed: int) -> Index:

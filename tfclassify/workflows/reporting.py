@@ -63,9 +63,21 @@ def write_run_report(
     verdicts: Sequence[judging.Verdict],
     *,
     parameters: int,
+    trainable: Sequence[int],
     preview: Thumbnail | None = None,
 ) -> None:
-    """Write ``report.html`` and the figures of a run."""
+    """Write ``report.html`` and the figures of a run.
+
+    Args:
+        run: Where to.
+        recipe: The recipe as trained.
+        data: Its images.
+        records: Every epoch.
+        verdicts: Judgements of the held-out splits; the last one headlines.
+        parameters: Of the network.
+        trainable: Parameters that each phase trained, in the recipe's order.
+        preview: Sheet of what the model saw.
+    """
     from tfclassify.report.figures import write_figures
     from tfclassify.report.page import render_page
 
@@ -83,7 +95,7 @@ def write_run_report(
         model=describe_network(recipe, parameters),
         recipe=describe_training(recipe),
         recipe_text=dump_recipe(recipe),
-        phases=describe_phases(recipe, records),
+        phases=describe_phases(recipe, records, trainable),
         verdict=describe_verdict(verdicts[-1], recipe) if verdicts else None,
         others=tuple(describe_verdict(verdict, recipe) for verdict in verdicts[:-1]),
         integrity=describe_integrity(data.integrity, len(data.index)),
@@ -139,12 +151,14 @@ def summarise_data(index: Index, source: str, *, is_split: bool = True) -> DataS
     return DataSummary(source, index.classes, counts)
 
 
-def describe_phases(recipe: Recipe, records: Sequence[TrainedEpoch]) -> tuple[PhaseRecord, ...]:
+def describe_phases(
+    recipe: Recipe, records: Sequence[TrainedEpoch], trainable: Sequence[int]
+) -> tuple[PhaseRecord, ...]:
     """Tell each phase as it went."""
     from tfclassify.training.history import best_epoch, should_stop
 
     phases = []
-    for number, phase in enumerate(recipe.phases):
+    for number, (phase, count) in enumerate(zip(recipe.phases, trainable, strict=True)):
         own = [record for record in records if record.phase_number == number]
         best = None
         if phase.keep_best and own and own[0].validation:
@@ -153,22 +167,19 @@ def describe_phases(recipe: Recipe, records: Sequence[TrainedEpoch]) -> tuple[Ph
         reason = "all epochs done"
         if phase.early_stopping and should_stop(own, phase.early_stopping):
             reason = f"no gain in {phase.early_stopping.patience} epochs"
-        epochs = tuple(
-            EpochRecord(
-                record.epoch,
-                record.learning_rate,
-                dict(record.train),
-                dict(record.validation),
-                record.seconds,
-            )
-            for record in own
-        )
-        phases.append(
-            PhaseRecord(
-                phase.name, describe_trained_part(phase), epochs, best, phase.epochs, reason
-            )
-        )
+        trained, epochs = describe_trained_part(phase), tuple(map(_copy_epoch, own))
+        phases.append(PhaseRecord(phase.name, trained, epochs, best, phase.epochs, reason, count))
     return tuple(phases)
+
+
+def _copy_epoch(record: TrainedEpoch) -> EpochRecord:
+    return EpochRecord(
+        record.epoch,
+        record.learning_rate,
+        dict(record.train),
+        dict(record.validation),
+        record.seconds,
+    )
 
 
 def describe_verdict(verdict: judging.Verdict, recipe: Recipe) -> Verdict:

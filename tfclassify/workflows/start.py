@@ -21,6 +21,9 @@ def start_tensorflow() -> None:
         import keras  # noqa: F401
         import tensorflow as tf
 
+        if not _is_native_output_wanted():
+            # Python's side warns of retracing, on which nobody who trains can act.
+            tf.get_logger().setLevel("ERROR")
         # The first operation starts the runtime, which has lines of its own.
         tf.zeros(1)
 
@@ -38,13 +41,17 @@ def set_up_keras(recipe: Recipe) -> None:
     keras.config.set_dtype_policy(policy)
 
 
+def _is_native_output_wanted() -> bool:
+    return os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") == "0"
+
+
 @contextmanager
 def _muted_native_output() -> Iterator[None]:
     """Send what native code writes to standard error to nowhere, unless it is asked for.
 
     The lines come before any log level applies, so only the descriptor helps.
     """
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") == "0":
+    if _is_native_output_wanted():
         yield
         return
     sys.stderr.flush()

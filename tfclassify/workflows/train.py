@@ -6,8 +6,11 @@ Does not own: any of the steps.
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,17 +19,24 @@ import numpy as np
 
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData, prepare_data
-from tfclassify.errors import InterruptedTraining, RequestError, RunError
+from tfclassify.errors import InterruptedTraining, RequestError, RunError, TfclassifyError
 from tfclassify.events import SILENT, Observer
 from tfclassify.recipe.loading import dump_recipe, load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.workflows.judging import Verdict, judge_index, write_metrics, write_predictions
+from tfclassify.workflows.material import (
+    anchor_images,
+    build_network,
+    count_trainable,
+    open_material,
+    settle_paths,
+)
+from tfclassify.workflows.preview import draw_thumbnail
 from tfclassify.workflows.start import set_up_keras
 
 if TYPE_CHECKING:
     from tfclassify.model.assembly import Classifier
-    from tfclassify.pipeline.stream import TrainingSet
     from tfclassify.training.history import EpochRecord
     from tfclassify.training.sources import Material
 
@@ -76,16 +86,15 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
         RecipeError: If the recipe is wrong; nothing is made then.
         TfclassifyError: If the data, the model or the training fails.
     """
-    recipe = load_recipe(request.recipe, request.overrides)
-    base = request.recipe.resolve().parent
+    base = request.recipe.parent
+    recipe = settle_paths(load_recipe(request.recipe, request.overrides), base)
     if request.out is not None:
         run = RunDirectory.create_at(request.out, dump_recipe(recipe))
     else:
         run = RunDirectory.create(request.reports, recipe.name, dump_recipe(recipe))
     observer.on_note(f"run {run.path}")
-    with run.lock():
-        data = prepare_data(recipe, base=base, observer=observer)
-        data.save(run.index_path, run.integrity_path)
+    with run.lock(), _explain_interruption(run), _remove_unstarted(run):
+        data = _prepare(run, recipe, observer)
         return _train_in(run, recipe, data, observer, resume=False)
 
 
@@ -108,13 +117,43 @@ def resume_training(
         )
     run = RunDirectory.open(folder)
     recipe = load_recipe(run.recipe_path)
-    with run.lock():
+    with run.lock(), _explain_interruption(run):
+        if run.report_path.exists():
+            observer.on_note(f"{run.path}: trained already; judging and reporting it again")
         if run.index_path.exists() and run.integrity_path.exists():
             data = PreparedData.load(run.index_path, run.integrity_path)
         else:
-            data = prepare_data(recipe, base=folder.resolve(), observer=observer)
-            data.save(run.index_path, run.integrity_path)
+            data = _prepare(run, recipe, observer)
         return _train_in(run, recipe, data, observer, resume=True)
+
+
+@contextmanager
+def _explain_interruption(run: RunDirectory) -> Iterator[None]:
+    """Turn Ctrl-C and a polite kill into an error that says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedTraining(
+            f"{run.path}: stopped; finished epochs are kept. "
+            f"Go on with: tfclassify train --resume {shlex.quote(str(run.path))}"
+        ) from None
+
+
+@contextmanager
+def _remove_unstarted(run: RunDirectory) -> Iterator[None]:
+    """Remove a new run that failed before its first epoch: there is nothing to go on with."""
+    try:
+        yield
+    except TfclassifyError:
+        if not run.journal_path.exists():
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
+
+
+def _prepare(run: RunDirectory, recipe: Recipe, observer: Observer) -> PreparedData:
+    data = anchor_images(prepare_data(recipe, base=None, observer=observer))
+    data.save(run.index_path, run.integrity_path)
+    return data
 
 
 def _train_in(
@@ -122,69 +161,29 @@ def _train_in(
 ) -> TrainResult:
     started = time.perf_counter()
     set_up_keras(recipe)
+    from tfclassify.training.tensorboard import TensorBoardLog
     from tfclassify.training.trainer import Trainer
 
     index = data.index
     classifier = build_network(recipe, index)
     material = open_material(recipe, index, observer)
+    log = TensorBoardLog(run.tensorboard_dir) if recipe.runtime.tensorboard else None
+
+    def keep(records: Sequence[EpochRecord]) -> None:
+        run.journal.rewrite([record.to_dict() for record in records])
+        if log is not None:
+            log.write(records)
+
     trainer = Trainer(
-        recipe,
-        classifier,
-        material,
-        run.state_dir,
-        on_record=lambda records: run.journal.rewrite([record.to_dict() for record in records]),
-        observer=observer,
+        recipe, classifier, material, run.state_dir, on_record=keep, observer=observer
     )
-    try:
-        records = trainer.run(resume=resume)
-    except KeyboardInterrupt:
-        raise InterruptedTraining(
-            f"{run.path}: stopped; finished epochs are kept. "
-            f"Go on with: tfclassify train --resume {run.path}"
-        ) from None
+    records = trainer.run(resume=resume)
+    if log is not None:
+        log.close()
     verdicts = _judge_run(run, recipe, index, classifier, material, observer)
     seconds = time.perf_counter() - started
-    parameters = classifier.network.count_params()
-    _write_results(run, recipe, data, records, verdicts, seconds, parameters)
+    _write_results(run, recipe, data, records, verdicts, seconds, classifier)
     return TrainResult(run.path, recipe, tuple(verdicts), len(records), seconds, run.report_path)
-
-
-def build_network(recipe: Recipe, index: Index) -> Classifier:
-    """Build the recipe's classifier for the index's classes."""
-    from tfclassify.model.assembly import build_classifier
-
-    return build_classifier(
-        recipe.model, len(index.classes), recipe.data.image_size, seed=recipe.seed
-    )
-
-
-def open_material(recipe: Recipe, index: Index, observer: Observer) -> Material:
-    """Decode the training and validation images and pair them with their targets."""
-    from tfclassify.pipeline.cache import open_images
-    from tfclassify.training.class_weights import resolve_class_weights
-    from tfclassify.training.sources import Material
-
-    train, validation = index.in_split("train"), index.in_split("validation")
-    training_set = open_training_set(recipe, train, observer)
-    observer.on_note(training_set.images.describe())
-    watched = None
-    if len(validation):
-        watched = open_images(validation.paths(), recipe.data, observer=observer)
-    weights = resolve_class_weights(recipe.class_weights, train.class_ids(), index.classes)
-    return Material(training_set, watched, validation.class_ids(), weights)
-
-
-def open_training_set(recipe: Recipe, index: Index, observer: Observer) -> TrainingSet:
-    """Decode the images of an index and pair them with their one-hot targets."""
-    from tfclassify.pipeline.cache import open_images
-    from tfclassify.pipeline.stream import TrainingSet
-
-    return TrainingSet(
-        images=open_images(index.paths(), recipe.data, observer=observer),
-        keys=index.keys(),
-        targets=np.eye(len(index.classes), dtype=np.float32)[index.class_ids()],
-        weights=index.frame["weight"].to_numpy(dtype=np.float32),
-    )
 
 
 def _judge_run(
@@ -236,12 +235,26 @@ def _write_results(
     records: Sequence[EpochRecord],
     verdicts: Sequence[Verdict],
     seconds: float,
-    parameters: int,
+    classifier: Classifier,
 ) -> None:
     from tfclassify.workflows.reporting import write_run_report
 
     write_metrics(
-        run.metrics_path, verdicts, recipe.metric, epochs=len(records), seconds=round(seconds, 1)
+        run.metrics_path,
+        verdicts,
+        recipe.metric,
+        epochs=len(records),
+        training_seconds=round(sum(record.seconds for record in records), 1),
+        seconds=round(seconds, 1),
     )
     write_predictions(run.predictions_path, verdicts, data.index.classes)
-    write_run_report(run, recipe, data, records, verdicts, parameters=parameters)
+    write_run_report(
+        run,
+        recipe,
+        data,
+        records,
+        verdicts,
+        parameters=classifier.network.count_params(),
+        trainable=count_trainable(recipe, classifier),
+        preview=draw_thumbnail(recipe, data.index),
+    )

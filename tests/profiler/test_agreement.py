@@ -1,0 +1,116 @@
+"""Published figures, as literals.
+
+Sources: keras.io/api/applications and the models' own summaries for parameters; for
+multiply-accumulates the tables of fvcore and timm for the same architectures at the same
+size, where ResNet50 is the variant with its stride on the first 1x1 convolution that
+Keras has (3.858 G; 4.09 G is v1.5), and He et al. 2016, table 1, which says 3.8 G.
+"""
+
+from __future__ import annotations
+
+import keras
+import pytest
+
+from tests.profiler.networks import build_vit
+from tfclassify.profiler.keras_profile import profile_model
+from tfclassify.profiler.results import Profile
+
+# name: size, GMACs, tolerance of the published digits, parameters
+PUBLISHED = {
+    "ResNet50": (224, 3.858, 0.0005, 25_636_712),
+    "MobileNetV2": (224, 0.3008, 0.00005, 3_538_984),
+    "EfficientNetB0": (224, 0.3858, 0.00005, 5_330_571),
+    "ConvNeXtTiny": (224, 4.4555, 0.00005, None),
+    "VGG16": (224, 15.47, 0.005, 138_357_544),
+    "MobileNetV3Large": (224, 0.22, 0.005, None),
+    "DenseNet121": (224, 2.85, 0.02, None),
+    "InceptionV3": (299, 5.7, 0.05, None),
+    "Xception": (299, 8.4, 0.05, 22_910_480),
+    "ConvNeXtLarge": (224, 34.4, 0.05, None),
+}
+QUICK = ("MobileNetV2", "ResNet50")
+
+
+def profile_published(name: str, size: int | None = None) -> Profile:
+    size = size or PUBLISHED[name][0]
+    shape = (size, size, 3)
+    model = getattr(keras.applications, name)(weights=None, input_shape=shape)
+    return profile_model(model, [shape], title=name, target=name)
+
+
+def check(name: str) -> None:
+    _, gmacs, tolerance, params = PUBLISHED[name]
+    profile = profile_published(name)
+    assert profile.macs / 1e9 == pytest.approx(gmacs, abs=tolerance)
+    assert params is None or profile.params == params
+    assert not profile.cost.uncounted
+    assert sum(layer.macs for layer in profile.layers) == profile.macs
+    assert sum(layer.flops for layer in profile.layers) == profile.flops
+    assert sum(layer.params for layer in profile.layers) == profile.params
+    assert sum(layer.weight_bytes for layer in profile.layers) == profile.weight_bytes
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_published_figures(name: str) -> None:
+    check(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in PUBLISHED if name not in QUICK])
+def test_published_figures_of_large_networks(name: str) -> None:
+    check(name)
+
+
+@pytest.mark.slow
+def test_the_vision_transformer() -> None:
+    """Dosovitskiy et al. 2021, ViT-B/16: 16.849 G linear and 0.715 G of attention."""
+    model = build_vit()
+    profile = profile_model(model, [(224, 224, 3)], title="vit", target="vit")
+    assert profile.macs / 1e9 == pytest.approx(17.564, abs=0.0005)
+    attention = 12 * 2 * 197 * 197 * 768
+    assert attention / 1e9 == pytest.approx(0.715, abs=0.0005)
+    assert (profile.macs - attention) / 1e9 == pytest.approx(16.849, abs=0.0005)
+    assert not profile.cost.uncounted
+
+
+def test_resnet50_of_the_clothing_system() -> None:
+    """It printed 7,735.46 MFLOPs and 3,867.73 MMACs from keras-flops.
+
+    Those are tf.profiler's totals of the network without its top and its 17-class
+    head, halved: additions of biases, pools and the like count as half a MAC there.
+    """
+    profile = profile_published("ResNet50")
+    assert profile.macs / 1e6 == pytest.approx(3867.73, rel=0.003)
+    assert profile.flops / 1e6 == pytest.approx(7735.46, rel=0.004)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ResNet50", "MobileNetV2", "EfficientNetB0"])
+def test_the_other_profiler_counts_the_same_products(name: str) -> None:
+    """``tf.compat.v1.profiler`` counts 2 x MACs and some additions, on a frozen graph."""
+    from tests.profiler.other_profiler import count_by_type
+
+    size = PUBLISHED[name][0]
+    shape = (size, size, 3)
+    model = getattr(keras.applications, name)(weights=None, input_shape=shape)
+    profile = profile_model(model, [shape], title=name, target=name)
+    counts = count_by_type(model, shape)
+    products = sum(counts.get(kind, 0) for kind in ("Conv2D", "DepthwiseConv2dNative", "MatMul"))
+    assert products == 2 * profile.macs
+    # Freezing folds constants, and of what is left only some types have a count there.
+    assert 2 * profile.macs < sum(counts.values()) <= profile.flops
+
+
+APPLICATIONS = [
+    name
+    for name in dir(keras.applications)
+    if callable(getattr(keras.applications, name)) and name[0].isupper()
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_every_application_is_counted_whole(name: str) -> None:
+    profile = profile_published(name, 331 if name == "NASNetLarge" else 224)
+    assert dict(profile.cost.uncounted) == {}
+    assert profile.macs > 0

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_run import TinyRun, make_labelled_photos, write_recipe
+from tfclassify.errors import IntegrityError, RecipeError
+from tfclassify.workflows.check import CheckRequest, check_recipe
+
+
+def test_a_plan_says_what_training_does(tiny_run: TinyRun) -> None:
+    result = check_recipe(CheckRequest(tiny_run.recipe))
+    head, whole = result.phases
+    # By hand: conv 3*3*3*8 + 8, BatchNorm 4*8, dense 8*3 + 3.
+    assert result.parameters == 224 + 32 + 27
+    assert head.trainable_parameters == 27
+    # BatchNorm's moving statistics are not trained.
+    assert whole.trainable_parameters == 224 + 16 + 27
+    trained = len(result.index.in_split("train"))
+    assert head.steps == whole.steps == -(-trained // 8)
+    assert (head.epochs, whole.epochs) == (1, 2)
+    assert whole.seconds_at_most == pytest.approx(2 * whole.seconds_per_epoch)
+    assert head.seconds_at_most > head.seconds_per_epoch
+
+
+def test_nothing_is_written(tiny_run: TinyRun, in_tmp: Path) -> None:
+    before = set(tiny_run.home.rglob("*"))
+    check_recipe(CheckRequest(tiny_run.recipe))
+    assert set(tiny_run.home.rglob("*")) == before
+    assert list(in_tmp.iterdir()) == []
+
+
+def test_a_wrong_override_is_an_error(tiny_run: TinyRun) -> None:
+    with pytest.raises(RecipeError, match="--set"):
+        check_recipe(CheckRequest(tiny_run.recipe, ("phases[9].epochs=3",)))
+
+
+def test_a_bad_image_is_an_error_under_strict(in_tmp: Path) -> None:
+    photos = make_labelled_photos(in_tmp / "photos")
+    (photos / "red" / "00.png").write_bytes(b"")
+    recipe = write_recipe(in_tmp)
+    with pytest.raises(IntegrityError, match=r"red/00\.png"):
+        check_recipe(CheckRequest(recipe, ("data.strict=true",)))

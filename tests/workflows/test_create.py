@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.builders import make_photo_folder
+from tests.tiny_run import make_labelled_photos
+from tfclassify.errors import RecipeError, RequestError, SourceError
+from tfclassify.recipe.loading import load_recipe
+from tfclassify.workflows.create import CreateRequest, create_recipe
+
+
+@pytest.fixture
+def photos(in_tmp: Path) -> str:
+    make_photo_folder(in_tmp / "my photos", images_per_class=8)
+    return "my photos"
+
+
+def test_the_recipe_that_is_written_loads(photos: str, in_tmp: Path) -> None:
+    out = create_recipe(CreateRequest("colours", photos, in_tmp / "sub" / "colours.yaml"))
+    recipe = load_recipe(out)
+    assert recipe.name == "colours"
+    assert recipe.data.source == photos
+    assert "#" in out.read_text("utf-8")
+
+
+def test_what_is_there_is_not_overwritten(photos: str, in_tmp: Path) -> None:
+    out = in_tmp / "colours.yaml"
+    out.write_text("precious", "utf-8")
+    with pytest.raises(RequestError, match=r"is there already .* name another with --out"):
+        create_recipe(CreateRequest("colours", photos, out))
+    assert out.read_text("utf-8") == "precious"
+
+
+def test_images_beside_a_table_get_a_hint(in_tmp: Path) -> None:
+    folder = make_labelled_photos(in_tmp / "photos")
+    flat = in_tmp / "flat"
+    flat.mkdir()
+    for file in sorted(folder.rglob("*.png"))[:4]:
+        file.rename(flat / f"{file.parent.name}{file.name}")
+    (folder / "labels.csv").rename(flat / "labels.csv")
+    with pytest.raises(RequestError, match=r"data\.table: labels\.csv and data\.columns"):
+        create_recipe(CreateRequest("flat", "flat", in_tmp / "flat.yaml"))
+
+
+def test_one_class_is_not_enough(photos: str, in_tmp: Path) -> None:
+    with pytest.raises(RequestError, match="fewer than 2 classes"):
+        create_recipe(CreateRequest("one", "my photos/red", in_tmp / "one.yaml"))
+
+
+def test_a_bad_name_or_source_writes_nothing(photos: str, in_tmp: Path) -> None:
+    with pytest.raises(RecipeError, match="name"):
+        create_recipe(CreateRequest("no good/", photos, in_tmp / "a.yaml"))
+    with pytest.raises(SourceError, match="no such file or folder"):
+        create_recipe(CreateRequest("fine", "absent", in_tmp / "b.yaml"))
+    assert not list(in_tmp.glob("*.yaml"))
+
+
+def test_images_that_cannot_be_read_make_no_recipe(in_tmp: Path) -> None:
+    for name in ("red", "green"):
+        (in_tmp / "bad" / name).mkdir(parents=True)
+        (in_tmp / "bad" / name / "a.png").write_bytes(b"")
+    with pytest.raises(RequestError, match=r"none of its 2 images can be read"):
+        create_recipe(CreateRequest("bad", "bad", in_tmp / "bad.yaml"))

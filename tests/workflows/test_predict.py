@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.tiny_run import TinyRun
+from tfclassify.errors import RequestError, TargetError
+from tfclassify.workflows.predict import PredictRequest, predict_paths_of_run
+
+
+@pytest.fixture
+def mixed(tiny_run: TinyRun, tmp_path: Path) -> tuple[Path, ...]:
+    """A good file, a folder with a good and an empty file, and a file that is not there."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(tiny_run.photos / "blue" / "01.png", folder / "b.png")
+    (folder / "a.png").write_bytes(b"")
+    return tiny_run.photos / "red" / "03.png", folder, tmp_path / "absent.png"
+
+
+def test_files_are_answered_in_their_order_failures_included(
+    tiny_run: TinyRun, mixed: tuple[Path, ...], tmp_path: Path
+) -> None:
+    out = tmp_path / "predictions.csv"
+    result = predict_paths_of_run(PredictRequest(tiny_run.run, mixed, out=out))
+    first, folder, absent = mixed
+    expected = [first, folder / "a.png", folder / "b.png", absent]
+    assert list(result.predictions.files) == [str(path) for path in expected]
+    table = pd.read_csv(out, keep_default_na=False)
+    assert table["file"].tolist() == [str(path) for path in expected]
+    assert [bool(error) for error in table["error"]] == [False, True, False, True]
+    assert "0 bytes" in table["error"][1] or "empty" in table["error"][1]
+    assert table["label"].tolist()[1] == ""
+
+
+def test_held_out_files_get_what_the_run_recorded(tiny_run: TinyRun) -> None:
+    recorded = pd.read_csv(tiny_run.run / "predictions.csv")
+    paths = tuple(tiny_run.photos / name for name in recorded["file"])
+    result = predict_paths_of_run(PredictRequest(tiny_run.run, paths))
+    columns = [name for name in recorded if name.startswith("probability:")]
+    np.testing.assert_allclose(
+        result.predictions.probabilities, recorded[columns].to_numpy(), atol=2e-6
+    )
+
+
+def test_calibration_softens_but_keeps_the_order(
+    tiny_run: TinyRun, mixed: tuple[Path, ...]
+) -> None:
+    temperature = json.loads((tiny_run.run / "bundle" / "bundle.json").read_text("utf-8"))[
+        "temperature"
+    ]
+    plain = predict_paths_of_run(PredictRequest(tiny_run.run, mixed)).predictions
+    soft = predict_paths_of_run(PredictRequest(tiny_run.run, mixed, is_calibrated=True)).predictions
+    powers = plain.probabilities.astype(np.float64) ** (1 / temperature)
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(soft.probabilities, expected, atol=1e-5)
+    assert soft.errors == plain.errors
+
+
+def test_a_run_without_validation_has_no_temperature(
+    tiny_run: TinyRun, mixed: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tfclassify.model import bundle
+
+    real = bundle.load_bundle
+    monkeypatch.setattr(
+        bundle, "load_bundle", lambda path: dataclasses.replace(real(path), temperature=None)
+    )
+    with pytest.raises(RequestError, match=r"--calibrated: .* has no temperature"):
+        predict_paths_of_run(PredictRequest(tiny_run.run, mixed, is_calibrated=True))
+
+
+def test_what_cannot_be_predicted_is_named(tiny_run: TinyRun, tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="no such run"):
+        predict_paths_of_run(PredictRequest(tmp_path / "no", (tiny_run.photos,)))
+    with pytest.raises(TargetError, match="holds no image"):
+        predict_paths_of_run(PredictRequest(tiny_run.run, (tmp_path,)))

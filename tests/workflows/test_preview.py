@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.tiny_run import TinyRun
+from tfclassify.data.index import Index, make_frame
+from tfclassify.recipe.loading import load_recipe
+from tfclassify.recipe.schema import AugmentRecipe
+from tfclassify.workflows.preview import (
+    PreviewRequest,
+    choose_images,
+    draw_thumbnail,
+    preview_recipe,
+)
+
+
+def test_the_sheet_opens_and_grows_with_what_it_shows(tiny_run: TinyRun, tmp_path: Path) -> None:
+    sizes = []
+    for images, versions in ((2, 1), (4, 3)):
+        out = tmp_path / f"{images}.png"
+        request = PreviewRequest(tiny_run.recipe, (), out, images, versions)
+        assert preview_recipe(request) == out
+        with Image.open(out) as sheet:
+            sheet.load()
+            assert sheet.format == "PNG"
+            sizes.append(sheet.size)
+    # Columns: the original and the versions; a cell is at least 160 pixels wide.
+    assert sizes[1][0] - sizes[0][0] >= 2 * 160
+    assert sizes[1][1] - sizes[0][1] >= 2 * 160
+
+
+def test_every_class_is_shown_before_one_comes_twice() -> None:
+    labels = ["a"] * 6 + ["b"] * 2 + ["c"]
+    names = [f"{number}.png" for number in range(len(labels))]
+    index = Index(make_frame(names, names, label=labels), ("a", "b", "c"), "made")
+    chosen = choose_images(index, 5, seed=1).frame["label"].tolist()
+    assert sorted(chosen[:3]) == ["a", "b", "c"]
+    assert sorted(chosen[3:]) == ["a", "b"]
+    assert choose_images(index, 99, seed=1).frame["label"].value_counts()["a"] == 6
+
+
+def test_the_report_has_no_sheet_where_nothing_is_augmented(tiny_run: TinyRun) -> None:
+    recipe = load_recipe(tiny_run.recipe)
+    nothing = Index(make_frame([], []), ("a", "b"), "empty")
+    plain = recipe.model_copy(update={"augment": AugmentRecipe()})
+    assert draw_thumbnail(plain, nothing) is None
+    phases = tuple(
+        phase.model_copy(update={"augment": False, "mix": False}) for phase in recipe.phases
+    )
+    assert draw_thumbnail(recipe.model_copy(update={"phases": phases}), nothing) is None
+
+
+@pytest.mark.parametrize("side", [16, 224])
+def test_the_report_s_sheet_is_small(tiny_run: TinyRun, tmp_path: Path, side: int) -> None:
+    recipe = load_recipe(tiny_run.recipe, (f"data.image_size={side}",))
+    names = [f"{number}.png" for number in range(4)]
+    for number, name in enumerate(names):
+        pixels = np.random.default_rng(number).integers(0, 256, (300, 300, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / name)
+    frame = make_frame(names, [str(tmp_path / name) for name in names], label="a", split="train")
+    thumbnail = draw_thumbnail(recipe, Index(frame, ("a", "b"), "noise"))
+    assert thumbnail is not None
+    # Noise is the worst that JPEG can meet.
+    assert len(thumbnail.data_uri) < 1_000_000

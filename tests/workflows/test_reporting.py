@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from tests.tiny_run import TinyRun
+from tfclassify.data.preparation import PreparedData
+from tfclassify.recipe.loading import load_recipe
+from tfclassify.recipe.schema import EarlyStoppingRecipe
+from tfclassify.runs.directory import RunDirectory
+from tfclassify.scoring.judgement import judge
+from tfclassify.training.history import EpochRecord
+from tfclassify.workflows.judging import Verdict, find_groups, summarise_headline
+from tfclassify.workflows.reporting import (
+    describe_machine,
+    describe_phases,
+    describe_verdict,
+    list_commands,
+    picture_mistakes,
+    summarise_data,
+)
+
+
+def make_record(phase: int, epoch: int, loss: float) -> EpochRecord:
+    return EpochRecord("p", phase, epoch, 0.1, 1.0, 9.0, {"loss": loss}, {"loss": loss})
+
+
+def load_run(tiny_run: TinyRun) -> PreparedData:
+    run = RunDirectory.open(tiny_run.run)
+    return PreparedData.load(run.index_path, run.integrity_path)
+
+
+def make_verdict(tiny_run: TinyRun, split: str = "test") -> Verdict:
+    """Make a verdict that is wrong on images 0, 2 and 4, more and more surely."""
+    index = load_run(tiny_run).index.in_split("test")
+    targets = index.class_ids()
+    probabilities = np.full((len(index), 3), 0.1, np.float32)
+    probabilities[np.arange(len(index)), targets] = 0.8
+    for row, sure in ((0, 0.5), (2, 0.7), (4, 0.9)):
+        probabilities[row] = (1 - sure) / 2
+        probabilities[row, (targets[row] + 1) % 3] = sure
+    judgement = judge(targets, probabilities, index.classes, seed=0, resamples=20)
+    return Verdict(split, index, probabilities, judgement, None, ("identity",))
+
+
+def test_phases_tell_their_best_epoch_and_why_they_ended(tiny_run: TinyRun) -> None:
+    recipe = load_recipe(tiny_run.recipe)
+    head, whole = recipe.phases
+    stopping = EarlyStoppingRecipe(metric="loss", patience=2)
+    phases = (head.model_copy(update={"early_stopping": stopping, "epochs": 9}), whole)
+    losses = (0.9, 0.5, 0.6, 0.7)
+    records = [make_record(0, number + 1, loss) for number, loss in enumerate(losses)]
+    changed = recipe.model_copy(update={"phases": phases})
+    first, second = describe_phases(changed, records, [27, 267])
+    assert (first.trainable_parameters, second.trainable_parameters) == (27, 267)
+    assert first.best_epoch == 2
+    assert first.reason == "no gain in 2 epochs"
+    assert (len(first.epochs), first.planned_epochs) == (4, 9)
+    assert second.epochs == ()
+    assert second.best_epoch is None
+
+
+def test_mistakes_are_the_surest_first_with_their_pictures(tiny_run: TinyRun) -> None:
+    verdict = make_verdict(tiny_run)
+    mistakes = picture_mistakes(verdict, load_recipe(tiny_run.recipe))
+    names = verdict.index.frame["image"]
+    assert [mistake.image for mistake in mistakes] == [names[4], names[2], names[0]]
+    assert np.allclose([mistake.probability for mistake in mistakes], [0.9, 0.7, 0.5])
+    assert all(mistake.thumbnail is not None for mistake in mistakes)
+    gone = verdict.index.frame.assign(path="gone.png")
+    lost = dataclasses.replace(verdict, index=verdict.index.with_frame(gone))
+    assert picture_mistakes(lost, load_recipe(tiny_run.recipe))[0].thumbnail is None
+
+
+def test_validation_scores_come_with_a_caution(tiny_run: TinyRun) -> None:
+    recipe = load_recipe(tiny_run.recipe)
+    caution = describe_verdict(make_verdict(tiny_run, "validation"), recipe).caution
+    assert "chose the best epoch" in caution
+    assert describe_verdict(make_verdict(tiny_run), recipe).caution == ""
+
+
+def test_the_headline_is_of_the_last_verdict(tiny_run: TinyRun) -> None:
+    verdict = make_verdict(tiny_run)
+    headline = summarise_headline([verdict], "accuracy")
+    assert headline is not None
+    n = len(verdict.index)
+    assert headline["value"] == (n - 3) / n
+    assert summarise_headline([], "accuracy") is None
+
+
+def test_groups_are_known_only_where_the_data_has_them(tiny_run: TinyRun) -> None:
+    index = load_run(tiny_run).index
+    assert find_groups(index) == index.frame["group"].tolist()
+    assert find_groups(index.with_frame(index.frame.assign(group=""))) is None
+
+
+def test_images_are_counted_by_class_and_split(tiny_run: TinyRun) -> None:
+    index = load_run(tiny_run).index
+    by_split = summarise_data(index, "photos")
+    assert by_split.total() == 45
+    assert set(by_split.counts) == {"train", "validation", "test"}
+    assert summarise_data(index, "photos", is_split=False).counts == {"all": (15, 15, 15)}
+
+
+def test_the_machine_is_told_line_by_line() -> None:
+    facts = describe_machine({"python": "3.11", "memory_gb": 8, "packages": {"keras": "3.15"}})
+    assert [(fact.name, fact.value) for fact in facts] == [
+        ("python", "3.11"),
+        ("memory gb", "8"),
+        ("keras", "3.15"),
+    ]
+
+
+def test_commands_are_quoted_for_the_shell() -> None:
+    lines = [command.line for command in list_commands(RunDirectory(Path("my runs/001")))]
+    assert lines[0] == "tfclassify train 'my runs/001/recipe.yaml'"
+    assert all("'my runs/001" in line for line in lines)

@@ -1,0 +1,109 @@
+"""A training that was stopped goes on to the same end."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tiny_run import CommandLine, TinyRun
+from tfclassify.errors import InterruptedTraining, RequestError, RunError, TargetError
+from tfclassify.events import Observer
+from tfclassify.runs.directory import RunDirectory
+from tfclassify.workflows.train import TrainRequest, resume_training, train_recipe
+
+
+class StopsAfter(Observer):
+    """Presses Ctrl-C when so many epochs are done."""
+
+    def __init__(self, epochs: int) -> None:
+        self._left = epochs
+
+    def on_epoch_end(self, epoch: int, values: Mapping[str, float], is_best: bool) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise KeyboardInterrupt
+
+
+def read_weights(run: Path) -> list[np.ndarray]:
+    from tfclassify.model.bundle import load_bundle
+
+    return load_bundle(run / "bundle").model.get_weights()
+
+
+def assert_same_weights(first: Path, second: Path) -> None:
+    for one, other in zip(read_weights(first), read_weights(second), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture(scope="module")
+def stopped(tiny_run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny training, stopped after its second epoch, the first of phase two."""
+    run = tmp_path_factory.mktemp("stopped") / "a run"
+    with pytest.raises(InterruptedTraining, match=r"Go on with: tfclassify train --resume '.*run'"):
+        train_recipe(TrainRequest(tiny_run.recipe, out=run), StopsAfter(2))
+    return run
+
+
+def test_a_stopped_training_is_a_valid_run(stopped: Path) -> None:
+    run = RunDirectory.open(stopped)
+    assert len(run.journal.read()) == 2
+    with pytest.raises(TargetError, match="the run has no model yet"):
+        RunDirectory.open(stopped, needs_bundle=True)
+
+
+@pytest.mark.parametrize("words", [["--resume"], ["--resume", "--out"]])
+def test_a_resumed_training_ends_where_an_unbroken_one_does(
+    tiny_run: TinyRun, stopped: Path, tmp_path: Path, tfclassify: CommandLine, words: list[str]
+) -> None:
+    run = tmp_path / "copy"
+    shutil.copytree(stopped, run)
+    answer = tfclassify("train", *words, run)
+    assert answer.code == 0, answer.err
+    assert "phase whole" in answer.err
+    assert "phase head" not in answer.err
+    assert str(run / "report.html") in answer.out
+    assert_same_weights(tiny_run.run, run)
+    for name in ("predictions.csv", "index.csv"):
+        assert (run / name).read_bytes() == (tiny_run.run / name).read_bytes()
+
+
+def test_a_training_stopped_while_it_reads_goes_on(
+    tiny_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*given: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tfclassify.workflows.train.prepare_data", stop)
+    with pytest.raises(InterruptedTraining, match="stopped"):
+        train_recipe(TrainRequest(tiny_run.recipe, out=tmp_path / "run"))
+    assert RunDirectory.open(tmp_path / "run").recipe_path.exists()
+
+
+def test_a_finished_run_resumes_to_itself(
+    tiny_run: TinyRun, tmp_path: Path, tfclassify: CommandLine
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run.run, run)
+    answer = tfclassify("train", "--resume", run)
+    assert answer.code == 0
+    assert "trained already; judging and reporting it again" in answer.err
+    assert_same_weights(tiny_run.run, run)
+
+
+def test_resuming_names_what_it_lacks(tiny_run: TinyRun) -> None:
+    with pytest.raises(RequestError, match="train --resume: name the run to go on with"):
+        resume_training(None, None, ())
+    with pytest.raises(RequestError, match="--set cannot be given"):
+        resume_training(tiny_run.run, None, ("seed=1",))
+
+
+def test_a_run_is_worked_in_by_one_process(tiny_run: TinyRun) -> None:
+    with (
+        RunDirectory.open(tiny_run.run).lock(),
+        pytest.raises(RunError, match=r"process \d+ is working in this run"),
+    ):
+        resume_training(tiny_run.run, None, ())

@@ -1,0 +1,1 @@
+"""Costs of networks: operations, memory, receptive field, time."""

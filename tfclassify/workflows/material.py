@@ -1,0 +1,103 @@
+"""What a recipe and an index become before anything is trained or drawn.
+
+Owns: decoding an index's images and building the network for its classes.
+Does not own: the order of a training (``train``), what is in the index (``data``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfclassify.data.index import Index
+from tfclassify.data.preparation import PreparedData
+from tfclassify.events import Observer
+from tfclassify.recipe.schema import Recipe
+
+if TYPE_CHECKING:
+    from tfclassify.model.assembly import Classifier
+    from tfclassify.pipeline.stream import TrainingSet
+    from tfclassify.training.sources import Material
+
+
+def settle_paths(recipe: Recipe, base: Path) -> Recipe:
+    """Name the recipe's files so that a copy of the recipe elsewhere still finds them.
+
+    A path that is not in the working folder but beside the recipe gets the recipe's
+    folder in front; every other text stays as the user wrote it.
+
+    Args:
+        recipe: The recipe.
+        base: The folder that it was read from.
+    """
+
+    def settle(text: str) -> str:
+        is_here = "://" in text or text.startswith("builtin:") or Path(text).expanduser().exists()
+        return text if is_here or not (base / text).exists() else str(base / text)
+
+    data = recipe.data.model_copy(update={"source": settle(recipe.data.source)})
+    weights = recipe.model.weights
+    if weights not in ("imagenet", "none"):
+        weights = settle(weights)
+    model = recipe.model.model_copy(update={"weights": weights})
+    return recipe.model_copy(update={"data": data, "model": model})
+
+
+def anchor_images(data: PreparedData) -> PreparedData:
+    """Make the images' paths absolute, so that a run is usable from any working folder."""
+    frame = data.index.frame
+    paths = [str(Path(path).absolute()) for path in frame["path"]]
+    return PreparedData(data.index.with_frame(frame.assign(path=paths)), data.integrity)
+
+
+def build_network(recipe: Recipe, index: Index) -> Classifier:
+    """Build the recipe's classifier for the index's classes."""
+    from tfclassify.model.assembly import build_classifier
+
+    return build_classifier(
+        recipe.model, len(index.classes), recipe.data.image_size, seed=recipe.seed
+    )
+
+
+def count_trainable(recipe: Recipe, classifier: Classifier) -> list[int]:
+    """Count the parameters that each phase trains; the network is left as the last phase's."""
+    from tfclassify.model.freezing import apply_freezing
+
+    return [
+        apply_freezing(classifier, phase.train, recipe.model.batch_norm).trainable_parameters
+        for phase in recipe.phases
+    ]
+
+
+def open_material(recipe: Recipe, index: Index, observer: Observer) -> Material:
+    """Decode the training and validation images and pair them with their targets."""
+    from tfclassify.pipeline.augmentation import find_warnings
+    from tfclassify.pipeline.cache import open_images
+    from tfclassify.training.class_weights import resolve_class_weights
+    from tfclassify.training.sources import Material
+
+    for warning in find_warnings(recipe.augment):
+        observer.on_warning(warning)
+    train, validation = index.in_split("train"), index.in_split("validation")
+    training_set = open_training_set(recipe, train, observer)
+    observer.on_note(training_set.images.describe())
+    watched = None
+    if len(validation):
+        watched = open_images(validation.paths(), recipe.data, observer=observer)
+    weights = resolve_class_weights(recipe.class_weights, train.class_ids(), index.classes)
+    return Material(training_set, watched, validation.class_ids(), weights)
+
+
+def open_training_set(recipe: Recipe, index: Index, observer: Observer) -> TrainingSet:
+    """Decode the images of an index and pair them with their one-hot targets."""
+    from tfclassify.pipeline.cache import open_images
+    from tfclassify.pipeline.stream import TrainingSet
+
+    return TrainingSet(
+        images=open_images(index.paths(), recipe.data, observer=observer),
+        keys=index.keys(),
+        targets=np.eye(len(index.classes), dtype=np.float32)[index.class_ids()],
+        weights=index.frame["weight"].to_numpy(dtype=np.float32),
+    )

@@ -3,13 +3,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.tiny_run import TinyRun
+from tfclassify.data.index import Index, make_frame
 from tfclassify.data.preparation import PreparedData
 from tfclassify.events import SILENT
-from tfclassify.recipe.loading import load_recipe
+from tfclassify.recipe.loading import load_recipe, parse_recipe
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.workflows.material import open_material, settle_paths
+from tfclassify.workflows.material import build_network, open_material, settle_paths
 
 
 def test_a_path_beside_the_recipe_gets_its_folder(tiny_run: TinyRun, in_tmp: Path) -> None:
@@ -43,3 +45,18 @@ def test_material_is_in_the_order_of_the_index(tiny_run: TinyRun) -> None:
     assert material.class_weights is not None
     # Balanced weights give the mean image a weight of 1.
     assert np.isclose(material.class_weights[train.class_ids()].mean(), 1.0)
+
+
+def test_what_keras_prints_of_a_download_is_no_result(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def build(*arguments: object, **options: object) -> None:
+        print("Downloading data")
+
+    monkeypatch.setattr("tfclassify.model.assembly.build_classifier", build)
+    recipe = parse_recipe(
+        "{name: x, data: {source: x}, model: {backbone: vgg16}, phases: [{name: a, epochs: 1}]}"
+    )
+    build_network(recipe, Index(make_frame([], []), ("a", "b"), "x"))
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "Downloading data\n")

@@ -77,7 +77,7 @@ def inspect_source(request: InspectRequest, observer: Observer = SILENT) -> Insp
 
 def _read(request: InspectRequest, observer: Observer) -> PreparedData:
     path = Path(request.source)
-    if path.suffix in {".yaml", ".yml"}:
+    if _is_recipe(request.source):
         recipe = load_recipe(path, request.overrides)
         return prepare_data(recipe, base=path.resolve().parent, observer=observer)
     if request.overrides:
@@ -85,6 +85,10 @@ def _read(request: InspectRequest, observer: Observer) -> PreparedData:
             f"inspect --set: {request.source} is no recipe; name a recipe, whose keys can be set"
         )
     return survey_source(DataRecipe(source=request.source), observer=observer)
+
+
+def _is_recipe(source: str) -> bool:
+    return Path(source).suffix in {".yaml", ".yml"}
 
 
 def _fill_page(
@@ -101,6 +105,9 @@ def _fill_page(
         for name, paths in pick_per_class(prepared.index, SAMPLES, seed=0).items()
     }
     source = shlex.quote(request.source)
+    following = Command("Start a recipe for it", f"tfclassify new NAME --data {source}")
+    if _is_recipe(request.source):
+        following = Command("Train on it", f"tfclassify train {source}")
     return InspectReport(
         created=format_now(),
         version=__version__,
@@ -110,7 +117,7 @@ def _fill_page(
         std=_to_unit(colours.std) if colours.images else None,
         samples=samples,
         integrity=integrity,
-        commands=(Command("Start a recipe for it", f"tfclassify new NAME --data {source}"),),
+        commands=(following,),
     )
 
 

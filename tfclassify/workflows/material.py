@@ -6,6 +6,8 @@ Does not own: the order of a training (``train``), what is in the index (``data`
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,9 +58,11 @@ def build_network(recipe: Recipe, index: Index) -> Classifier:
     """Build the recipe's classifier for the index's classes."""
     from tfclassify.model.assembly import build_classifier
 
-    return build_classifier(
-        recipe.model, len(index.classes), recipe.data.image_size, seed=recipe.seed
-    )
+    # Keras shows a download on standard output, which belongs to results.
+    with contextlib.redirect_stdout(sys.stderr):
+        return build_classifier(
+            recipe.model, len(index.classes), recipe.data.image_size, seed=recipe.seed
+        )
 
 
 def count_trainable(recipe: Recipe, classifier: Classifier) -> list[int]:

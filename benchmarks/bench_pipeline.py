@@ -21,8 +21,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import platform
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -34,6 +32,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
+from measuring import describe_machine, spread
 from PIL import Image
 
 from tfclassify.files import write_json
@@ -133,63 +132,28 @@ def measure(dataset: tf.data.Dataset, warm_up: int, batches: int) -> dict[str, f
 
 
 def summarise(rounds: list[dict[str, float]]) -> dict[str, object]:
-    summary: dict[str, object] = {"rounds": rounds}
-    for name in rounds[0]:
-        values = [one[name] for one in rounds]
-        summary[name] = {
-            "median": statistics.median(values),
-            "min": min(values),
-            "max": max(values),
-        }
-    return summary
+    return {name: spread([one[name] for one in rounds]) for name in rounds[0]}
 
 
 def compare(sides: dict[str, list[dict[str, float]]]) -> dict[str, object]:
     """Give the ratio of ours to the fastest other side, round by round."""
-    others = [name for name in sides if name != "tfclassify"]
-
-    def middle(name: str) -> float:
-        return statistics.median(one["images_per_s"] for one in sides[name])
-
-    fastest = max(others, key=middle)
+    medians = {
+        name: spread([one["images_per_s"] for one in rounds])["median"]
+        for name, rounds in sides.items()
+        if name != "tfclassify"
+    }
+    fastest = max(medians, key=lambda name: medians[name])
     pairs = list(zip(sides["tfclassify"], sides[fastest], strict=True))
-    speed = [ours["images_per_s"] / theirs["images_per_s"] for ours, theirs in pairs]
-    processor = [theirs["cpu_ms_per_image"] / ours["cpu_ms_per_image"] for ours, theirs in pairs]
     return {
         "fastest_other": fastest,
-        "speed_ratio": {
-            "median": statistics.median(speed),
-            "min": min(speed),
-            "max": max(speed),
-        },
-        "cpu_ratio": {
-            "median": statistics.median(processor),
-            "min": min(processor),
-            "max": max(processor),
-        },
-    }
-
-
-def describe_machine() -> dict[str, object]:
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text().splitlines()
-        model = next((line.split(":")[1].strip() for line in lines if "model name" in line), model)
-    return {
-        "processor": model,
-        "cores": os.cpu_count(),
-        "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
-        "system": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "load_before": os.getloadavg(),
-        **{name: version(name) for name in ("tensorflow", "keras", "numpy", "pillow")},
+        "speed_ratio": spread([a["images_per_s"] / b["images_per_s"] for a, b in pairs]),
+        "cpu_ratio": spread([b["cpu_ms_per_image"] / a["cpu_ms_per_image"] for a, b in pairs]),
     }
 
 
 def run(count: int, rounds: int, warm_up: int, batches: int) -> dict[str, object]:
     result: dict[str, object] = {
-        "machine": describe_machine(),
+        "machine": describe_machine() | {"pillow": version("pillow"), "load": os.getloadavg()},
         "images": count,
         "image_size": SIZE,
         "batch_size": BATCH,

@@ -85,6 +85,11 @@ class AugmentRecipe(Section):
             pair = getattr(self, name)
             if pair is not None and pair[0] > pair[1]:
                 raise ValueError(f"{name} must be [low, high], got {list(pair)}")
+        # Beyond these nothing of the image is left; degrees typed by mistake end up here.
+        for name, most in (("rotate", 1.0), ("shift", 1.0), ("shear", 4.0), ("zoom", 10.0)):
+            pair = getattr(self, name)
+            if max(abs(pair[0]), abs(pair[1])) > most:
+                raise ValueError(f"{name} must stay within ±{most:g}, got {list(pair)}")
         if self.zoom[0] <= -1.0:
             raise ValueError(f"zoom must stay above -1, got {list(self.zoom)}")
         return self

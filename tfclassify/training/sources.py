@@ -15,7 +15,7 @@ import numpy as np
 
 from tfclassify.events import Observer
 from tfclassify.model.assembly import Classifier
-from tfclassify.pipeline.cache import ImageStore
+from tfclassify.pipeline.cache import ImageStore, naming_broken_images
 from tfclassify.pipeline.stream import (
     TrainingSet,
     epoch_order,
@@ -81,7 +81,9 @@ class StreamSource:
             stream = open_stream(self._material, self._recipe, self._phase, first_epoch=first)
             self._iterator = iter(stream)
         for _ in range(self._steps):
-            yield next(self._iterator)
+            with naming_broken_images(self._material.train.images):
+                batch = next(self._iterator)
+            yield batch
 
     def validation_probabilities(self) -> np.ndarray:
         """Run the whole network over the validation images."""
@@ -126,7 +128,8 @@ class FeatureSource:
         for view in range(self._views):
             parts: list[Batch] = []
             for step in range(steps):
-                pixels, targets, weights = next(stream)
+                with naming_broken_images(material.train.images):
+                    pixels, targets, weights = next(stream)
                 parts.append((extract(pixels), targets.numpy(), weights.numpy()))
                 observer.on_task_step("features", view * steps + step + 1)
             order = epoch_order(images, self._recipe.seed, self._first_address + view)
@@ -170,7 +173,8 @@ def open_stream(material: Material, recipe: Recipe, phase: PhaseRecipe, *, first
 def _extract_images(extract: ForwardPass, images: ImageStore | None, batch_size: int) -> np.ndarray:
     if images is None:
         return np.zeros((0, 1), np.float32)
-    return np.concatenate([extract(batch) for batch in ordered_stream(images, batch_size)])
+    with naming_broken_images(images):
+        return np.concatenate([extract(batch) for batch in ordered_stream(images, batch_size)])
 
 
 def predict_probabilities(

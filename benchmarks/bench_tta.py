@@ -15,18 +15,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
 import tensorflow as tf
+from measuring import describe_machine, spread
 
 from tfclassify.files import write_json
 from tfclassify.inference.views import ViewModel, build_view_model
@@ -140,9 +138,6 @@ def summarise(
     count: int,
     per_batch: int,
 ) -> dict[str, object]:
-    def spread(values: list[float]) -> dict[str, float]:
-        return {"median": median(values), "min": min(values), "max": max(values)}
-
     def ratios(other: str, clock: int) -> dict[str, float]:
         pairs = zip(seconds["ours"], seconds[other], strict=True)
         return spread([theirs[clock] / ours[clock] for ours, theirs in pairs])
@@ -162,27 +157,21 @@ def summarise(
         # Processor time leaves out what other programs took, so it is the steadier of the two.
         "ours_over_floor_processor": ratios("floor", 1),
         "ours_over_predict_processor": ratios("predict", 1),
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "gpus": len(tf.config.list_physical_devices("GPU")),
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("tensorflow", "keras", "numpy")},
-        },
+        "machine": describe_machine(),
     }
 
 
 def show(result: dict[str, object]) -> None:
     print(f"{result['backbone']} at {result['image_size']}, {len(result['views'])} views")
-    for name, spread in result["images_per_second"].items():
+    for name, seen in result["images_per_second"].items():
         print(
-            f"{name:8} {spread['median']:8.1f} images/s  ({spread['min']:.1f}-{spread['max']:.1f})"
+            f"{name:8} {seen['median']:8.1f} images/s  ({seen['min']:.1f}-{seen['max']:.1f})"
         )
     for name in result:
         if not name.startswith("ours_over"):
             continue
         spread = result[name]
-        print(f"{name:28} {spread['median']:6.2f}  ({spread['min']:.2f}-{spread['max']:.2f})")
+        print(f"{name:28} {seen['median']:6.2f}  ({seen['min']:.2f}-{seen['max']:.2f})")
 
 
 if __name__ == "__main__":

@@ -70,18 +70,18 @@ def write_json(path: Path, content: Any) -> None:
     NumPy numbers and arrays become numbers and lists, paths become strings, and
     numbers that JSON cannot hold (NaN, infinities) become null.
     """
-    text = json.dumps(_to_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(to_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
 
-def _to_plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """Turn a value into what JSON can hold, all the way down."""
     if hasattr(value, "tolist"):  # NumPy scalars and arrays
         value = value.tolist()
     if isinstance(value, Mapping):
-        return {str(key): _to_plain(item) for key, item in value.items()}
+        return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_to_plain(item) for item in value]
+        return [to_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value

@@ -7,14 +7,13 @@ reading what is whole. Does not own: what a record holds (``training.history``).
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfclassify.errors import RunError
-from tfclassify.files import write_text
+from tfclassify.files import to_plain, write_text
 
 
 class Journal:
@@ -108,18 +107,5 @@ def _find_whole_end(size: int, stream: Any) -> int:
 
 
 def _to_line(record: Mapping[str, Any]) -> bytes:
-    text = json.dumps(_to_plain(record), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(to_plain(record), ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "backslashreplace") + b"\n"
-
-
-def _to_plain(value: Any) -> Any:
-    """Turn a value into what JSON can hold, all the way down."""
-    if hasattr(value, "tolist"):  # NumPy scalars and arrays
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): _to_plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_to_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -164,13 +164,11 @@ def summarise(
 def show(result: dict[str, object]) -> None:
     print(f"{result['backbone']} at {result['image_size']}, {len(result['views'])} views")
     for name, seen in result["images_per_second"].items():
-        print(
-            f"{name:8} {seen['median']:8.1f} images/s  ({seen['min']:.1f}-{seen['max']:.1f})"
-        )
+        print(f"{name:8} {seen['median']:8.1f} images/s  ({seen['min']:.1f}-{seen['max']:.1f})")
     for name in result:
         if not name.startswith("ours_over"):
             continue
-        spread = result[name]
+        seen = result[name]
         print(f"{name:28} {seen['median']:6.2f}  ({seen['min']:.2f}-{seen['max']:.2f})")
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import pytest
 
 from tests.profiler.networks import L, by_name, profile_function
 from tests.profiler.test_agreement import profile_published
+from tfclassify.profiler.keras_profile import profile_model
 
 
 def field_of(build, shape=(32, 32, 3)):
@@ -65,6 +67,16 @@ NETWORKS = {
         chain(L.Conv2DTranspose(2, 2, 2)),
         known(1.5, 0.5, 0.5),
     ),
+    # Doubled: outputs 2i and 2i + 1 both read i, which is o/2 or o/2 - 1/2.
+    "nearest": (chain(L.UpSampling2D(2)), known(1.5, 0.5, 0.5)),
+    # Output 2i reads i - 1 and i, output 2i + 1 reads i and i + 1: -1 to 1/2 around o/2.
+    "bilinear": (chain(L.UpSampling2D(2, interpolation="bilinear")), known(2.5, 0.5, 1)),
+    # Halved: output o reads 2o and 2o + 1, whose middle it is.
+    "halved": (chain(L.Resizing(16, 16)), known(2, 2, 0)),
+    "recurrent": (
+        chain(L.Reshape((32, 96)), L.LSTM(2, return_sequences=True)),
+        {"global": True},
+    ),
     "pointwise_dense": (chain(L.Dense(4)), known(1, 1, 0)),
 }
 
@@ -122,9 +134,44 @@ def test_patches_stay_local_until_attention() -> None:
     assert layers["attention"].receptive_field.is_global
 
 
+def test_a_dense_layer_on_a_map_leaves_the_map() -> None:
+    """Keras lays the map out in a row for the product and folds it again."""
+    layers = chain(L.Conv2D(4, 3, 2), L.Dense(5), L.DepthwiseConv2D(3), L.Dense(2))
+    assert field_of(layers) == known(7, 2, 0)
+
+
+def test_a_map_in_a_row_finds_its_axes_again() -> None:
+    layers = chain(L.Conv2D(4, 3), L.Reshape((900, 4)), L.Reshape((30, 30, 4)), L.Conv2D(4, 3))
+    assert field_of(layers) == known(5, 1, 0)
+    # Cut elsewhere, its axes are lost.
+    assert field_of(chain(L.Reshape((16, 64, 3)), L.Conv2D(4, 3))) is None
+
+
 def test_one_dimension_and_three() -> None:
     assert field_of(chain(L.Conv1D(2, 5, padding="same")), (20, 3)) == known(5, 1, 2)
     assert field_of(chain(L.Conv3D(2, 3, padding="same")), (6, 6, 6, 1)) == known(3, 1, 1)
+
+
+def test_an_operation_without_a_rule_leaves_it_open() -> None:
+    def build(x):
+        return L.Conv2D(2, 3)(keras.ops.roll(x, 1, axis=1))
+
+    assert field_of(build) is None
+
+
+def test_concatenated_and_split_channels_keep_the_map() -> None:
+    def build(x):
+        left, right = keras.ops.split(L.Conv2D(4, 3, padding="same")(x), 2, axis=-1)
+        return L.Concatenate()([left, L.Conv2D(2, 3, padding="same")(right)])
+
+    assert field_of(build) == known(5, 1, 2)
+
+
+def test_channels_in_another_order_keep_the_map() -> None:
+    def build(x):
+        return L.Conv2D(2, 3)(keras.ops.flip(x, axis=-1))
+
+    assert field_of(build) == known(3, 1, 0)
 
 
 def test_it_is_what_a_changed_pixel_changes() -> None:
@@ -137,12 +184,10 @@ def test_it_is_what_a_changed_pixel_changes() -> None:
     x = L.Add()([L.Conv2D(2, 1)(x), y])
     model = keras.Model(image, L.AveragePooling2D(2)(x))
     base = keras.random.normal((1, 24, 24, 1), seed=2)
-    import numpy as np
-
     start = np.array(base)
     changed = np.repeat(start, 24, axis=0)
     changed[np.arange(24), np.arange(24)] += 100.0  # one whole row of pixels each
-    moved = np.abs(np.array(model(changed)) - np.array(model(start)))[:, 3, 3].max(axis=-1) > 0
+    moved = np.abs(np.array(model(changed)) - np.array(model(start)))[:, 3, 3].max(axis=-1) > 1e-2
     rows = np.flatnonzero(moved)
     span = profile_model_span(model)
     assert rows.min() == span.low + 3 * span.stride
@@ -150,8 +195,6 @@ def test_it_is_what_a_changed_pixel_changes() -> None:
 
 
 def profile_model_span(model):
-    from tfclassify.profiler.keras_profile import profile_model
-
     profile = profile_model(model, [(24, 24, 1)], title="", target="")
     return profile.layers[-1].receptive_field.spans[0]
 
@@ -173,7 +216,7 @@ def test_published_fields(name: str, layer: str, size: int, stride: int) -> None
 def test_published_field_of_inception() -> None:
     profile = profile_published("InceptionV3", 299)
     convolutions = [layer for layer in profile.layers if layer.kind == "Conv2D"]
-    found = convolutions[85].receptive_field
-    named = {layer.name: layer.receptive_field for layer in convolutions}
-    print({k: v.describe() for k, v in list(named.items())[70:]})
-    assert found is not None
+    # Keras numbers them on through a process: conv2d_85 is the 86th that is made.
+    convolutions.sort(key=lambda layer: int(layer.name.partition("_")[2] or 0))
+    found = convolutions[85].receptive_field.to_dict()
+    assert (found["size"], found["stride"]) == (1183, 32)

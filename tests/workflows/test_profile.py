@@ -45,6 +45,18 @@ def test_times_reach_the_report() -> None:
     ).keys()
 
 
+def test_a_run_and_its_recipe_cost_the_same(tiny_run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tiny_run.home)
+    recipe, run, newest = (
+        profile_targets(request(targets=targets))[0].profile
+        for targets in ((str(tiny_run.recipe),), (str(tiny_run.run),), ())
+    )
+    assert recipe.macs == run.macs == newest.macs > 0
+    assert recipe.params == run.params
+    assert run.cost.elementwise["Softmax"] == 5 * 3 - 2
+    assert recipe.remarks == ()
+
+
 def test_requests_that_make_no_sense(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RequestError, match="--sort: got 'size', allowed are macs"):
         profile_targets(request(sort="size"))

@@ -59,7 +59,7 @@ def change_spans(field: Field, axis: int, change: Callable[[Span], Span]) -> Fie
         return field
     if len(place) > 1:
         raise NoRuleError
-    (number,) = place
+    number = place[0][0]
     spans = tuple(
         change(span) if n == number and not span.is_global else span
         for n, span in enumerate(field.spans)

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from tfclassify.profiler.spans import Extent, Span, unite_spans
 
-Places = tuple[frozenset[int], ...]
-NOWHERE: frozenset[int] = frozenset()
+#: What a step along one axis of a tensor moves in: the input's axes, outermost first, each
+#: with its length where several were joined into one; -1 stands for what is no place.
+Place = tuple[tuple[int, int], ...]
+NOWHERE: Place = ()
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,11 @@ class Field:
     """What the values of one tensor depend on.
 
     Attributes:
-        places: For each axis of the tensor, the input's spatial axes that a step along
-            it moves in.
+        places: For each axis of the tensor, what a step along it moves in.
         spans: The span in each of the input's spatial axes; None where it is not known.
     """
 
-    places: Places
+    places: tuple[Place, ...]
     spans: tuple[Span, ...] | None
 
     @property
@@ -40,7 +41,7 @@ class Field:
 
     def mixed(self, axes: Iterable[int]) -> Field:
         """Return the field after all positions along some axes were mixed."""
-        touched = frozenset[int]().union(*(self.places[axis] for axis in axes))
+        touched = axes_of(*(self.places[axis] for axis in axes))
         if self.spans is None or not touched:
             return self
         spans = tuple(
@@ -49,13 +50,13 @@ class Field:
         )
         return Field(self.places, spans)
 
-    def placed(self, places: Sequence[frozenset[int]]) -> Field:
+    def placed(self, places: Sequence[Place]) -> Field:
         """Return the field with other places; an axis met twice becomes global.
 
         Where a step along two different axes moves in the same input axis, as in a table
         of all pairs of positions, no single span says what a value depends on.
         """
-        counts = [sum(number in place for place in places) for number in range(self.rank)]
+        counts = [sum(number in axes_of(place) for place in places) for number in range(self.rank)]
         if self.spans is None or max(counts, default=0) < 2:
             return Field(tuple(places), self.spans)
         spans = tuple(
@@ -70,12 +71,24 @@ class Field:
         return len(self.spans or ())
 
 
+def axes_of(*places: Place) -> set[int]:
+    """Return the input's axes that some places move in."""
+    return {axis for place in places for axis, _ in place if axis >= 0}
+
+
+def _merge(one: Place, other: Place) -> Place:
+    """Return the place of what is computed from two operands."""
+    if not one or not other:
+        return one or other
+    return one if axes_of(one) == axes_of(other) else one + other
+
+
 def start_field(rank: int) -> Field | None:
     """Return the field of an input of a rank, channels last; None if it has no map."""
     axes = rank - 2
     if axes < 1:
         return None
-    places = (NOWHERE, *(frozenset({axis}) for axis in range(axes)), NOWHERE)
+    places = (NOWHERE, *(((axis, 0),) for axis in range(axes)), NOWHERE)
     return Field(places, (Span(),) * axes)
 
 
@@ -86,18 +99,18 @@ def unite_fields(fields: Sequence[Field], rank: int) -> Field:
         fields: Those of the operands that depend on the input.
         rank: Of the result; operands of a lower rank are aligned at the right.
     """
-    places = [NOWHERE] * rank
+    places: list[Place] = [NOWHERE] * rank
     for field in fields:
         for axis, place in enumerate(field.places):
             target = axis + rank - len(field.places)
-            places[target] = places[target] | place
+            places[target] = _merge(places[target], place)
     if any(field.spans is None for field in fields):
         return Field(tuple(places), None)
     return Field(tuple(places), _unite_all(fields))
 
 
 def _unite_all(fields: Sequence[Field]) -> tuple[Span, ...] | None:
-    moving = [frozenset[int]().union(*field.places) for field in fields]
+    moving = [axes_of(*field.places) for field in fields]
     spans = fields[0].spans
     for field, moves in zip(fields[1:], moving[1:], strict=True):
         if spans is None or field.spans is None or len(spans) != len(field.spans):
@@ -115,24 +128,61 @@ def _unite_all(fields: Sequence[Field]) -> tuple[Span, ...] | None:
 
 
 def reshape_places(
-    places: Places, before: Sequence[int], after: Sequence[int]
-) -> list[frozenset[int]]:
+    places: Sequence[Place], before: Sequence[int], after: Sequence[int]
+) -> list[Place]:
     """Return the places of each axis after a reshape, which keeps the order of values.
 
-    Axes are matched in the smallest groups of equal size. An axis that stands alone in
-    its group keeps its place; those of a larger group get all places of the group.
+    Axes are matched in the smallest groups of equal size. Within a group each is a factor,
+    and the new axes take the factors in order, so that a map that was laid out in a row
+    finds its two axes again.
     """
-    result: list[frozenset[int]] = []
+    result: list[Place] = []
     old = new = 0
     while new < len(after) or old < len(before):
         old_end, new_end = _match_group(before, after, old, new)
-        here = [axis for axis in range(old, old_end) if before[axis] != 1]
-        joined = frozenset[int]().union(*(places[axis] for axis in here))
-        targets = [axis for axis in range(new, new_end) if after[axis] != 1]
-        for axis in range(new, new_end):
-            result.append(joined if axis in targets else NOWHERE)
+        factors = [
+            factor
+            for axis in range(old, old_end)
+            if before[axis] != 1
+            for factor in _list_factors(places[axis], before[axis])
+        ]
+        result += _deal_out(factors, after[new:new_end])
         old, new = old_end, new_end
     return result
+
+
+def _list_factors(place: Place, length: int) -> list[tuple[int, int]]:
+    if len(place) > 1:
+        return list(place)
+    return [(place[0][0] if place else -1, length)]
+
+
+def _deal_out(factors: list[tuple[int, int]], lengths: Sequence[int]) -> list[Place]:
+    """Give each new axis the factors whose product is its length."""
+    if not axes_of(tuple(factors)):
+        return [NOWHERE] * len(lengths)
+    dealt: list[Place] = []
+    left = list(factors)
+    for length in lengths:
+        taken: list[tuple[int, int]] = []
+        while math.prod(size for _, size in taken) < length and left:
+            axis, size = left.pop(0)
+            missing = length // math.prod(each for _, each in taken)
+            if axis < 0 and size > missing and size % missing == 0:
+                left.insert(0, (axis, size // missing))
+                size = missing
+            taken.append((axis, size))
+        if math.prod(size for _, size in taken) != length:
+            # An axis of the map is cut into pieces: each of them moves in all of it.
+            return [tuple(factors) * 2 if length != 1 else NOWHERE for length in lengths]
+        dealt.append(_tidy(taken))
+    return dealt
+
+
+def _tidy(factors: list[tuple[int, int]]) -> Place:
+    if not axes_of(tuple(factors)):
+        return NOWHERE
+    return ((factors[0][0], 0),) if len(factors) == 1 else tuple(factors)
 
 
 def _match_group(

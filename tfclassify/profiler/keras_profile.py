@@ -80,7 +80,7 @@ def check_sums(profile: Profile) -> None:
 
 def _list_layers(model: Any, trace: Trace) -> tuple[LayerProfile, ...]:
     fields = find_fields(trace.nodes, start_fields(trace.inputs))
-    weights = _assign_weights(model, trace.layers)
+    weights = _assign_weights(trace)
     parents = {calls.path[:-1] for calls in trace.layers if calls.path}
     found = [
         _make_layer(calls, weights[id(calls)], fields, is_parent=calls.path in parents)
@@ -114,27 +114,27 @@ def _make_layer(
     )
 
 
-def _assign_weights(model: Any, layers: Sequence[LayerCalls]) -> dict[int, list[Any]]:
-    """Give each weight to one line: the innermost layer that has it, the first called."""
+def _assign_weights(trace: Trace) -> dict[int, list[Any]]:
+    """Give each weight to one line: that of the layer whose own it is, the first called."""
     taken: set[int] = set()
     assigned: dict[int, list[Any]] = {}
-    for calls in sorted(layers, key=lambda each: -len(each.path)):
-        own = getattr(calls.layer, "weights", [])
-        mine = [weight for weight in own if id(weight) not in taken] if calls.path else []
-        taken.update(id(weight) for weight in mine)
-        assigned[id(calls)] = mine
-    root = next(calls for calls in layers if not calls.path)
-    inner = {id(each) for part in list_parts(model)[1:] for each in getattr(part, "weights", [])}
-    assigned[id(root)] = [
-        each for each in model.weights if id(each) not in taken and id(each) not in inner
-    ]
-    assigned[0] = [each for each in model.weights if id(each) not in taken and id(each) in inner]
+    for calls in trace.layers:
+        inner = {
+            id(weight)
+            for part in list_parts(calls.layer)[1:]
+            if id(part) not in trace.looped
+            for weight in getattr(part, "weights", [])
+        }
+        own = [each for each in getattr(calls.layer, "weights", []) if id(each) not in inner]
+        assigned[id(calls)] = [each for each in own if id(each) not in taken]
+        taken.update(id(each) for each in own)
     return assigned
 
 
 def _list_uncalled(model: Any, weights: Mapping[int, list[Any]]) -> list[LayerProfile]:
     """Make a line for each layer that holds weights but takes no part in inference."""
-    left = {id(weight): weight for weight in weights[0]}
+    taken = {id(weight) for held in weights.values() for weight in held}
+    left = {id(weight): weight for weight in model.weights if id(weight) not in taken}
     lines = []
     for part in reversed(list_parts(model)[1:]):
         mine = [left.pop(id(each)) for each in getattr(part, "weights", []) if id(each) in left]

@@ -18,7 +18,7 @@ from tfclassify.profiler.field_changes import (
     static,
     unite,
 )
-from tfclassify.profiler.fields import NOWHERE, Field, reshape_places, unite_fields
+from tfclassify.profiler.fields import NOWHERE, Field, Place, reshape_places, unite_fields
 from tfclassify.profiler.spans import Span
 
 
@@ -88,7 +88,7 @@ def product(node: Any, operands: Operands) -> Field:
         own = len(field.places)
         summed = own - 1 if (number == 0) != is_flipped else own - 2
         kept = own - 1 if summed == own - 2 else own - 2
-        places = [NOWHERE] * rank
+        places: list[Place] = [NOWHERE] * rank
         for axis in range(own - 2):
             places[axis + rank - own] = field.places[axis]
         places[rank - 2 + number] = field.places[kept]
@@ -151,8 +151,17 @@ def split(value: int, axis_at: int) -> Rule:
     return apply
 
 
+def reverse(node: Any, operands: Operands) -> Field | None:
+    """The order of channels changes; a mirrored map has no rule."""
+    field = operands[0]
+    if field is None or any(field.places[axis] for axis in static(node.inputs[1]).tolist()):
+        raise NoRuleError
+    return field
+
+
 def everything(node: Any, operands: Operands) -> Field:
     """A loop over positions: each result may depend on all of them."""
-    united = unite(node, operands)
-    spans = None if united.spans is None else tuple(s.after_everything() for s in united.spans)
-    return Field(united.places, spans)
+    known = [field.spans for field in operands if field is not None and field.spans]
+    if not known:
+        raise NoRuleError
+    return Field((), tuple(span.after_everything() for span in known[0]))

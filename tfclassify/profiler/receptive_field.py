@@ -9,7 +9,6 @@ An operation without a rule makes what follows it unknown, never a guess.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 from tfclassify.profiler import layout_rules, window_rules
@@ -20,7 +19,10 @@ from tfclassify.profiler.operations import ELEMENTWISE
 
 _POOLS = ("MaxPool", "AvgPool", "MaxPool3D", "AvgPool3D")
 _REDUCTIONS = ("Sum", "Mean", "Max", "Min", "Prod", "All", "Any", "ArgMax", "ArgMin")
-_LOOPS = ("While", "StatelessWhile", "If", "StatelessIf")
+_LOOPS = (
+    *("While", "StatelessWhile", "If", "StatelessIf"),
+    *("TensorListFromTensor", "TensorListStack", "TensorListGetItem", "TensorListSetItem"),
+)
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(ELEMENTWISE, unite),
@@ -46,10 +48,10 @@ RULES: dict[str, Rule] = {
         window_rules.transposed,
     ),
     **dict.fromkeys(("Pad", "PadV2", "MirrorPad"), window_rules.pad),
-    "ResizeBilinear": window_rules.resize(Fraction(-1), Fraction(1)),
-    "ResizeBicubic": window_rules.resize(Fraction(-2), Fraction(2)),
-    "ResizeNearestNeighbor": window_rules.resize(Fraction(-1, 2), Fraction(1, 2)),
-    "ScaleAndTranslate": window_rules.resize(Fraction(-1), Fraction(1)),
+    "ResizeBilinear": window_rules.resize(1),
+    "ResizeBicubic": window_rules.resize(2),
+    "ResizeNearestNeighbor": window_rules.resize(0),
+    "ScaleAndTranslate": window_rules.resize(1),
     "SpaceToBatchND": window_rules.space_to_batch,
     "BatchToSpaceND": window_rules.batch_to_space,
     **dict.fromkeys(_REDUCTIONS, layout_rules.reduce),
@@ -61,6 +63,7 @@ RULES: dict[str, Rule] = {
         ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"), layout_rules.product
     ),
     "Einsum": layout_rules.einsum,
+    "ReverseV2": layout_rules.reverse,
     "StridedSlice": layout_rules.strided_slice,
     "Split": layout_rules.split(1, 0),
     "SplitV": layout_rules.split(0, 2),
@@ -107,7 +110,15 @@ def _apply(node: Any, operands: Operands) -> list[Field | None]:
         field = rule(node, operands)
     except (NoRuleError, ValueError):
         return [_know_nothing(tensor) for tensor in node.outputs]
-    return [field] * len(node.outputs)
+    return [_fit(field, tensor) for tensor in node.outputs]
+
+
+def _fit(field: Field | None, tensor: Any) -> Field | None:
+    """Return a field for a result of another rank than the rule had in mind."""
+    rank = tensor.shape.rank or 0
+    if field is None or len(field.places) == rank:
+        return field
+    return Field((NOWHERE,) * rank, field.spans)
 
 
 def _know_nothing(tensor: Any) -> Field:

@@ -11,7 +11,10 @@ is copied, and TensorFlow infers the rest.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import socket
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,11 +63,14 @@ def fetch_module(handle: str) -> Path:
     Raises:
         DownloadError: If it is not cached and cannot be fetched.
     """
-    import tensorflow_hub as hub
-
+    cached = find_cached_module(handle)
+    if cached is not None:
+        return cached
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_PATIENCE_S)
     try:
+        import tensorflow_hub as hub
+
         return Path(hub.resolve(handle))
     except Exception as error:  # the resolver raises whatever the network does
         reason = " ".join(str(error).split())[:200]
@@ -75,6 +81,18 @@ def fetch_module(handle: str) -> Path:
         ) from error
     finally:
         socket.setdefaulttimeout(before)
+
+
+def find_cached_module(handle: str) -> Path | None:
+    """Return where TensorFlow Hub keeps a module that it fetched before, or None.
+
+    Its cache is ``$TFHUB_CACHE_DIR``, else ``tfhub_modules`` in the temporary folder; a
+    module's folder is the SHA-1 of its address.
+    """
+    cache = os.environ.get("TFHUB_CACHE_DIR")
+    root = Path(cache) if cache else Path(tempfile.gettempdir()) / "tfhub_modules"
+    folder = root / hashlib.sha1(handle.encode(), usedforsecurity=False).hexdigest()
+    return folder if (folder / "saved_model.pb").is_file() else None
 
 
 def open_saved_model(folder: Path, size: Size | None) -> SavedGraph:

@@ -72,7 +72,7 @@ def load_subject(target: Target, size: Size | None, observer: Observer = SILENT)
     else:
         folder = target.path / "bundle" if target.kind == "run" else target.path
         model = load_bundle(folder).model
-    shapes = fix_shapes(target.text, _input_shapes(model), size)
+    shapes = fix_shapes(target.text, input_shapes(model), size)
     return Subject(model, shapes, target.path.stem or target.text, target.text)
 
 
@@ -138,7 +138,12 @@ def _count_classes(recipe: Recipe, folder: Path, observer: Observer) -> tuple[in
     return max(2, len(found)), ()
 
 
-def _input_shapes(model: Any) -> list[tuple[int | None, ...]]:
+def input_shapes(model: Any) -> list[tuple[int | None, ...]]:
+    """Return the shape of each input of a model, batch left out; None where it is free.
+
+    Raises:
+        RequestError: If the model does not say.
+    """
     inputs = getattr(model, "inputs", None)
     if not inputs:
         raise RequestError(

@@ -54,6 +54,8 @@ class Trace:
         inputs: The graph's tensors of the model's inputs.
         outputs: The graph's tensors of the model's outputs.
         nodes: What the outputs need, in order.
+        looped: Ids of the layers that were called within a loop's body, and so belong
+            to the layer that loops.
     """
 
     graph: Any
@@ -61,6 +63,7 @@ class Trace:
     inputs: list[Any]
     outputs: list[Any]
     nodes: list[Any]
+    looped: frozenset[int]
 
 
 def trace_model(model: Any, shapes: Sequence[Shape]) -> Trace:
@@ -96,7 +99,12 @@ def trace_model(model: Any, shapes: Sequence[Shape]) -> Trace:
     nodes = list_needed(graph)
     recorder.attribute(graph, set(nodes))
     return Trace(
-        graph, list(recorder.layers.values()), graph.inputs[: len(specs)], graph.outputs, nodes
+        graph,
+        list(recorder.layers.values()),
+        graph.inputs[: len(specs)],
+        graph.outputs,
+        nodes,
+        frozenset(recorder.looped),
     )
 
 
@@ -157,6 +165,7 @@ class _Recorder:
     def __init__(self) -> None:
         self.graph: Any = None
         self.layers: dict[tuple[int, ...], LayerCalls] = {}
+        self.looped: set[int] = set()
         self._stack: list[Any] = []
         self._keys: list[tuple[int, ...]] = []
         # (number of nodes, who is at work from there on)
@@ -172,6 +181,7 @@ class _Recorder:
         """Run a layer's call, noting where its nodes begin and end."""
         if tf.compat.v1.get_default_graph() is not self.graph:
             # Within a loop's body, whose nodes belong to the layer that loops.
+            self.looped.add(id(part))
             return original(*arguments, **keywords)
         self._stack.append(part)
         key = tuple(id(each) for each in self._stack)

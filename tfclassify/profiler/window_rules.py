@@ -5,6 +5,7 @@ Owns: the rules of operations that work along the map's axes, position by positi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
@@ -107,27 +108,52 @@ def pad(node: Any, operands: Operands) -> Field | None:
     return field
 
 
-def resize(below: Fraction, above: Fraction) -> Rule:
-    """Make the rule of a resize that reads from ``below`` to ``above`` its sample point."""
+def resize(radius: int) -> Rule:
+    """Make the rule of a resize whose filter reaches ``radius`` positions; 0 takes the nearest."""
 
     def apply(node: Any, operands: Operands) -> Field | None:
         field = operands[0]
-        if field is None:
+        if field is None or _has_flag(node, "align_corners"):
             raise NoRuleError
+        is_antialiased = node.type == "ScaleAndTranslate"
+        is_centred = is_antialiased or _has_flag(node, "half_pixel_centers")
         before, after = lengths_of(node.inputs[0]), lengths_of(node.outputs[0])
         for axis in (1, 2):
             ratio = Fraction(before[axis], after[axis])
-            start = (ratio - 1) / 2
-            reach = max(Fraction(1), ratio) if node.type == "ScaleAndTranslate" else Fraction(1)
-            low, high = start + below * reach, start + above * reach
+            reach = radius * max(Fraction(1), ratio) if is_antialiased else Fraction(radius)
+            below, above = find_reach(ratio, reach, is_centred=is_centred)
             field = change_spans(
-                field,
-                axis,
-                partial(Span.after_scaling, ratio=ratio, below=low, above=high),
+                field, axis, partial(Span.after_scaling, ratio=ratio, below=below, above=above)
             )
         return field
 
     return apply
+
+
+def _has_flag(node: Any, name: str) -> bool:
+    try:
+        return bool(node.get_attr(name))
+    except ValueError:
+        return False
+
+
+def find_reach(ratio: Fraction, reach: Fraction, *, is_centred: bool) -> tuple[Fraction, Fraction]:
+    """Return the least and the greatest offset of what an output reads from ``o * ratio``.
+
+    Output o samples the input at ``(o + 1/2) * ratio - 1/2``, or at ``o * ratio``, and
+    reads the positions nearer than ``reach``, or the nearest one. All phases are tried.
+    """
+    half = Fraction(1, 2) if is_centred else Fraction(0)
+    lows, highs = [], []
+    for output in range(ratio.denominator):
+        sample = (output + half) * ratio - half
+        if reach:
+            first, last = math.floor(sample - reach) + 1, math.ceil(sample + reach) - 1
+        else:
+            first = last = math.floor(sample + half)
+        lows.append(first - output * ratio)
+        highs.append(last - output * ratio)
+    return min(lows), max(highs)
 
 
 def space_to_batch(node: Any, operands: Operands) -> Field | None:

@@ -49,7 +49,10 @@ _STYLE = (
 .costs .head { color: var(--muted); border-bottom-color: var(--faint); }
 .costs .lines, .costs .blocks { display: flex; flex-direction: column; }
 .costs details { margin: 0; }
-.costs summary { list-style-position: outside; color: inherit; }
+.costs summary { list-style: none; color: inherit; }
+.costs summary .line > :first-child::before { content: "▸ "; color: var(--accent); }
+.costs details[open] > summary .line > :first-child::before { content: "▾ "; }
+.costs details .lines { padding-left: 0; }
 .costs summary .line { background: var(--panel); font-weight: 600; }
 .sorting { display: flex; flex-wrap: wrap; gap: 4px 14px; margin: 8px 0; }
 .sorting label { cursor: pointer; }

@@ -67,16 +67,10 @@ NETWORKS = {
         chain(L.Conv2DTranspose(2, 2, 2)),
         known(1.5, 0.5, 0.5),
     ),
-    # Doubled: outputs 2i and 2i + 1 both read i, which is o/2 or o/2 - 1/2.
-    "nearest": (chain(L.UpSampling2D(2)), known(1.5, 0.5, 0.5)),
     # Output 2i reads i - 1 and i, output 2i + 1 reads i and i + 1: -1 to 1/2 around o/2.
     "bilinear": (chain(L.UpSampling2D(2, interpolation="bilinear")), known(2.5, 0.5, 1)),
     # Halved: output o reads 2o and 2o + 1, whose middle it is.
     "halved": (chain(L.Resizing(16, 16)), known(2, 2, 0)),
-    "recurrent": (
-        chain(L.Reshape((32, 96)), L.LSTM(2, return_sequences=True)),
-        {"global": True},
-    ),
     "pointwise_dense": (chain(L.Dense(4)), known(1, 1, 0)),
 }
 

@@ -133,7 +133,8 @@ def tabulate_networks(networks: Sequence[NetworkReport]) -> str:
     for network in networks:
         if network.uncounted:
             lines.append(f"{network.model}: not counted: {say_uncounted(network)}")
-        lines += [f"{network.model}: {remark}" for remark in network.remarks]
+    remarks = dict.fromkeys(f"{each.model}: {text}" for each in networks for text in each.remarks)
+    lines += remarks
     facts = next((network.latency_facts for network in networks if network.latency_facts), ())
     lines += [f"{name}: {value}" for name, value in facts if name in ("device", "precision")]
     return "\n".join(lines)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.profiler.networks import L
+from tfclassify.errors import ProfileError, RequestError
+from tfclassify.profiler import timing
+from tfclassify.profiler.devices import choose_device, count_cores, list_devices, name_device
+from tfclassify.profiler.keras_profile import profile_model
+from tfclassify.profiler.latency import add_latency, draw_inputs, measure_whole
+
+
+def make_network():
+    image = keras.Input((16, 16, 3))
+    inner_in = keras.Input((16, 16, 8))
+    inner = keras.Model(inner_in, L.Conv2D(8, 3, name="inside")(inner_in), name="inner")
+    x = inner(L.Conv2D(8, 3, padding="same", name="outside")(image))
+    x = L.Reshape((196, 8), name="tokens")(x)
+    x = L.MultiHeadAttention(2, 4, name="attention")(x, x)
+    return keras.Model(image, L.Dense(2, name="logits")(L.Flatten(name="flat")(x)))
+
+
+def test_the_whole_and_every_layer_are_timed() -> None:
+    model = make_network()
+    profile = profile_model(model, [(16, 16, 3)], title="m", target="m")
+    timed = add_latency(profile, model, [(16, 16, 3)], 2, "cpu:0")
+    latency = timed.latency
+    assert latency.single.batch_size == 1
+    assert latency.batch.batch_size == 2
+    assert latency.batch.p5_ms <= latency.batch.median_ms <= latency.batch.p95_ms
+    assert all(layer.latency_ms is not None for layer in timed.layers)
+    assert latency.parts_ms == pytest.approx(sum(layer.latency_ms for layer in timed.layers))
+    assert latency.batch.images_per_second == pytest.approx(2000 / latency.batch.median_ms)
+    expected = 2 * 2 * profile.macs / (latency.batch.median_ms / 1000) / 1e9
+    assert latency.achieved_gflops == pytest.approx(expected)
+    assert timed.cost == profile.cost
+    assert all("call" not in vars(layer) for layer in model.layers)
+    content = timed.to_dict()["latency"]
+    assert content["parts_share"] == latency.parts_ms / latency.batch.median_ms
+    assert content["single"]["batch_size"] == 1
+
+
+def test_each_layer_gets_its_real_input() -> None:
+    seen = []
+
+    @keras.saving.register_keras_serializable("tests")
+    class Spy(L.Layer):
+        def call(self, x):
+            if not tf.is_symbolic_tensor(x):
+                seen.append(np.array(x))
+            return x
+
+    image = keras.Input((4,))
+    model = keras.Model(image, Spy(name="spy")(L.Rescaling(0.5)(image)))
+    profile = profile_model(model, [(4,)], title="m", target="m")
+    add_latency(profile, model, [(4,)], 3, "cpu:0")
+    inputs = draw_inputs(model.inputs, [(4,)], 3)[0]
+    np.testing.assert_allclose(seen[-1], inputs.numpy() / 2)
+
+
+def test_inputs_are_like_images() -> None:
+    specs = [tf.TensorSpec((None, 4, 4, 3)), tf.TensorSpec((None, 5), tf.int32)]
+    image, tokens = draw_inputs(specs, [(4, 4, 3), (5,)], 2)
+    assert image.shape == (2, 4, 4, 3)
+    assert 100 < float(tf.reduce_max(image)) <= 255
+    assert set(tokens.numpy().ravel()) <= {0, 1}
+
+
+def test_a_network_that_fails_when_it_runs() -> None:
+    model = make_network()
+    profile = profile_model(model, [(16, 16, 3)], title="m", target="m")
+
+    def fail(*tensors):
+        raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+
+    with pytest.raises(ProfileError, match="m: cannot be run at batch 1: Resource"):
+        measure_whole(profile, fail, {1: [tf.zeros((1,))]}, "cpu:0")
+
+
+def test_measuring_waits_warms_up_and_stops() -> None:
+    calls = []
+    times = timing.measure(
+        lambda: (calls.append(1), time.sleep(0.002)), warm_ups=2, least=3, most=4, seconds=60
+    )
+    assert len(times) == 4
+    assert len(calls) == 6
+    assert min(times) >= 2
+    assert len(timing.measure(lambda: None, warm_ups=0, least=3, most=9, seconds=0)) == 3
+
+
+def test_summary_by_hand() -> None:
+    timing_ = timing.summarise([float(n) for n in range(1, 102)], 4)
+    assert (timing_.p5_ms, timing_.median_ms, timing_.p95_ms) == (6.0, 51.0, 96.0)
+    assert timing_.runs == 101
+
+
+def test_devices() -> None:
+    assert choose_device("cpu") == choose_device("CPU:0") == "cpu:0"
+    assert choose_device(None) in list_devices()
+    assert name_device("cpu:0")
+    assert count_cores() >= 1
+    assert timing.measure_peak("cpu:0") > 0.1
+    with pytest.raises(RequestError, match="TensorFlow sees no 'gpu:7' here, only cpu:0"):
+        choose_device("gpu:7")

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import pytest
+import tensorflow as tf
+
+from tests.profiler.networks import L, build_objects50
+from tfclassify.errors import DownloadError, ProfileError, RequestError
+from tfclassify.profiler.keras_profile import profile_model
+from tfclassify.profiler.saved_model_profile import profile_saved, time_saved
+from tfclassify.profiler.saved_models import fetch_module, open_saved_model
+
+
+def export_convolution(folder: Path, *, rank_is_known: bool = True, is_callable: bool = True):
+    """Export a module without signatures: a 3x3 convolution of step 2, and a ReLU."""
+    module = tf.Module()
+    module.kernel = tf.Variable(tf.ones((3, 3, 3, 4)), name="kernel")
+    spec = tf.TensorSpec((None, None, None, 3) if rank_is_known else None, tf.float32)
+    if is_callable:
+        module.__call__ = tf.function(
+            lambda x: tf.nn.relu(tf.nn.conv2d(x, module.kernel, 2, "SAME")), input_signature=[spec]
+        )
+    tf.saved_model.save(module, str(folder))
+
+
+def test_an_export_costs_what_its_model_costs(tmp_path: Path) -> None:
+    image = keras.Input((16, 16, 4))
+    x = L.Conv2D(8, 3, padding="same", groups=2, activation="relu", name="grouped")(image)
+    x = L.BatchNormalization(name="bn")(x)
+    x = L.DepthwiseConv2D(3, name="depthwise")(x)
+    model = keras.Model(image, L.Dense(3, name="logits")(L.Flatten()(x)), name="m")
+    model.export(tmp_path / "saved", verbose=False)
+    expected = profile_model(model, [(16, 16, 4)], title="", target="")
+    saved = open_saved_model(tmp_path / "saved", None)
+    profile = profile_saved(saved, title="saved", target="saved")
+    assert profile.cost == expected.cost
+    assert profile.params == expected.params
+    assert profile.trainable_params == expected.trainable_params
+    assert profile.weight_bytes == expected.weight_bytes
+    assert sum(layer.macs for layer in profile.layers) == profile.macs
+    assert sum(layer.params for layer in profile.layers) == profile.params
+    assert not profile.cost.uncounted
+    by_scope = {layer.path[-1].removesuffix("_1"): layer for layer in profile.layers}
+    assert (
+        by_scope["grouped"].macs
+        + sum(layer.macs for layer in profile.layers if "grouped" in layer.path[:-1])
+        == 16 * 16 * 8 * 9 * 2
+    )
+    assert by_scope["logits"].params == 14 * 14 * 8 * 3 + 3
+
+
+def test_a_module_without_signature_is_given_a_size(tmp_path: Path) -> None:
+    export_convolution(tmp_path / "m")
+    profile = profile_saved(open_saved_model(tmp_path / "m", (10, 8)), title="m", target="m")
+    assert profile.macs == 5 * 4 * 4 * 27
+    assert profile.receptive_field.to_dict()["size"] == 3
+    with pytest.raises(RequestError, match="has no fixed size; give one with --image-size"):
+        open_saved_model(tmp_path / "m", None)
+
+
+def test_a_fixed_size_is_kept(tmp_path: Path) -> None:
+    build_objects50().export(tmp_path / "m", verbose=False)
+    with pytest.raises(RequestError, match="its input is fixed at 64x64 pixels"):
+        open_saved_model(tmp_path / "m", (32, 32))
+
+
+def test_a_saved_model_is_timed_as_a_whole(tmp_path: Path) -> None:
+    export_convolution(tmp_path / "m")
+    saved = open_saved_model(tmp_path / "m", (16, 16))
+    profile = profile_saved(saved, title="m", target="m")
+    timed = time_saved(profile, saved, 2, "cpu:0")
+    assert timed.latency.batch.batch_size == 2
+    assert timed.latency.batch.median_ms > 0
+    assert timed.latency.parts_ms is None
+    assert all(layer.latency_ms is None for layer in timed.layers)
+
+
+def test_saved_models_that_cannot_be_used(tmp_path: Path) -> None:
+    export_convolution(tmp_path / "silent", is_callable=False)
+    with pytest.raises(ProfileError, match="has no signature and cannot be called"):
+        open_saved_model(tmp_path / "silent", None)
+    export_convolution(tmp_path / "any", rank_is_known=False)
+    with pytest.raises(ProfileError, match="which cannot be given a size"):
+        open_saved_model(tmp_path / "any", (8, 8))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "saved_model.pb").write_bytes(b"no")
+    with pytest.raises(ProfileError, match="is not a SavedModel that TensorFlow can load"):
+        open_saved_model(tmp_path / "broken", None)
+
+
+def test_a_hub_module_comes_from_the_cache_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import hashlib
+
+    handle = "https://tfhub.dev/example/tiny/1"
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
+    export_convolution(tmp_path / hashlib.sha1(handle.encode()).hexdigest())
+    assert open_saved_model(fetch_module(handle), (8, 8)).shapes == ((8, 8, 3),)
+
+    def refuse(*arguments, **keywords):
+        raise OSError("no network")
+
+    monkeypatch.setattr("urllib.request.OpenerDirector.open", refuse)
+    with pytest.raises(DownloadError, match="is not in TensorFlow Hub's cache and cannot be fet"):
+        fetch_module("https://tfhub.dev/example/other/1")

@@ -12,13 +12,24 @@ from tests.tiny_run import command_words, make_labelled_photos, write_recipe
 from tfclassify.runs.directory import RunDirectory
 
 
+def hear_signals() -> None:
+    """Undo that a test run in the background of a shell ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_a_run_that_goes_on(in_tmp: Path, number: signal.Signals) -> None:
     make_labelled_photos(in_tmp / "photos")
     recipe = write_recipe(in_tmp)
     # Far more epochs than it gets to do.
     words = command_words("train", recipe, "--out", "my run", "--set", "phases[1].epochs=100000")
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as work:
+    with subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_signals,
+    ) as work:
         try:
             assert work.stderr is not None
             for line in work.stderr:

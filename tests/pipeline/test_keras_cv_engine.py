@@ -62,7 +62,7 @@ def test_a_range_that_a_layer_refuses_is_an_error():
             return refuse
 
     with pytest.raises(RequestError, match=r"keras-cv refuses a range .*within"):
-        list_layers(Layers(), AugmentRecipe(shift=(-2.0, 2.0)), SIZE, 0)
+        list_layers(Layers(), AugmentRecipe(shift=(-1.0, 1.0)), SIZE, 0)
 
 
 @needs_keras_cv

@@ -56,7 +56,6 @@ class _Phase:
     source: BatchSource
     changing: Sequence[keras.Variable]
     saved: Sequence[keras.Variable]
-    first_address: int
 
 
 class Trainer:
@@ -137,7 +136,6 @@ class Trainer:
         reason = f"all {phase.epochs} epochs done"
         for epoch in range(len(done) + 1, phase.epochs + 1):
             if should_stop(self._phase_records(number), phase.early_stopping):
-                reason = self._explain_stop(phase, epoch - 1)
                 break
             self._run_epoch(work, epoch)
         if should_stop(self._phase_records(number), phase.early_stopping):
@@ -177,7 +175,7 @@ class Trainer:
         )
         changing = classifier.head.weights if is_head_only else classifier.network.weights
         saved = [*changing, *step.optimizer.variables]
-        return _Phase(number, phase, step, source, changing, saved, address)
+        return _Phase(number, phase, step, source, changing, saved)
 
     def _run_epoch(self, work: _Phase, epoch: int) -> None:
         started = time.perf_counter()

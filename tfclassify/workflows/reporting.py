@@ -185,7 +185,8 @@ def _copy_epoch(record: TrainedEpoch) -> EpochRecord:
 def describe_verdict(verdict: judging.Verdict, recipe: Recipe) -> Verdict:
     """Put a verdict into the report's words, with pictures of its mistakes."""
     caution = ""
-    if verdict.split == "validation":
+    has_chosen = any(phase.keep_best or phase.early_stopping for phase in recipe.phases)
+    if verdict.split == "validation" and has_chosen:
         caution = (
             "The validation images also chose the best epoch, so new images may score "
             "a little lower."

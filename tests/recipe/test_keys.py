@@ -14,6 +14,8 @@ from tfclassify.recipe.keys import (
 from tfclassify.recipe.schema import PhaseRecipe, TrainPartRecipe
 from tfclassify.recipe.wording import KeyPath
 
+KINDS = ("constant", "cosine", "plateau", "one_cycle", "multi_step", "exponential")
+
 
 @pytest.mark.parametrize(
     ("path", "words"),
@@ -66,7 +68,7 @@ def test_words_are_listed_also_where_a_word_stands_for_a_mapping() -> None:
     words = {path: find_slot(("phases", 0, path)) for path in ("train", "schedule", "epochs")}
     assert {path: list_literals(slot) for path, slot in words.items() if slot is not None} == {
         "train": ["head", "all"],
-        "schedule": ["constant", "cosine", "plateau"],
+        "schedule": list(KINDS),
         "epochs": [],
     }
 

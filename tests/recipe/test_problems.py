@@ -115,12 +115,12 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"phases__schedule": "cosin"},
-        "phases[0].schedule: must be one of constant, cosine, plateau, got 'cosin'; did you mean "
+        "phases[0].schedule: must be one of constant, cosine, plateau, one_cycle, multi_step, exponential, got 'cosin'; did you mean "
         "'cosine'?",
     ),
     (
         {"phases__schedule": {"kind": "cosin"}},
-        "phases[0].schedule.kind: must be one of constant, cosine, plateau, got 'cosin'; did you "
+        "phases[0].schedule.kind: must be one of constant, cosine, plateau, one_cycle, multi_step, exponential, got 'cosin'; did you "
         "mean 'cosine'?",
     ),
     (
@@ -141,7 +141,10 @@ CASES: list[tuple[dict[str, Any], str]] = [
         "image_size: unknown key 'image_size' here; it is known as data.image_size",
     ),
     ({"modle": {}}, "modle: unknown key 'modle'; did you mean 'model'?"),
-    ({"loss": {"xyz": 1}}, "loss.xyz: unknown key 'xyz'; allowed are label_smoothing"),
+    (
+        {"loss": {"xyz": 1}},
+        "loss.xyz: unknown key 'xyz'; allowed are kind, label_smoothing, gamma,",
+    ),
     ({"bases": "x"}, "bases: unknown key 'bases'; did you mean 'base'?"),
     ({"model__layers": [{}]}, "model.layers[0]: a layer needs conv, pool or dropout"),
 ]

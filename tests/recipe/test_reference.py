@@ -9,6 +9,8 @@ import pytest
 from tfclassify.recipe.keys import iterate_keys
 from tfclassify.recipe.reference import json_schema, render_reference
 
+KINDS = ("constant", "cosine", "plateau", "one_cycle", "multi_step", "exponential")
+
 
 def find(schema: dict[str, Any], path: str) -> dict[str, Any]:
     """Walk a JSON Schema along ``phases[].schedule.kind``."""
@@ -43,7 +45,7 @@ def test_the_json_schema_takes_what_the_loader_takes() -> None:
     assert {"type": "number"} in find(schema, "augment.rotate")["anyOf"]
     size = {"type": "integer", "minimum": 8, "maximum": 4096}
     assert size in find(schema, "data.image_size")["anyOf"]
-    kinds = {"type": "string", "enum": ["constant", "cosine", "plateau"]}
+    kinds = {"type": "string", "enum": list(KINDS)}
     assert kinds in find(schema, "phases[].schedule")["anyOf"]
     assert "convnext_large" in find(schema, "model.backbone")["enum"]
     assert schema["properties"]["base"]["type"] == "string"

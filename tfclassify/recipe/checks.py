@@ -17,15 +17,20 @@ from collections.abc import Iterable, Iterator
 from tfclassify.recipe.backbone_names import BACKBONE_NAMES
 from tfclassify.recipe.data_checks import check_data, check_labels
 from tfclassify.recipe.layer_names import ACTIVATION_NAMES, INITIALIZER_NAMES
-from tfclassify.recipe.metric_names import METRIC_NAMES
+from tfclassify.recipe.metric_names import list_metric_names
 from tfclassify.recipe.problems import Fault
-from tfclassify.recipe.schema import PhaseRecipe, Recipe, ScheduleRecipe
+from tfclassify.recipe.schema import ModelRecipe, PhaseRecipe, Recipe, ScheduleRecipe
 from tfclassify.recipe.wording import KeyPath, find_nearest, join_names, show
 
 CUSTOM = "custom_cnn"
+#: Beginnings of ``model.backbone`` that lead out of the catalog.
+OUTSIDE_SOURCES = ("hub:", "keras_hub:")
 _SCHEDULE_KEYS = {
     "constant": ("warmup_epochs",),
     "cosine": ("warmup_epochs", "final"),
+    "one_cycle": ("peak_at", "start_divisor", "final_divisor"),
+    "multi_step": ("warmup_epochs", "factor", "milestones"),
+    "exponential": ("warmup_epochs", "factor"),
     "plateau": ("warmup_epochs", "metric", "factor", "patience", "min_rate"),
 }
 
@@ -46,6 +51,8 @@ def settle(recipe: Recipe) -> Recipe:
     changes: dict[str, object] = {
         "phases": tuple(_settle_phase(phase, lacks_validation(recipe)) for phase in recipe.phases)
     }
+    if recipe.task == "multi_label" and "metric" not in recipe.model_fields_set:
+        changes["metric"] = "map"
     model = recipe.model
     if model.backbone == CUSTOM and "weights" not in model.model_fields_set:
         changes["model"] = model.model_copy(update={"weights": "none"})
@@ -69,8 +76,9 @@ def lacks_validation(recipe: Recipe) -> bool:
 
 def check_names(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
     """Check every name that is defined outside of the schema."""
-    yield from _check_name(("metric",), "metric", recipe.metric, METRIC_NAMES)
-    yield from _check_name(("model", "backbone"), "backbone", recipe.model.backbone, BACKBONE_NAMES)
+    metrics = list_metric_names(recipe.task)
+    yield from _check_name(("metric",), "metric", recipe.metric, metrics)
+    yield from _check_backbone(recipe.model)
     head = recipe.model.head
     path: KeyPath = ("model", "head")
     yield from _check_name((*path, "activation"), "activation", head.activation, ACTIVATION_NAMES)
@@ -82,16 +90,27 @@ def check_names(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
         yield from _check_name(path, "activation", layer.activation, ACTIVATION_NAMES)
     for number, phase in enumerate(recipe.phases):
         path = ("phases", number)
-        yield from _check_name((*path, "keep_best"), "metric", phase.keep_best, METRIC_NAMES)
+        yield from _check_name((*path, "keep_best"), "metric", phase.keep_best, metrics)
         schedule = phase.schedule
-        yield from _check_name(
-            (*path, "schedule", "metric"), "metric", schedule.metric, METRIC_NAMES
-        )
+        yield from _check_name((*path, "schedule", "metric"), "metric", schedule.metric, metrics)
         if phase.early_stopping is not None:
             metric = phase.early_stopping.metric
-            yield from _check_name(
-                (*path, "early_stopping", "metric"), "metric", metric, METRIC_NAMES
-            )
+            yield from _check_name((*path, "early_stopping", "metric"), "metric", metric, metrics)
+
+
+def _check_backbone(model: ModelRecipe) -> Iterator[tuple[KeyPath, str]]:
+    """Check that there is a backbone or a stack, and that each is known."""
+    path: KeyPath = ("model", "backbone")
+    if model.stack and model.backbone:
+        yield path, f"got {model.backbone!r} and a stack as well; remove one of the two"
+    elif not model.stack and not model.backbone:
+        yield path, "is missing; name a backbone that `tfclassify backbones` lists"
+    named = {path: model.backbone} if model.backbone else {}
+    for number, member in enumerate(model.stack):
+        named[("model", "stack", number, "backbone")] = member.backbone
+    for place, name in named.items():
+        if not name.startswith(OUTSIDE_SOURCES):
+            yield from _check_name(place, "backbone", name, BACKBONE_NAMES)
 
 
 def _check_name(

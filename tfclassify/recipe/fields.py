@@ -34,6 +34,11 @@ def to_kind(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
+def to_backbone(value: Any) -> Any:
+    """Let ``resnet50`` stand for ``{backbone: resnet50}``."""
+    return {"backbone": value} if isinstance(value, str) else value
+
+
 Side = Annotated[int, Field(ge=8, le=4096)]
 ImageSize = Annotated[tuple[Side, Side], BeforeValidator(to_size)]
 SignedRange = Annotated[tuple[float, float], BeforeValidator(to_pair)]

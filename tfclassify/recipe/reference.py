@@ -21,7 +21,7 @@ from tfclassify.recipe.keys import (
     iterate_keys,
 )
 from tfclassify.recipe.layer_names import ACTIVATION_NAMES, INITIALIZER_NAMES
-from tfclassify.recipe.metric_names import METRIC_NAMES
+from tfclassify.recipe.metric_names import METRIC_NAMES, MULTI_LABEL_METRIC_NAMES
 from tfclassify.recipe.schema import Recipe
 from tfclassify.recipe.writing import render_inline
 
@@ -29,11 +29,12 @@ _BASE_MEANING = (
     "Another recipe, relative to this file, that this one changes: mappings are merged key by "
     "key, everything else is replaced."
 )
+_METRICS = tuple(dict.fromkeys((*METRIC_NAMES, *MULTI_LABEL_METRIC_NAMES)))
 #: Key -> names that the schema itself leaves open, for completion in editors.
 _NAMES = {
     "backbone": BACKBONE_NAMES,
-    "metric": METRIC_NAMES,
-    "keep_best": METRIC_NAMES,
+    "metric": _METRICS,
+    "keep_best": _METRICS,
     "activation": ACTIVATION_NAMES,
     "initializer": INITIALIZER_NAMES,
 }
@@ -54,8 +55,7 @@ def json_schema() -> dict[str, Any]:
             shape.pop("title", None)
             if key in _NAMES:
                 _name_values(shape, _NAMES[key])
-    for name in ("DataRecipe", "ModelRecipe"):
-        definitions[name].pop("required")
+    definitions["DataRecipe"].pop("required")
     schema["properties"] = {
         BASE_KEY: {"type": "string", "description": _BASE_MEANING},
         **schema["properties"],
@@ -64,7 +64,7 @@ def json_schema() -> dict[str, Any]:
         "required": schema.pop("required"),
         "properties": {
             "data": {"required": ["source"]},
-            "model": {"required": ["backbone"]},
+            "model": {"anyOf": [{"required": ["backbone"]}, {"required": ["stack"]}]},
         },
     }
     schema["anyOf"] = [{"required": [BASE_KEY]}, complete]

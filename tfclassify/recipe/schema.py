@@ -1,20 +1,31 @@
-"""The shape of a recipe: every key, its type, its default and its meaning.
+"""The shape of a recipe: its top level, and the small sections.
 
-Owns: the frozen models, the single place of every default, and the checks that
-concern two keys at once. Does not own: files, lines, ``--set`` (``loading``).
+Owns: the frozen models of the top level, each default in one place. Does not own: the
+larger sections (``data_schema``, ``augment_schema``, ``model_schema``, ``phase_schema``),
+files, lines, ``--set`` (``loading``).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field
 
 from tfclassify.recipe.augment_schema import AugmentRecipe, ErasingRecipe, MixRecipe
-from tfclassify.recipe.fields import Fraction, ImageSize, Rate, Section, Share, to_kind
+from tfclassify.recipe.data_schema import CocoRecipe, ColumnsRecipe, DataRecipe
+from tfclassify.recipe.fields import Rate, Section, Share
+from tfclassify.recipe.model_schema import HeadRecipe, LayerRecipe, ModelRecipe, StackMemberRecipe
+from tfclassify.recipe.phase_schema import (
+    EarlyStoppingRecipe,
+    FeaturesRecipe,
+    PhaseRecipe,
+    ScheduleRecipe,
+    TrainPartRecipe,
+)
 
 __all__ = [
     "AugmentRecipe",
+    "CocoRecipe",
     "ColumnsRecipe",
     "DataRecipe",
     "EarlyStoppingRecipe",
@@ -23,6 +34,7 @@ __all__ = [
     "HeadRecipe",
     "LayerRecipe",
     "LossRecipe",
+    "MiningRecipe",
     "MixRecipe",
     "ModelRecipe",
     "PhaseRecipe",
@@ -30,220 +42,39 @@ __all__ = [
     "RuntimeRecipe",
     "ScheduleRecipe",
     "Section",
+    "StackMemberRecipe",
     "TrainPartRecipe",
     "TtaRecipe",
 ]
 
 
-class ColumnsRecipe(Section):
-    """Names of the columns of a CSV source."""
-
-    file: str = Field("file", description="Column of image paths.")
-    label: str | None = Field("label", description="Column of class names; null if unlabelled.")
-    group: str | None = Field(
-        None, description="Column whose rows stay on one side of a split (person, site, series)."
-    )
-    split: str | None = Field(
-        None, description="Column that says train, validation or test for each image."
-    )
-    weight: str | None = Field(None, description="Column of per-image weights, positive.")
-
-
-class DataRecipe(Section):
-    """Where the images are, how they are read and how they are split."""
-
-    source: str = Field(
-        description="Folder, zip or tar, CSV, https URL (with sha256), or builtin:digits. "
-        "Relative paths start at the working folder, then at the recipe's folder."
-    )
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
-        None, description="Checksum of an archive or download; required for a URL."
-    )
-    download_from: str | None = Field(
-        None, description="What to tell the user when the source is absent: where to get it."
-    )
-    table: str | None = Field(
-        None, description="CSV inside the source folder or archive, such as images.csv."
-    )
-    images: str | None = Field(
-        None, description="Folder that the table's file column is relative to."
-    )
-    columns: ColumnsRecipe = Field(ColumnsRecipe(), description="Column names of the table.")
-    separator: Annotated[str, Field(min_length=1, max_length=1)] = Field(
-        ",", description="Field separator of the table."
-    )
-    extension: str | None = Field(
-        None, description="Extension that the table leaves out, such as .jpg."
-    )
-    classes: tuple[str, ...] | None = Field(
-        None, description="Class names in their order; any other label is an error."
-    )
-    drop_labels: tuple[str, ...] = Field((), description="Labels whose images are left out.")
-    merge_classes: dict[str, tuple[str, ...]] = Field(
-        {}, description="New class name: the labels that it takes in."
-    )
-    top_classes: Annotated[int, Field(ge=2)] | None = Field(
-        None, description="Keep only the n most frequent classes."
-    )
-    image_size: ImageSize = Field((224, 224), description="[height, width] or one number.")
-    resize: Literal["stretch", "crop", "letterbox"] = Field(
-        "stretch", description="How an image of another shape is brought to image_size."
-    )
-    validation: Share = Field(
-        0.2, description="Share held out for validation; 0 trains on the whole data set."
-    )
-    test: Share = Field(0.0, description="Share held out for a final test.")
-    min_images: Annotated[int, Field(ge=1)] = Field(
-        5, description="Classes with fewer images are reported."
-    )
-    max_pixels: Annotated[int, Field(ge=64)] = Field(
-        100_000_000, description="Images of more pixels are quarantined unread."
-    )
-    strict: bool = Field(False, description="Bad images are an error instead of quarantined.")
-    cache: Literal["auto", "memory", "disk", "none"] = Field(
-        "auto", description="Where decoded images are kept; auto: memory if they fit."
-    )
-
-
-class HeadRecipe(Section):
-    """What is put on top of the backbone."""
-
-    pool: Literal["average", "max", "flatten"] = Field("average", description="Pooling.")
-    dropout: Share = Field(0.0, description="Dropout after pooling.")
-    dense: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(
-        (), description="Units of the dense layers between pooling and the classes."
-    )
-    activation: str = Field("relu", description="Activation of the dense layers.")
-    initializer: str = Field("glorot_uniform", description="Kernel initialiser.")
-    l1: Annotated[float, Field(ge=0)] = Field(0.0, description="L1 of the dense kernels.")
-    l2: Annotated[float, Field(ge=0)] = Field(0.0, description="L2 of the dense kernels.")
-    batch_norm: bool = Field(False, description="BatchNorm after each dense layer.")
-    final_dropout: Share = Field(0.0, description="Dropout before the class layer.")
-
-
-class LayerRecipe(Section):
-    """One block of ``custom_cnn``."""
-
-    conv: Annotated[int, Field(ge=1)] | None = Field(None, description="Filters.")
-    kernel: Annotated[int, Field(ge=1)] = Field(3, description="Kernel size of conv.")
-    stride: Annotated[int, Field(ge=1)] = Field(1, description="Stride of conv.")
-    padding: Literal["same", "valid"] = Field("same", description="Padding of conv and pool.")
-    batch_norm: bool = Field(False, description="BatchNorm between conv and activation.")
-    activation: str | None = Field("relu", description="Activation after conv.")
-    pool: Annotated[int, Field(ge=1)] | None = Field(None, description="Max-pooling size.")
-    pool_stride: Annotated[int, Field(ge=1)] | None = Field(None, description="Default: pool.")
-    pool_padding: Annotated[int, Field(ge=0)] = Field(
-        0, description="Pixels padded on each side before pooling."
-    )
-    dropout: Share = Field(0.0, description="Dropout after the block.")
-
-    @model_validator(mode="after")
-    def _check_work(self) -> Self:
-        if self.conv is None and self.pool is None and self.dropout == 0.0:
-            raise ValueError("a layer needs conv, pool or dropout")
-        return self
-
-
-class ModelRecipe(Section):
-    """Backbone, weights and head."""
-
-    backbone: str = Field(description="A name that `tfclassify backbones` lists.")
-    weights: str = Field("imagenet", description="imagenet, none, or a path to a weight file.")
-    layers: tuple[LayerRecipe, ...] = Field((), description="Blocks of custom_cnn.")
-    head: HeadRecipe = Field(HeadRecipe(), description="What is put on top.")
-    batch_norm: Literal["auto", "frozen", "trained"] = Field(
-        "auto", description="auto: frozen (inference mode) if the backbone is pretrained."
-    )
-
-
 class LossRecipe(Section):
-    """The training loss: categorical cross-entropy."""
+    """The training loss."""
 
+    kind: Literal["auto", "cross_entropy", "binary_cross_entropy", "focal", "asymmetric"] = Field(
+        "auto",
+        description="auto: cross_entropy, or binary_cross_entropy for task multi_label.",
+    )
     label_smoothing: Share = Field(0.0, description="Label smoothing.")
-
-
-class EarlyStoppingRecipe(Section):
-    """When a phase ends early."""
-
-    metric: str = Field("loss", description="Validation metric that is watched.")
-    patience: Annotated[int, Field(ge=1)] = Field(10, description="Epochs without a gain.")
-    min_delta: Annotated[float, Field(ge=0)] = Field(0.0, description="Smallest gain.")
-
-
-class ScheduleRecipe(Section):
-    """How the learning rate moves within a phase."""
-
-    kind: Literal["constant", "cosine", "plateau"] = Field("constant", description="Shape.")
-    warmup_epochs: Annotated[float, Field(ge=0)] = Field(0.0, description="Linear warm-up.")
-    final: Fraction = Field(0.0, description="Last rate of cosine, as a share of the first.")
-    metric: str = Field("loss", description="Validation metric that plateau watches.")
-    factor: Annotated[float, Field(gt=0, lt=1)] = Field(0.5, description="Step of plateau.")
-    patience: Annotated[int, Field(ge=1)] = Field(5, description="Epochs plateau waits.")
-    min_rate: Annotated[float, Field(ge=0)] = Field(0.0, description="Floor of plateau.")
-
-
-class TrainPartRecipe(Section):
-    """A part of the backbone that is trained with the head."""
-
-    last_blocks: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Train the last n blocks of the backbone."
+    gamma: Annotated[float, Field(ge=0, le=10)] = Field(
+        2.0, description="How much focal turns away from what is right already."
     )
-    freeze_layers: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Freeze the first n layers of the backbone, train the rest."
+    gamma_positive: Annotated[float, Field(ge=0, le=10)] = Field(
+        0.0, description="The same for asymmetric, where the class is there."
     )
-
-    @model_validator(mode="after")
-    def _check_one(self) -> Self:
-        if (self.last_blocks is None) == (self.freeze_layers is None):
-            raise ValueError("give exactly one of last_blocks and freeze_layers")
-        return self
-
-
-class FeaturesRecipe(Section):
-    """Training on cached backbone features."""
-
-    views: Annotated[int, Field(ge=1, le=1000)] = Field(
-        1, description="Augmented views of each image that are cached."
+    gamma_negative: Annotated[float, Field(ge=0, le=10)] = Field(
+        4.0, description="The same for asymmetric, where the class is not there."
+    )
+    clip: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.05, description="Probability below which asymmetric leaves an absent class alone."
     )
 
 
-class PhaseRecipe(Section):
-    """One stretch of training."""
+class MiningRecipe(Section):
+    """Hard-example mining: images weigh more each time they are missed in training."""
 
-    name: Annotated[str, Field(min_length=1)] = Field(description="Name in logs and figures.")
-    train: Literal["head", "all"] | TrainPartRecipe = Field(
-        "all", description="head, all, {last_blocks: n} or {freeze_layers: n}."
-    )
-    epochs: Annotated[int, Field(ge=1)] = Field(description="Epochs at most.")
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"] = Field(
-        "adam", description="Optimizer."
-    )
-    learning_rate: Rate = Field(1e-3, description="Peak learning rate.")
-    weight_decay: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="Decoupled weight decay."
-    )
-    momentum: Share = Field(0.9, description="Momentum of sgd and rmsprop.")
-    clip_norm: Rate | None = Field(None, description="Clip the global gradient norm.")
-    schedule: Annotated[ScheduleRecipe, BeforeValidator(to_kind)] = Field(
-        ScheduleRecipe(), description="constant, cosine or plateau, with options."
-    )
-    early_stopping: EarlyStoppingRecipe | None = Field(None, description="When to stop early.")
-    keep_best: str | None = Field(
-        "loss",
-        description="Validation metric whose best epoch's weights the phase ends with; "
-        "null keeps the last epoch's. Where it is left out it follows early_stopping.metric.",
-    )
-    augment: bool = Field(True, description="Whether augmentation is on.")
-    mix: bool = Field(True, description="Whether CutMix and MixUp are on.")
-    features: FeaturesRecipe | None = Field(
-        None, description="Train the head on cached features (train: head only)."
-    )
-
-    @model_validator(mode="after")
-    def _check_features(self) -> Self:
-        if self.features is not None and self.train != "head":
-            raise ValueError("features needs train: head, since the backbone must not change")
-        return self
+    delta: Rate = Field(0.5, description="What a miss adds to an image's weight.")
+    ceiling: Rate = Field(3.0, description="Largest weight of an image.")
 
 
 class TtaRecipe(Section):
@@ -283,17 +114,32 @@ class Recipe(Section):
     )
     description: str = Field("", description="One line for the report.")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="Seed of everything.")
+    task: Literal["multi_class", "multi_label"] = Field(
+        "multi_class", description="multi_class: one label an image; multi_label: any number."
+    )
     data: DataRecipe = Field(description="The images.")
     augment: AugmentRecipe = Field(AugmentRecipe(), description="Training-time augmentation.")
     model: ModelRecipe = Field(description="The network.")
     loss: LossRecipe = Field(LossRecipe(), description="The loss.")
     class_weights: Literal["none", "balanced"] | dict[str, Rate] = Field(
-        "none", description="none, balanced, or {class: weight}."
+        "none",
+        description="none, balanced, or {class: weight}. In multi_label, weights of the images "
+        "that have the class against those that do not.",
     )
     batch_size: Annotated[int, Field(ge=1, le=65536)] = Field(32, description="Images a step.")
     metric: str = Field("accuracy", description="The metric that headlines the report.")
     phases: Annotated[tuple[PhaseRecipe, ...], Field(min_length=1)] = Field(
         description="Stretches of training, in order."
+    )
+    keep_phase: Literal["last", "best"] = Field(
+        "last",
+        description="Which phase's weights the run ends with; best: by metric on validation.",
+    )
+    mining: MiningRecipe | None = Field(None, description="Hard-example mining.")
+    thresholds: Annotated[float, Field(gt=0, lt=1)] | Literal["one", "per_class"] = Field(
+        "one",
+        description="multi_label: the least probability of a label: a number, one for all "
+        "classes that is searched on validation, or one a class.",
     )
     tta: TtaRecipe | None = Field(None, description="Test-time augmentation.")
     runtime: RuntimeRecipe = Field(RuntimeRecipe(), description="How the work is run.")

@@ -8,7 +8,7 @@ POETRY_VERSION := 2.5.1
 EXPORT_VERSION := 1.10.1
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test test-all check lint types docs format bench lock clean
+.PHONY: help setup demo test test-all check lint types docs audit fuzz format bench lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -36,7 +36,7 @@ test: setup ## Set up, then run the tests
 test-all: setup ## Also the slow tests: real data, large networks
 	$(PY) -m pytest -m "slow or not slow" $(PYTEST_ARGS)
 
-check: lint types test docs ## What a change must pass: lint, types, tests, docs
+check: lint types test docs audit ## What a change must pass: lint, types, tests, docs, audit
 
 lint: setup
 	$(PY) -m ruff check .
@@ -47,6 +47,9 @@ types: setup
 
 docs: setup ## Check that the generated reference pages are up to date
 	$(PY) -m tests.docs
+
+audit: setup ## Look for unsafe code and vulnerable packages; works without a network
+	$(PY) -m tests.audit
 
 format: setup ## Format the code
 	$(PY) -m ruff check --fix .

@@ -41,3 +41,13 @@ def make_outcome(
     logits[np.arange(images), targets] += skill
     powers = np.exp(logits)
     return targets, powers / powers.sum(axis=1, keepdims=True)
+
+
+def make_label_outcome(
+    seed: int, images: int, classes: int, skill: float = 2.0, share: float = 0.3
+) -> tuple[np.ndarray, np.ndarray]:
+    """Make multi-hot labels ``(images, classes)`` and probabilities that lean towards them."""
+    generator = np.random.default_rng(seed)
+    targets = (generator.random((images, classes)) < share).astype(np.float32)
+    logits = generator.normal(size=targets.shape) + skill * (targets - 0.5)
+    return targets, 1.0 / (1.0 + np.exp(-logits))

@@ -26,6 +26,19 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
     return TinyRun(home, recipe, photos, result.run)
 
 
+@pytest.fixture(scope="session")
+def tiny_sets(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
+    """A run on images that may have several labels, trained once for all tests."""
+    from tests.tiny_sets import make_tagged_photos, write_recipe
+    from tfclassify.workflows.train import TrainRequest, train_recipe
+
+    home = tmp_path_factory.mktemp("sets")
+    photos = make_tagged_photos(home / "photos")
+    recipe = write_recipe(home)
+    result = train_recipe(TrainRequest(recipe, reports=home / "reports"))
+    return TinyRun(home, recipe, photos, result.run)
+
+
 @pytest.fixture
 def tfclassify(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> CommandLine:
     """The command line, called in this process."""

@@ -1,37 +1,27 @@
-"""Files on disk: atomic writes, hashes, the cache folder, safe archives.
+"""Files on disk: atomic writes, hashes, the cache folder, cells that are no formulas.
 
 Owns: how anything is written so that a crash leaves the old or the new content and
-never half of it, and how an archive from a stranger is unpacked.
-Does not own: what is written (each package), downloads (``data.download``).
+never half of it, and how a text is put into a table that a spreadsheet may open.
+Does not own: what is written (each package), archives (``archives``), downloads
+(``data.download``).
 """
 
 from __future__ import annotations
 
-import fcntl
+import csv
 import hashlib
 import json
 import math
 import os
 import shutil
-import stat
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from lzma import LZMAError
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from secrets import token_hex
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
-from tfclassify.errors import ArchiveError
-
-#: File that marks a folder as the whole content of one archive.
-MARKER = ".tfclassify-archive.json"
-_CHUNK = 1 << 20
-_RATIO_FLOOR = 1 << 28  # below 256 MiB a high ratio (blank BMPs, text) harms nobody
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError)
+#: First characters that a spreadsheet takes for the start of a formula.
+FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 
 
 @contextmanager
@@ -150,200 +140,38 @@ def cache_folder() -> Path:
     return Path(named).expanduser() if named else Path.home() / ".cache" / "tfclassify"
 
 
-@dataclass(frozen=True)
-class ArchiveLimits:
-    """What an archive may hold.
+def guard_formula(text: str) -> str:
+    """Put an apostrophe before a text that a spreadsheet would take for a formula.
 
-    Attributes:
-        max_bytes: Total size of its files once unpacked.
-        max_files: Number of its entries.
-        max_ratio: Unpacked size over archive size, where that is 256 MiB or more.
+    >>> guard_formula("=cmd()"), guard_formula("rose.jpg")
+    ("'=cmd()", 'rose.jpg')
     """
-
-    max_bytes: int = 200 << 30
-    max_files: int = 5_000_000
-    max_ratio: float = 100.0
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """One file or folder of an archive, of either kind."""
+def render_csv(frame: Any, float_format: str | None = None) -> str:
+    """Write a pandas frame as CSV that runs nothing where a spreadsheet opens it.
 
-    name: str
-    size: int
-    is_folder: bool
-    fault: str
-    open: Callable[[], IO[bytes] | None]
-
-
-def extract_archive(
-    archive: Path, target: Path, *, limits: ArchiveLimits | None = None, digest: str | None = None
-) -> Path:
-    """Unpack a zip or tar into ``target``, whole or not at all.
-
-    A ``target`` that already holds all of this archive, by its SHA-256, is left alone.
-    Only plain files and folders are written, with plain permissions.
+    Texts are guarded as by ``guard_formula``, names of columns too. Where a text holds a
+    carriage return, which some programs take for the end of a line, all texts are quoted.
 
     Args:
-        archive: Zip, or tar with or without gzip, bzip2 or xz.
-        target: Folder to make or to replace.
-        limits: What the archive may hold; ``ArchiveLimits()`` if None.
-        digest: The archive's SHA-256, where it is known already.
-
-    Returns:
-        ``target``.
-
-    Raises:
-        ArchiveError: If the archive is damaged, encrypted, over the limits, or holds a
-            link, a device or a path outside of itself.
+        frame: The table; its index is left out.
+        float_format: Of fractions, such as ``%.8g``; None: as many digits as they have.
     """
-    digest = digest or hash_file(archive)
-    with _lock(target.parent / f".{target.name}.lock"):
-        if not _is_extracted(target, digest):
-            _extract(archive, target, digest, limits or ArchiveLimits())
-    return target
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Wait until no other process holds ``path``, and hold it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
-def _extract(archive: Path, target: Path, digest: str, limits: ArchiveLimits) -> None:
-    with build_folder(target) as folder:
-        try:
-            with _open_entries(archive) as entries:
-                files, size = _extract_entries(archive, entries, folder, limits)
-        except (*_DAMAGE, NotImplementedError, RuntimeError, ValueError) as error:
-            raise ArchiveError(
-                f"{archive}: the archive is damaged or of an unknown kind ({error}); "
-                "download it again"
-            ) from error
-        write_json(folder / MARKER, {"sha256": digest, "files": files, "bytes": size})
-
-
-def _is_extracted(target: Path, digest: str) -> bool:
-    """Say whether ``target`` still holds every byte of the archive ``digest``."""
-    try:
-        marker = json.loads((target / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    if not isinstance(marker, dict) or marker.get("sha256") != digest:
-        return False
-    sizes = [
-        (Path(folder) / name).stat().st_size
-        for folder, _, names in os.walk(target)
-        for name in names
-        if name != MARKER or Path(folder) != target
-    ]
-    return marker.get("files") == len(sizes) and marker.get("bytes") == sum(sizes)
-
-
-@contextmanager
-def _open_entries(archive: Path) -> Iterator[Iterator[_Entry]]:
-    """Open an archive by its content, not its name, as a stream of entries."""
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as opened:
-            yield (_read_zip_entry(opened, info) for info in opened.infolist())
-    else:
-        with tarfile.open(archive, "r:*") as opened_tar:
-            yield (_read_tar_entry(opened_tar, info) for info in opened_tar)
-
-
-def _read_zip_entry(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Entry:
-    mode = info.external_attr >> 16
-    fault = ""
-    if info.flag_bits & 0x1:
-        fault = "is encrypted; unpack it with its password and use the folder"
-    elif stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        fault = "is a link or a device; only plain files are unpacked"
-    is_folder = info.filename.endswith(("/", "\\"))
-    return _Entry(info.filename, info.file_size, is_folder, fault, lambda: opened.open(info))
-
-
-def _read_tar_entry(opened: tarfile.TarFile, info: tarfile.TarInfo) -> _Entry:
-    is_plain = info.isreg() or info.isdir()
-    fault = "" if is_plain else "is a link or a device; only plain files are unpacked"
-    return _Entry(info.name, info.size, info.isdir(), fault, lambda: opened.extractfile(info))
-
-
-def _extract_entries(
-    archive: Path, entries: Iterator[_Entry], folder: Path, limits: ArchiveLimits
-) -> tuple[int, int]:
-    """Write every entry under ``folder``; return the number of files and their bytes."""
-    packed = archive.stat().st_size
-    files = total = 0
-    for number, entry in enumerate(entries, start=1):
-        place = folder / _check_name(archive, entry)
-        if number > limits.max_files:
-            raise ArchiveError(f"{archive}: more than {limits.max_files:,} entries; unpack by hand")
-        if entry.is_folder:
-            place.mkdir(parents=True, exist_ok=True)
-            continue
-        total += entry.size
-        files += 1
-        _check_size(archive, total, packed, shutil.disk_usage(folder).free, entry.size, limits)
-        _write_entry(archive, entry, place)
-    return files, total
-
-
-def _check_name(archive: Path, entry: _Entry) -> PurePosixPath:
-    """Return the entry's path, which stays inside the archive.
-
-    Backslashes count as separators, as the Windows tools that write them mean it.
-    """
-    text = entry.name.replace("\\", "/")
-    path = PurePosixPath(text)
-    is_drive = len(text) > 1 and text[1] == ":" and text[0].isalpha()
-    if path.is_absolute() or ".." in path.parts or is_drive or "\0" in text:
-        raise ArchiveError(
-            f"{archive}: entry {entry.name!r} points outside of the archive, got a path that is "
-            "absolute or holds '..'; nothing was unpacked: get the archive from where you trust"
+    texts = [name for name in frame.columns if frame[name].dtype.kind not in "biuf"]
+    safe = frame.assign(**{name: [_guard(cell) for cell in frame[name]] for name in texts})
+    has_returns = any("\r" in str(cell) for name in texts for cell in safe[name])
+    return str(
+        safe.to_csv(
+            index=False,
+            header=[_guard(name) for name in frame.columns],
+            float_format=float_format,
+            lineterminator="\n",
+            quoting=csv.QUOTE_NONNUMERIC if has_returns else csv.QUOTE_MINIMAL,
         )
-    if entry.fault:
-        raise ArchiveError(f"{archive}: entry {entry.name!r} {entry.fault}; nothing was unpacked")
-    return path
+    )
 
 
-def _check_size(
-    archive: Path, total: int, packed: int, free: int, size: int, limits: ArchiveLimits
-) -> None:
-    """Refuse to go on once the archive is over its limits or the disk's."""
-    fault = ""
-    if total > limits.max_bytes:
-        fault = f"unpacks to more than {limits.max_bytes / 2**30:.1f} GiB"
-    elif total > _RATIO_FLOOR and total > limits.max_ratio * packed:
-        fault = f"unpacks to more than {limits.max_ratio:g} times its size, like a bomb"
-    elif size > free:
-        fault = f"needs {size / 2**20:.0f} MiB more and the disk has {free / 2**20:.0f} MiB"
-    if fault:
-        raise ArchiveError(f"{archive}: {fault}; nothing was unpacked: unpack it by hand")
-
-
-def _write_entry(archive: Path, entry: _Entry, place: Path) -> None:
-    """Copy one file out, no longer than it said it was."""
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        stream = entry.open()
-        assert stream is not None, "only plain files are opened"
-        with stream, place.open("xb") as out:
-            written = 0
-            while chunk := stream.read(min(_CHUNK, entry.size - written + 1)):
-                written += len(chunk)
-                if written > entry.size:
-                    break
-                out.write(chunk)
-    except OSError as error:
-        raise ArchiveError(
-            f"{archive}: entry {entry.name!r} cannot be written ({error.strerror}); "
-            "it is listed twice or its name is not possible here"
-        ) from error
-    if written != entry.size:
-        raise ArchiveError(
-            f"{archive}: entry {entry.name!r} is damaged, got {written} of {entry.size} bytes; "
-            "download the archive again"
-        )
+def _guard(cell: Any) -> Any:
+    return guard_formula(cell) if isinstance(cell, str) else cell

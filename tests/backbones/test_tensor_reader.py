@@ -103,7 +103,7 @@ def persistent(kind: str, storage: str, key: str | None, length: int) -> bytes:
         (persistent("storage", "OrderedDict", "a", 1), "refers to 'storage'"),
         (persistent("storage", "FloatStorage", None, 1), "without a key or a length"),
         (persistent("storage", "FloatStorage", "a", -1), "without a key or a length"),
-        (b"K\x01.", "no attribute 'values'"),
+        (b"K\x01.", "holds a int instead of named tensors"),
         (b"}X\x01\0\0\0aK\x01s.", "not a tensor"),
         (b"\x82\x01.", "uses EXT1, which is not allowed"),
         (b"(ios\nsystem\n.", "uses INST, which is not allowed"),
@@ -150,6 +150,13 @@ def test_a_file_of_another_kind_is_refused(options: dict[str, Any], reason: str)
     data = write_file({"w": (SIX, 0, (6,), (1,))}, **options)
     with pytest.raises(WeightsError, match=reason):
         read_tensors(data, "file")
+
+
+def test_a_buffer_cannot_be_changed() -> None:
+    state = pickle.dumps(("7", "|O", 1 << 40), 2)[2:-1]
+    body = persistent("storage", "FloatStorage", "7", 6)[:-1] + state + b"b."
+    with pytest.raises(WeightsError, match="it changes a buffer, which is not allowed"):
+        read_tensors(assemble(body), "evil")
 
 
 @settings(max_examples=200, deadline=None)

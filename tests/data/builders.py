@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import zipfile
 import zlib
@@ -111,6 +112,13 @@ def make_index(
     return Index(frame, tuple(sorted(set(labels) - {""})), "made up")
 
 
+def make_set_index(sets: list[str], **columns: Any) -> Index:
+    """Make a multi-label index without files; each letter of a text is a label."""
+    index = make_index(["|".join(sorted(letters)) for letters in sets], **columns)
+    classes = tuple(sorted(set("".join(sets))))
+    return Index(index.frame, classes, index.source, is_multi_label=True)
+
+
 def make_recipe(data: DataRecipe, **keys: Any) -> Recipe:
     """Make a recipe around a data section."""
     rest: dict[str, Any] = {
@@ -119,3 +127,32 @@ def make_recipe(data: DataRecipe, **keys: Any) -> Recipe:
         "phases": [{"name": "head", "epochs": 1}],
     }
     return Recipe.model_validate({**rest, **keys, "data": data})
+
+
+COCO_CATEGORIES = [
+    {"id": 18, "name": "dog", "supercategory": "animal"},
+    {"id": 1, "name": "person"},
+    {"id": 90, "name": "toothbrush"},
+]
+
+
+def make_box(
+    image: int, category: int, sides: tuple[float, float] = (10, 10), **keys: Any
+) -> dict[str, Any]:
+    """Make an annotation as COCO writes it."""
+    return {
+        "id": 7,
+        "image_id": image,
+        "category_id": category,
+        "bbox": [1.5, 2.5, *sides],
+        "segmentation": [[1.0, 2.0, 3.0]],
+        **keys,
+    }
+
+
+def write_coco(path: Path, named: dict[int, str], boxes: list[dict[str, Any]], **keys: Any) -> None:
+    """Write annotations of the images ``named`` by their ids."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    entries = [{"id": number, "file_name": name} for number, name in named.items()]
+    content = {"images": entries, "annotations": boxes, "categories": COCO_CATEGORIES, **keys}
+    path.write_text(json.dumps(content), "utf-8")

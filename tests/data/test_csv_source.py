@@ -218,3 +218,80 @@ def test_no_file_there_because_of_the_extension(tmp_path: Path) -> None:
 
 def test_no_file_there_at_all(tmp_path: Path) -> None:
     fault(tmp_path, "file,label\nx.png,a\n", r": none of the 1 images .*set data\.images")
+
+
+def test_columns_of_classes(tmp_path: Path) -> None:
+    text = "part,file,cat,eel,dog\ntrain2017,0.png,1,0,1\nval2017,1.png,0,0,0\n"
+    columns = {"split": "part", "one_hot": "rest"}
+    listing = read(tmp_path, text, columns=columns)
+    assert listing.is_multi_label
+    assert listing.classes == ("cat", "eel", "dog")
+    assert [(row.split, row.label, row.labels) for row in listing.rows] == [
+        ("train", "", ("cat", "dog")),
+        ("validation", "", ()),
+    ]
+    # An image without any of the classes is no image without a label.
+    assert {found.kind for found in listing.findings} == {"orphan"}
+
+
+def test_a_column_of_joined_labels(tmp_path: Path) -> None:
+    text = "file,label\n0.png,dog;cat\n1.png,\n"
+    listing = read(tmp_path, text, label_separator=";")
+    assert listing.is_multi_label
+    assert listing.classes == ()
+    assert [row.labels for row in listing.rows] == [("dog", "cat"), ()]
+
+
+def test_sets_of_labels_listed_twice(tmp_path: Path) -> None:
+    text = "file,label\n0.png,dog cat\n0.png,cat dog\n1.png,cat\n1.png,cat dog\n"
+    listing = read(tmp_path, text, label_separator=" ")
+    assert [(row.image, row.fault) for row in listing.rows] == [
+        ("0.png", ""),
+        ("1.png", "label_conflict"),
+    ]
+
+
+def test_what_is_no_mark_is_told_with_its_line(tmp_path: Path) -> None:
+    fault(
+        tmp_path,
+        "file,cat,dog\n0.png,1,0\n1.png,1,?\n",
+        r", line 3: the column 'dog' says .* got '\?'",
+        columns={"one_hot": "rest"},
+    )
+
+
+def test_labels_of_labellers_with_marks_in_bits(tmp_path: Path) -> None:
+    flags = {"broken": 1, "blurred": 2, "dark": 4, "lamp": 8, "hard": 16}
+    listing = read(
+        tmp_path,
+        "Name;Label;Sublabel;Extra;Author\n"
+        "0.png;pen;ballpoint;0;ann\n"
+        "1.png;ruler;wooden;22;bob\n"
+        "2.png;none;;16;ann\n",
+        separator=";",
+        columns={"file": "Name", "label": "Label", "flags": "Extra", "group": "Author"},
+        flags=flags,
+        flag_weights={"hard": 2.0, "dark": 0.5},
+    )
+    assert [(row.label, row.group, row.flags, row.weight) for row in listing.rows] == [
+        ("pen", "ann", (), 1.0),
+        ("ruler", "bob", ("blurred", "dark", "hard"), 1.0),
+        ("none", "ann", ("hard",), 2.0),
+    ]
+
+
+def test_the_weight_column_and_the_marks_are_multiplied(tmp_path: Path) -> None:
+    columns = {"weight": "w", "flags": "f"}
+    text = "file,label,w,f\n0.png,a,0.5,1\n1.png,b,3,0\n"
+    rows = read(tmp_path, text, columns=columns, flags={"x": 1}, flag_weights={"x": 4.0}).rows
+    assert [row.weight for row in rows] == [2.0, 3.0]
+
+
+def test_a_bit_without_a_name_is_told_with_its_line(tmp_path: Path) -> None:
+    fault(
+        tmp_path,
+        "file,label,f\n0.png,a,0\n1.png,b,4\n",
+        r", line 3: flags 4 hold the bit 4, which data\.flags does not name; it has dark 1",
+        columns={"flags": "f"},
+        flags={"dark": 1},
+    )

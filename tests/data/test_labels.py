@@ -4,11 +4,13 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.data.strategies import labels, wishes
+from tfclassify.data.label_sets import settle_label_sets
 from tfclassify.data.labels import find_top_classes, settle_labels
-from tfclassify.data.listing import Row
+from tfclassify.data.listing import Listing, Row
 from tfclassify.errors import SourceError
 from tfclassify.recipe.schema import DataRecipe
 
@@ -106,3 +108,48 @@ def test_top_classes_are_the_most_frequent(labels: list[str], count: int) -> Non
     for label in kept:
         for other in set(labels) - kept:
             assert (counted[label], other) > (counted[other], label)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(labels, max_size=12), wishes)
+def test_any_wishes_are_met_or_refused(found: list[str], wanted: dict[str, Any]) -> None:
+    data = DataRecipe(source="x", **wanted)
+    rows = [Row(f"{n}.png", "", f"line {n}", label) for n, label in enumerate(found)]
+    try:
+        kept, classes = settle_labels(rows, data)
+    except SourceError:
+        return
+    positions = [int(row.image.removesuffix(".png")) for row in kept]
+    assert positions == sorted(set(positions))
+    assert len(set(classes)) == len(classes)
+    for row, position in zip(kept, positions, strict=True):
+        homes = [new for new, olds in data.merge_classes.items() if found[position] in olds]
+        assert found[position] not in data.drop_labels
+        assert row.label in (homes or [found[position]])
+        assert row.label in classes
+    if data.classes is not None:
+        assert classes == data.classes
+    elif data.top_classes is not None and any(found):
+        assert len(classes) == data.top_classes
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(labels, max_size=4, unique=True), min_size=1, max_size=9), wishes)
+def test_any_wishes_about_sets_are_met_or_refused(
+    found: list[list[str]], wanted: dict[str, Any]
+) -> None:
+    data = DataRecipe(source="x", **wanted)
+    rows = [Row(f"{n}.png", "", f"line {n}", labels=tuple(each)) for n, each in enumerate(found)]
+    try:
+        kept, classes = settle_label_sets(Listing(rows, is_multi_label=True), data)
+    except SourceError:
+        return
+    assert [row.image for row in kept] == [row.image for row in rows], "none is left out"
+    for row, before in zip(kept, found, strict=True):
+        assert row.label == "|".join(row.labels)
+        assert list(row.labels) == [name for name in classes if name in row.labels]
+        new = {name: target for target, olds in data.merge_classes.items() for name in olds}
+        allowed = {new.get(name, name) for name in before if name not in data.drop_labels}
+        assert set(row.labels) <= allowed
+        if data.top_classes is None:
+            assert set(row.labels) == allowed

@@ -8,6 +8,8 @@ import pytest
 
 from tests.builders import make_photo
 from tfclassify.data.listing import (
+    clean_path,
+    find_split,
     has_images,
     is_image_file,
     is_junk,
@@ -94,3 +96,42 @@ def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
     path = os.fsdecode(b"/x/caf\xe9.jpg")
     with pytest.raises(SourceError, match="the name is not valid UTF-8; rename the file"):
         name_image(path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("train", "train"),
+        ("Val", "validation"),
+        ("train2017", "train"),
+        ("val2014", "validation"),
+        ("TEST-2017", "test"),
+        ("valid_1999", "validation"),
+        ("training 2025", "train"),
+        ("val1517", None),
+        ("train17", None),
+        ("2017", None),
+        ("trian2017", None),
+    ],
+)
+def test_splits_go_by_several_names(name: str, split: str | None) -> None:
+    assert find_split(name) == split
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ("a/b.png", "a/b.png"),
+        ("./a//x/../b.png", "a/b.png"),
+        ("a\\b.png", "a/b.png"),
+        ("/etc/passwd", None),
+        ("../b.png", None),
+        ("a/../../b.png", None),
+        ("..", None),
+        (".", None),
+        ("", None),
+        ("a\0.png", None),
+    ],
+)
+def test_paths_of_tables_stay_inside(value: str, path: str | None) -> None:
+    assert clean_path(value) == path

@@ -17,6 +17,7 @@ from tests.data.builders import (
     write_images,
     zip_folder,
 )
+from tfclassify.data.folds import make_folds
 from tfclassify.data.preparation import (
     PreparedData,
     prepare_data,
@@ -125,6 +126,31 @@ def test_near_copies_across_a_split_are_told(tmp_path: Path) -> None:
     assert "train/a/0.png in training" in found[0].detail
 
 
+def test_near_copies_across_folds_are_told_once(tmp_path: Path) -> None:
+    scenes = {f"{label}/{n}.png": 10 * k + n for k, label in enumerate("ab") for n in range(6)}
+    for name, seed in scenes.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        make_scene(seed).save(tmp_path / name)
+        make_scene(seed).resize((40, 30)).save(tmp_path / name.replace(".png", "-small.png"))
+    recipe = make_recipe(DataRecipe(source=str(tmp_path), validation=0.25))
+    prepared = prepare_data(recipe, folds=3)
+    # Every image can be validated, whatever data.validation says.
+    assert set(prepared.index.frame["split"]) == {"train"}
+    parts: dict[str, str] = {}
+    for number, fold in enumerate(make_folds(prepared.index, folds=3, seed=recipe.seed)):
+        held = fold.in_split("validation").frame["image"]
+        parts |= dict.fromkeys(held, f"fold {number}")
+    apart = {
+        image
+        for name in scenes
+        for image in (name, name.replace(".png", "-small.png"))
+        if parts[name] != parts[name.replace(".png", "-small.png")]
+    }
+    found = [row.image for row in prepared.integrity.of_kind("near_duplicate")]
+    assert apart
+    assert sorted(found) == sorted(apart)
+
+
 def test_groups_and_classes_on_one_side_are_told(tmp_path: Path) -> None:
     write_images(tmp_path, {".": 18})
     lines = [f"{n}.png,{'ab'[n % 2]},g{n % 6}" for n in range(12)]
@@ -218,3 +244,111 @@ def test_real_clothing(shared_data: Path) -> None:
     assert frame.groupby("group")["split"].nunique().max() == 1
     assert abs(held.mean() - 0.2) < 0.01
     assert (held.groupby(frame["label"]).mean() - 0.2).abs().max() < 0.1
+
+
+TAGS = {"table": "labels.csv", "label_separator": "+"}
+
+
+def write_tags(root: Path, sets: list[str]) -> Path:
+    """Write a photo for each set of one-letter labels, and their table."""
+    write_images(root, {"images": len(sets)})
+    lines = [f"images/{number}.png,{'+'.join(letters)}" for number, letters in enumerate(sets)]
+    (root / "labels.csv").write_text("\n".join(["file,label", *lines]) + "\n")
+    return root
+
+
+def prepare_tags(source: Path, **keys: Any) -> PreparedData:
+    data = DataRecipe(source=str(source), **TAGS, **keys)
+    return prepare_data(make_recipe(data, task="multi_label"), observer=Listener())
+
+
+def test_sets_of_labels_from_a_table_to_a_split(tmp_path: Path) -> None:
+    write_tags(tmp_path, ["ab"] * 10 + ["bc"] * 10 + ["a"] * 5 + [""] * 5 + ["cd"])
+    prepared = prepare_tags(tmp_path, validation=0.2)
+    index = prepared.index
+    assert index.is_multi_label
+    assert index.classes == ("a", "b", "c", "d")
+    held = index.in_split("validation")
+    assert held.targets().sum(axis=0).tolist() == [3, 4, 2, 0]
+    assert held.label_sets().count(()) == 1
+    assert {(row.kind, row.detail) for row in prepared.integrity.rows} == {
+        ("few_images", "class 'd' has 1 usable images"),
+        ("not_held_out", "class 'd' has no validation images"),
+    }
+
+
+def test_copies_under_other_sets_of_labels_are_quarantined(tmp_path: Path) -> None:
+    write_tags(tmp_path, ["ab", "ba", "a", "", "b", "b"])
+    images = tmp_path / "images"
+    for copy, original in ((1, 0), (3, 2)):
+        (images / f"{copy}.png").write_bytes((images / f"{original}.png").read_bytes())
+    prepared = prepare_tags(tmp_path, validation=0.0)
+    assert prepared.index.frame["status"].tolist() == ["ok"] * 2 + ["quarantined"] * 2 + ["ok"] * 2
+    conflict = prepared.integrity.of_kind("label_conflict")[0]
+    assert conflict.detail == "same bytes: images/2.png (a), images/3.png (no label)"
+
+
+def test_other_images_with_sets_of_labels(tmp_path: Path) -> None:
+    source = write_tags(tmp_path / "new", ["cx", "a", ""])
+    recipe = make_recipe(
+        DataRecipe(source="old", drop_labels=("x",), merge_classes={"m": ("a",)}, **TAGS),
+        task="multi_label",
+    )
+    index = prepare_labelled(recipe, str(source), ("m", "b", "c")).index
+    assert index.classes == ("m", "b", "c")
+    assert index.targets().tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 0]]
+    folders = write_images(tmp_path / "folders", {"a": 1, "b": 1})
+    match = r"no labels to judge by; list them in a table as the recipe reads it, or use"
+    with pytest.raises(DataError, match=match):
+        prepare_labelled(recipe, str(folders), ("m", "b"))
+
+
+def test_a_source_that_does_not_go_with_the_task(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "f", {"a": 2, "b": 2})
+    recipe = make_recipe(DataRecipe(source=str(folder)), task="multi_label")
+    match = r"task multi_label needs images with several labels each, which this source does not"
+    with pytest.raises(DataError, match=match):
+        prepare_data(recipe)
+    tags = DataRecipe(source=str(write_tags(tmp_path / "t", ["a", "b"])), **TAGS)
+    with pytest.raises(DataError, match=r"task multi_class needs images with one label each"):
+        prepare_data(make_recipe(tags))
+
+
+def test_sets_of_labels_of_one_class_are_too_few(tmp_path: Path) -> None:
+    write_tags(tmp_path, ["a", "", "a"])
+    with pytest.raises(DataError, match=r"at least 2 classes, got 1 \('a'\)"):
+        prepare_tags(tmp_path)
+
+
+def test_labels_of_labellers_with_marks_and_coarse_classes(tmp_path: Path) -> None:
+    write_images(tmp_path, {".": 12})
+    labels = ["pen", "pencil", "ruler", "set square", "rubber", "rubber"] * 2
+    lines = [
+        f"{number}.png;{label};;{bits};ann"
+        for number, (label, bits) in enumerate(zip(labels, [0, 1, 16, 6, 0, 0] * 2, strict=True))
+    ]
+    (tmp_path / "labels.csv").write_text("\n".join(["Name;Label;Sublabel;Extra;Author", *lines]))
+    prepared = prepare(
+        tmp_path,
+        table="labels.csv",
+        separator=";",
+        columns={"file": "Name", "label": "Label", "flags": "Extra"},
+        flags={"broken": 1, "blurred": 2, "dark": 4, "lamp": 8, "hard": 16},
+        drop_flags=("broken",),
+        flag_weights={"hard": 2.0},
+        merge_classes={
+            "writing tool": ("pen", "pencil"),
+            "measuring tool": ("ruler", "set square"),
+        },
+        validation=0.0,
+    )
+    frame = prepared.index.frame
+    assert prepared.index.classes == ("measuring tool", "rubber", "writing tool")
+    # Both pencils are broken, so that only the pens write.
+    assert frame["label"].value_counts().to_dict() == {
+        "measuring tool": 4,
+        "rubber": 4,
+        "writing tool": 2,
+    }
+    assert frame["weight"][frame["flags"] == "hard"].tolist() == [2.0, 2.0]
+    assert frame["weight"].sum() == 12.0

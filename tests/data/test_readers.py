@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.data.builders import Listener, write_images, zip_folder
+from tests.data.builders import Listener, make_box, write_coco, write_images, zip_folder
 from tfclassify.data.readers import ReadResult, read_source
 from tfclassify.errors import SourceError
 from tfclassify.recipe.schema import DataRecipe
@@ -128,3 +128,91 @@ def test_real_clothing(shared_data: Path) -> None:
     assert (kinds.count("missing"), kinds.count("orphan")) == (5, 358)
     assert result.index.frame["group"].nunique() == 351
     assert len(read(shared_data / "clothing.zip", **keys, top_classes=10).index.classes) == 10
+
+
+def write_coco_folder(root: Path) -> Path:
+    """Write two images with COCO's annotations, and a table of one of them."""
+    write_images(root, {"train": 2, "images": 1})
+    write_coco(root / "a/train.json", {1: "0.png", 2: "1.png"}, [make_box(1, 18), make_box(1, 1)])
+    (root / "labels.csv").write_text("file,cat,dog\nimages/0.png,1,1\n")
+    return root
+
+
+COCO = {"annotations": {"train": "a/train.json"}, "images": {"train": "train"}}
+
+
+def test_annotations_are_read_where_they_are_and_the_table_elsewhere(tmp_path: Path) -> None:
+    keys = {"coco": COCO, "table": "labels.csv", "columns": {"one_hot": "rest"}}
+    result = read(write_coco_folder(tmp_path), **keys)
+    assert result.index.is_multi_label
+    assert result.index.classes == ("person", "dog", "toothbrush")
+    assert summarise(result) == [("train/0.png", "person|dog"), ("train/1.png", "")]
+    assert result.index.targets().tolist() == [[1, 1, 0], [0, 0, 0]]
+    (tmp_path / "a/train.json").unlink()
+    result = read(tmp_path, **keys)
+    assert result.index.classes == ("cat", "dog")
+    assert summarise(result) == [("images/0.png", "cat|dog")]
+
+
+def test_a_packed_set_of_annotations(tmp_path: Path) -> None:
+    folder = write_coco_folder(tmp_path / "made")
+    result = read(zip_folder(folder, tmp_path / "coco.zip", "coco2017/"), coco=COCO)
+    assert summarise(result) == [("train/0.png", "person|dog"), ("train/1.png", "")]
+
+
+def test_a_folder_says_nothing_of_several_labels(tmp_path: Path) -> None:
+    write_images(tmp_path, {"cat": 1, "dog": 1})
+    data = DataRecipe(source=str(tmp_path), table="t.csv", columns={"one_hot": "rest"})
+    index = read_source(data, is_other=True).index
+    assert not index.is_multi_label
+    assert index.frame["label"].tolist() == ["", ""]
+
+
+def test_images_are_left_out_by_their_marks(tmp_path: Path) -> None:
+    write_images(tmp_path, {".": 3})
+    (tmp_path / "l.csv").write_text("file,label,f\n0.png,a,1\n1.png,b,6\n2.png,b,4\nx.png,a,1\n")
+    keys = {"columns": {"flags": "f"}, "flags": {"bad": 1, "dark": 2, "hard": 4}}
+    listener = Listener()
+    data = DataRecipe(source=str(tmp_path / "l.csv"), drop_flags=("bad",), **keys)
+    result = read_source(data, observer=listener)
+    assert summarise(result) == [("1.png", "b"), ("2.png", "b")]
+    assert result.index.frame["flags"].tolist() == ["dark|hard", "hard"]
+    assert result.findings == ()
+    assert listener.notes == [
+        f"{tmp_path}/l.csv: 2 of 4 images left out by drop_flags and keep_flags"
+    ]
+    match = r"no image is left of 4 after data\.drop_flags and keep_flags; leave out fewer"
+    with pytest.raises(SourceError, match=match):
+        read(tmp_path / "l.csv", drop_flags=("bad", "hard"), **keys)
+
+
+def test_the_small_coco_set(shared_data: Path) -> None:
+    index = read(
+        shared_data / "coco256.zip",
+        coco=COCO,
+        table="labels.csv",
+        columns={"file": "filename", "split": "split", "one_hot": "rest"},
+    ).index
+    assert len(index) == 256
+    assert index.frame["split"].value_counts().to_dict() == {"train": 128, "validation": 128}
+    assert (index.classes[0], index.classes[-1], len(index.classes)) == ("person", "toothbrush", 80)
+    # 2.9 labels an image, as its description says.
+    assert index.targets().sum() / 256 == pytest.approx(2.9, abs=0.05)
+
+
+@pytest.mark.parametrize("separator", [None, "+"])
+def test_a_label_whose_images_are_all_left_out_may_be_named(
+    tmp_path: Path, separator: str | None
+) -> None:
+    write_images(tmp_path, {".": 3})
+    (tmp_path / "l.csv").write_text("file,label,f\n0.png,a,0\n1.png,b,1\n2.png,c,0\n")
+    result = read(
+        tmp_path / "l.csv",
+        columns={"flags": "f"},
+        flags={"bad": 1},
+        drop_flags=("bad",),
+        merge_classes={"m": ("a", "b")},
+        label_separator=separator,
+    )
+    assert summarise(result) == [("0.png", "m"), ("2.png", "c")]
+    assert set(result.index.classes) == {"c", "m"}

@@ -159,3 +159,53 @@ def test_a_cache_that_cannot_be_written_is_told(
         SourceError, match=r"cannot be unpacked to .*set TFCLASSIFY_CACHE to a folder"
     ):
         find(make_zip(tmp_path))
+
+
+def make_coco(*splits: str) -> dict[str, Any]:
+    names = {split: f"annotations/{split}.json" for split in splits}
+    return {"annotations": names, "images": {split: split for split in splits}}
+
+
+def test_annotations_are_found_below_a_wrapping_folder(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "made", {"train": 1})
+    (folder / "annotations").mkdir()
+    (folder / "annotations/train.json").write_text("{}")
+    source = find(zip_folder(folder, tmp_path / "x.zip", "coco/"), coco=make_coco("train"))
+    assert source.root.name == "coco"
+    assert [(file.shown, file.split) for file in source.annotations] == [
+        (f"{tmp_path}/x.zip/annotations/train.json", "train")
+    ]
+
+
+def test_annotations_that_are_there_in_part(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/validation.json").write_text("{}")
+    match = (
+        r"annotations/train\.json: there are no such annotations, but there are those of "
+        r"validation; download them, or take data\.coco\.annotations\.train out"
+    )
+    with pytest.raises(SourceError, match=match):
+        find(tmp_path, coco=make_coco("train", "validation"))
+
+
+def test_neither_annotations_nor_a_table(tmp_path: Path) -> None:
+    coco = make_coco("train")
+    with pytest.raises(SourceError, match=r"no annotations 'annotations/train\.json' .* no JSON$"):
+        find(tmp_path, coco=coco)
+    (tmp_path / "annotation").mkdir()
+    (tmp_path / "annotation/train.json").write_text("{}")
+    with pytest.raises(SourceError, match=r"there is annotation/train\.json; nearest is 'annotati"):
+        find(tmp_path, coco=coco)
+    match = r"no table 'l\.csv' \(data\.table\) and no annotations of data\.coco, it holds no table"
+    with pytest.raises(SourceError, match=match):
+        find(tmp_path, coco=coco, table="l.csv")
+    data = DataRecipe(source=str(tmp_path), coco=coco)
+    assert find_source(data, is_table_needed=False) == Source(tmp_path, str(tmp_path))
+
+
+def test_another_source_may_have_annotations_of_one_split(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/validation.json").write_text("{}")
+    data = DataRecipe(source=str(tmp_path), coco=make_coco("train", "validation"))
+    source = find_source(data, is_table_needed=False)
+    assert [file.split for file in source.annotations] == ["validation"]

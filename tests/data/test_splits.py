@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.data.builders import make_index
+from tests.data.builders import make_index, make_set_index
 from tfclassify.data.index import Index
 from tfclassify.data.splits import split_index
 from tfclassify.errors import DataError
@@ -226,3 +226,51 @@ def test_chains_of_groups_and_copies_stay_together() -> None:
         index = make_index(["a"] * 20, groups=groups, digests=digests)
         split = split_index(index, validation=0.4, seed=seed).frame["split"].tolist()
         assert all(one == other for one, other in pairwise(split[:6]))
+
+
+def count_sets(index: Index, split: str) -> Counter[str]:
+    return Counter("".join(labels) for labels in index.in_split(split).label_sets())
+
+
+def test_label_sets_give_their_share() -> None:
+    index = make_set_index(["ab"] * 20 + ["c"] * 20 + ["bc"] * 10 + [""] * 30)
+    split = split_index(index, validation=0.2, test=0.1, seed=0)
+    assert count_sets(split, "validation") == {"ab": 4, "c": 4, "bc": 2, "": 6}
+    assert count_sets(split, "test") == {"ab": 2, "c": 2, "bc": 1, "": 3}
+    assert len(split.in_split("train")) == 56
+    assert split.is_multi_label
+
+
+def test_rare_labels_of_sets_are_trained_on_first() -> None:
+    index = make_set_index(["a"] * 30 + ["ax", "ay", "ay"])
+    for seed in range(5):
+        train = split_index(index, validation=0.3, seed=seed).in_split("train")
+        assert train.mark_labels().any(axis=0).all()
+
+
+def test_groups_and_copies_of_label_sets_stay_together() -> None:
+    groups = [f"g{number // 4}" for number in range(40)] + [""] * 20
+    digests = [str(number) for number in range(50)] + [str(number) for number in range(10)]
+    index = make_set_index(["a", "ab", "bc", ""] * 15, groups=groups, digests=digests)
+    frame = split_index(index, validation=0.25, seed=2).frame
+    for column in ("group", "sha256"):
+        named = frame[frame[column] != ""]
+        assert named.groupby(column)["split"].nunique().max() == 1
+    assert abs((frame["split"] == "validation").mean() - 0.25) <= 0.07
+
+
+def test_the_own_split_of_label_sets_is_kept() -> None:
+    splits = ["train"] * 12 + ["test"] * 4
+    index = make_set_index(["a", "ab", "", "b"] * 4, splits=splits)
+    split = split_index(index, validation=0.25, test=0.5, seed=0)
+    assert split.frame["split"].tolist()[12:] == ["test"] * 4
+    assert count_sets(split, "validation").total() == 3
+    everything = split_index(index, validation=0.0, seed=0)
+    assert set(splits_of(everything).values()) == {"train", "test"}
+
+
+def test_too_few_images_with_label_sets() -> None:
+    index = make_set_index(["ab", "a", "b"], groups=["g", "g", ""])
+    match = r"made up: too few images to split: 3 in 2 parts .* needed are 3; add images"
+    with pytest.raises(DataError, match=match):
+        split_index(index, validation=0.2, test=0.2, seed=0)

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.builders import Listener, make_index, write_images
+from tests.data.builders import Listener, make_index, make_set_index, write_images
 from tfclassify.data.index import Index, make_frame
 from tfclassify.data.readers import read_source
 from tfclassify.data.scan import scan
 from tfclassify.data.statistics import (
     ClassCount,
     count_classes,
+    count_flags,
     count_labels,
     describe_index,
     measure_colours,
@@ -105,3 +106,32 @@ def test_every_class_has_its_sample(tmp_path: Path) -> None:
     picked = pick_per_class(index, 3, seed=0)
     assert {name: len(paths) for name, paths in picked.items()} == {"a": 3, "b": 2}
     assert all(f"/{name}/" in path for name, paths in picked.items() for path in paths)
+
+
+def test_an_image_counts_for_each_of_its_labels() -> None:
+    index = make_set_index(["ab", "a", "", "b"], splits=["train", "train", "train", "test"])
+    index = index.with_frame(index.frame.assign(status=["ok", "quarantined", "ok", "ok"]))
+    assert count_classes(index) == (
+        ClassCount("a", 1, 0, 0, 0, 1),
+        ClassCount("b", 1, 0, 1, 0, 0),
+    )
+    assert count_labels(index) == {"a": 1, "b": 2}
+    assert pick_per_class(index, 5, seed=0) == {
+        "a": ["/nowhere/00000.png"],
+        "b": ["/nowhere/00000.png", "/nowhere/00003.png"],
+    }
+
+
+def test_sets_of_labels_are_described(tmp_path: Path) -> None:
+    index = write_sized(tmp_path, [(8, 8), (8, 9), (9, 8)])
+    assert describe_index(index).label_sets is None
+    frame = index.frame.assign(label=["a|b", "", "b"])
+    found = describe_index(Index(frame, ("a", "b"), "x", is_multi_label=True))
+    assert found.label_sets is not None
+    assert found.label_sets.per_image == (1, 1, 1)
+    assert json.loads(json.dumps(found.to_dict()))["label_sets"]["together"] == [[1, 1], [1, 2]]
+
+
+def test_marks_are_counted_where_they_occur() -> None:
+    frame = make_index(["a"] * 4).frame.assign(flags=["dark|hard", "", "dark", "blurred"])
+    assert count_flags(frame) == {"blurred": 1, "dark": 2, "hard": 1}

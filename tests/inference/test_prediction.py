@@ -17,7 +17,6 @@ from tfclassify.events import Observer
 from tfclassify.inference.prediction import (
     Predictions,
     expand_paths,
-    guard_formula,
     predict_paths,
     predict_store,
     work_ahead,
@@ -39,6 +38,7 @@ def bundle() -> SimpleNamespace:
         image_size=SIZE,
         resize="stretch",
         max_pixels=10_000,
+        label_thresholds=None,
     )
 
 
@@ -182,14 +182,59 @@ def test_csv_is_safe_in_a_spreadsheet(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\tx", "\rx", "\nx", "＝1"])
-def test_formula_starts_are_guarded(text):
-    assert guard_formula(text) == "'" + text
+SETS = Predictions(
+    files=("a/1.png", "a/2.png", "a/bad.png"),
+    classes=("ash", "birch", "cedar"),
+    probabilities=np.array([[0.6, 0.2, 0.7], [0.3, 0.29, 0.1], [np.nan] * 3], np.float32),
+    errors=("", "", "broken"),
+    top_k=2,
+    views=("identity",),
+    thresholds=np.array([0.5, 0.3, 0.5]),
+)
 
 
-def test_plain_text_is_not_guarded():
-    assert guard_formula("a=b") == "a=b"
-    assert guard_formula("") == ""
+def test_label_sets_are_those_above_their_thresholds():
+    assert SETS.label_sets == [("ash", "cedar"), (), ()]
+    frame = SETS.frame
+    assert frame.columns.tolist() == [
+        "file", "labels", "label", "probability", "label_2", "probability_2", "error",
+    ]  # fmt: skip
+    assert frame["labels"].tolist() == ["ash|cedar", "", ""]
+    assert frame["label"].tolist() == ["cedar", "ash", ""]
+
+
+def test_the_bundle_says_the_thresholds(bundle, photos):
+    limits = np.array([0.3, 0.3, 1.0])
+    sets = SimpleNamespace(**{**vars(bundle), "label_thresholds": limits})
+    answers = predict_paths(sets, [photos])
+    expected = answers.probabilities >= limits
+    assert [len(labels) for labels in answers.label_sets] == expected.sum(axis=1).tolist()
+
+
+def test_the_simple_table_has_two_columns(bundle, photos, tmp_path):
+    (photos / "red" / "=1.png").touch()
+    answers = predict_paths(bundle, [photos / "red"])
+    answers.write_simple_csv(tmp_path / "p.csv")
+    rows = list(csv.reader((tmp_path / "p.csv").read_text("utf-8").splitlines()))
+    assert rows[0] == ["filename", "label"]
+    labels = answers.frame["label"].tolist()
+    assert rows[1:] == [
+        [name, label]
+        for name, label in zip(["000.png", "001.png", "002.png", "'=1.png"], labels, strict=True)
+    ]
+    assert labels[-1] == ""  # it could not be read
+
+
+def test_the_simple_table_of_label_sets(tmp_path):
+    SETS.write_simple_csv(tmp_path / "p.csv")
+    text = (tmp_path / "p.csv").read_text("utf-8")
+    assert text == "filename,label\n1.png,ash|cedar\n2.png,\nbad.png,\n"
+
+
+def test_names_that_two_files_share_keep_their_folders(bundle, photos, tmp_path):
+    predict_paths(bundle, [photos]).write_simple_csv(tmp_path / "p.csv")
+    rows = list(csv.reader((tmp_path / "p.csv").read_text("utf-8").splitlines()))
+    assert [row[0] for row in rows[1:]] == [str(file) for file in expand_paths([photos])]
 
 
 def test_folders_are_walked_in_order(tmp_path):

@@ -42,3 +42,31 @@ def test_near_ties_may_go_either_way():
 def test_other_shapes(found, ids):
     with pytest.raises(ExportError, match="probabilities of shape"):
         compare("x.zip", ROWS, found, ids)
+
+
+SETS, LIMITS = np.array([[0.2, 0.5], [0.7, 0.1]]), np.array([0.5, 0.4])
+MARKS = np.array([[0, 1], [1, 0]])
+
+
+def test_equal_label_sets():
+    assert compare("x.zip", SETS, SETS.copy(), MARKS, thresholds=LIMITS) == 0.0
+
+
+@pytest.mark.parametrize("wrong", [[0, 0], [1, 1], [-1, 0]])
+def test_other_labels(wrong):
+    chosen = np.array([[0, 1], wrong])
+    with pytest.raises(ExportError, match=r"other labels to 1 of 2 images, first \[.*\]; nothing"):
+        compare("x.zip", SETS, SETS, chosen, thresholds=LIMITS)
+
+
+def test_a_label_at_its_threshold_may_go_either_way():
+    near = np.array([[0.5 - 1e-7, 0.1]])
+    for mark in (0, 1):
+        compare("x.zip", near, near, np.array([[mark, 0]]), thresholds=LIMITS)
+    with pytest.raises(ExportError, match="other labels to 1 of 1 images"):
+        compare("x.zip", near, near, np.array([[-1, 0]]), thresholds=LIMITS)
+
+
+def test_ids_are_no_label_sets():
+    with pytest.raises(ExportError, match=r"choices of shape \(2,\), expected \(2, 2\) and \(2, 2"):
+        compare("x.zip", SETS, SETS, np.array([1, 0]), thresholds=LIMITS)

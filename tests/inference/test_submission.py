@@ -32,6 +32,7 @@ def bundle() -> SimpleNamespace:
         resize="stretch",
         max_pixels=4_000_000,
         folder=Path("unused"),
+        label_thresholds=None,
     )
 
 
@@ -228,17 +229,17 @@ def test_a_csv_that_disagrees_is_not_written(bundle, photos, tmp_path, monkeypat
 
 
 def test_the_finished_text_is_what_is_compared(bundle, photos, tmp_path, no_check, monkeypatch):
-    def write_reversed(form, answers, mode):
-        header, *rows = write(form, answers, mode).splitlines()
+    def write_reversed(form, answers, content):
+        header, *rows = write(form, answers, content).splitlines()
         labels = [row.split(",")[1] for row in rows][::-1]
         names = [row.split(",")[0] for row in rows]
         return "\n".join([header, *map(",".join, zip(names, labels, strict=True))]) + "\n"
 
-    write = submission._write_rows
+    write = submission.write_rows
     files = expand_paths([photos])
     labels = predict_paths(bundle, files).frame["label"].tolist()
     assert labels != labels[::-1]
-    monkeypatch.setattr(submission, "_write_rows", write_reversed)
+    monkeypatch.setattr(submission, "write_rows", write_reversed)
     with pytest.raises(ExportError, match="chose other classes"):
         write_csv_submission(bundle, photos, tmp_path / "out.csv")
 
@@ -266,3 +267,52 @@ def test_missing_images_are_listed(bundle, photos, tmp_path):
     template.write_text("id,label\n0,red\n17,red\n")
     with pytest.raises(RequestError, match=r"1 of 2 ids .*'17'"):
         write_csv_submission(bundle, photos, tmp_path / "out.csv", template=template)
+
+
+def test_a_zip_of_label_sets_gives_zeros_and_ones(bundle, photos, tmp_path, monkeypatch):
+    sets = SimpleNamespace(**{**vars(bundle), "label_thresholds": np.array([0.3, 0.4, 0.3])})
+    seen = []
+
+    def serve_here(arguments, folder, *, what):
+        served = codalab_model.model(str(folder))
+        with np.load(arguments[1]) as sent:
+            answers = {f"scores_{name}": served.predict_scores(sent[name]) for name in sent}
+            answers |= {f"ids_{name}": served.predict(sent[name]).numpy() for name in sent}
+        seen.append(answers)
+        np.savez(arguments[2], **answers)
+
+    monkeypatch.setattr(proof, "run_afresh", serve_here)
+    write_codalab(sets, TTA, tmp_path / "submission.zip", sorted(photos.iterdir()))
+    means = predict_paths(sets, [photos], TTA)
+    (answers,) = seen
+    assert answers["ids_0"].dtype == np.int64
+    assert 0 < answers["ids_0"].sum() < 18
+    expected = [[int(name in labels) for name in CLASSES] for labels in means.label_sets]
+    assert answers["ids_0"].tolist() == expected
+
+
+def test_csv_of_label_sets(bundle, photos, tmp_path, no_check):
+    sets = SimpleNamespace(**{**vars(bundle), "label_thresholds": np.array([0.3, 0.4, 0.3])})
+    written = write_csv_submission(sets, photos, tmp_path / "out.csv")
+    rows = read_rows(tmp_path / "out.csv")
+    expected = predict_paths(sets, [photos]).label_sets
+    assert rows[0] == ["file", "label"]
+    assert [row[1] for row in rows[1:]] == ["|".join(labels) for labels in expected]
+    assert written.proof.images == 6
+    template = tmp_path / "sample.csv"
+    template.write_text("id,red,green,blue\n" + "".join(f"{n},0,0,0\n" for n in range(6)))
+    write_csv_submission(sets, photos, tmp_path / "marks.csv", template=template)
+    marks = [[int(cell) for cell in row[1:]] for row in read_rows(tmp_path / "marks.csv")[1:]]
+    assert marks == [[int(n in labels) for n in ("red", "green", "blue")] for labels in expected]
+
+
+def test_a_joint_within_class_names_is_remarked(bundle, photos, tmp_path, no_check):
+    changes = {"classes": ("dark red", "green", "blue"), "label_thresholds": np.full(3, 0.3)}
+    sets = SimpleNamespace(**{**vars(bundle), **changes})
+    template = tmp_path / "sample.csv"
+    template.write_text("id,tags\n" + "".join(f"{n},green blue\n" for n in range(6)))
+    seen = Recorder()
+    write_csv_submission(sets, photos, tmp_path / "o.csv", template=template, observer=seen)
+    assert seen.warnings == [
+        f"{template}: labels are joined with ' ', which is in the class names 'dark red' as well"
+    ]

@@ -65,12 +65,14 @@ def test_another_head_leaves_the_backbone_as_it_was() -> None:
 
 def test_pretrained_is_what_came_with_weights(tmp_path: Path) -> None:
     tiny = make_tiny()
-    assert not tiny.is_pretrained
-    assert make_lite().is_pretrained
+    assert not tiny.members[0].is_pretrained
+    assert make_lite().members[0].is_pretrained
     path = tmp_path / "mine.weights.h5"
     tiny.extractor.save_weights(path)
     recipe = make_recipe(weights=str(path))
-    assert build_classifier(recipe.model, 3, recipe.data.image_size, seed=1).is_pretrained
+    assert (
+        build_classifier(recipe.model, 3, recipe.data.image_size, seed=1).members[0].is_pretrained
+    )
 
 
 def test_logits_are_float32_under_mixed_precision() -> None:

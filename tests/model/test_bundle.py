@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
 from tests.model.classifiers import TINY_LAYERS, make_images, make_recipe, make_tiny
 from tests.model.test_freezing import take_steps
@@ -136,12 +136,12 @@ def test_the_facts_come_back(tmp_path: Path) -> None:
         classes=CLASSES,
         recipe=RECIPE,
         temperature=1.25,
-        thresholds={"ash": 0.5},
+        thresholds=dict.fromkeys(CLASSES, 0.5),
     )
     bundle = load_bundle(tmp_path / "bundle")
     assert bundle.classes == CLASSES
     assert (bundle.image_size, bundle.resize, bundle.max_pixels) == ((16, 24), "crop", 10**6)
-    assert (bundle.temperature, bundle.thresholds) == (1.25, {"ash": 0.5})
+    assert (bundle.temperature, bundle.thresholds) == (1.25, dict.fromkeys(CLASSES, 0.5))
     assert bundle.recipe == RECIPE
     assert bundle.recipe.model.layers == TINY_LAYERS
     assert bundle.folder == tmp_path / "bundle"
@@ -191,6 +191,34 @@ def test_a_threshold_of_no_class_is_refused(tmp_path: Path) -> None:
         save_bundle(
             tmp_path / "b", make_tiny(), classes=CLASSES, recipe=RECIPE, thresholds={"oak": 0.5}
         )
+
+
+@pytest.mark.parametrize("value", [1.5, float("nan"), None])
+def test_a_threshold_is_a_probability(tmp_path: Path, value: float | None) -> None:
+    thresholds = {"ash": 0.5, "beech": value, "cedar": 0.2}
+    with pytest.raises(BundleError, match=r"threshold of class 'beech' must be from 0 to 1, got"):
+        save_bundle(
+            tmp_path / "b", make_tiny(), classes=CLASSES, recipe=RECIPE, thresholds=thresholds
+        )
+
+
+def test_label_sets_come_from_the_sigmoid(tmp_path: Path) -> None:
+    classifier, images = make_tiny(), make_images(3)
+    recipe = RECIPE.model_copy(update={"task": "multi_label"})
+    thresholds = {"cedar": 0.2, "ash": 0.4, "beech": 0.3}
+    save_bundle(tmp_path / "b", classifier, classes=CLASSES, recipe=recipe, thresholds=thresholds)
+    bundle = load_bundle(tmp_path / "b")
+    logits = np.asarray(classifier.network(images), np.float64)
+    np.testing.assert_allclose(bundle.model(images), expit(logits), atol=1e-6)
+    assert bundle.task.is_multi_label
+    assert bundle.label_thresholds.tolist() == [0.4, 0.3, 0.2]
+
+
+def test_without_thresholds_the_line_is_a_half(folder: Path, tmp_path: Path) -> None:
+    assert load_bundle(folder).label_thresholds is None  # multi_class has no such line
+    recipe = RECIPE.model_copy(update={"task": "multi_label"})
+    save_bundle(tmp_path / "b", make_tiny(), classes=CLASSES, recipe=recipe)
+    assert load_bundle(tmp_path / "b").label_thresholds.tolist() == [0.5] * 3
 
 
 @pytest.mark.parametrize("part", ["bundle.json", "model.keras", "recipe.json"])
@@ -300,7 +328,7 @@ def test_weights_that_are_none_are_told(folder: Path) -> None:
         for name, content in members.items():
             archive.writestr(name, content)
     seal(folder)
-    with pytest.raises(BundleError, match=r"Keras cannot load it"):
+    with pytest.raises(BundleError, match=r"its weights cannot be read"):
         load_bundle(folder)
 
 

@@ -131,7 +131,9 @@ def test_training_mode_does_not_change_what_a_frozen_batch_norm_gives() -> None:
     ],
 )
 def test_who_decides_on_batch_norm(batch_norm: Any, is_pretrained: bool, is_frozen: bool) -> None:
-    classifier = dataclasses.replace(make_tiny(), is_pretrained=is_pretrained)
+    tiny = make_tiny()
+    member = dataclasses.replace(tiny.members[0], is_pretrained=is_pretrained)
+    classifier = dataclasses.replace(tiny, members=(member,))
     apply_freezing(classifier, "all", batch_norm)
     assert ({"block1_bn", "block2_bn"} <= list_changed(classifier)) == (not is_frozen)
 

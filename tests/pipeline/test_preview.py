@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from tfclassify.pipeline.preview import (
     describe_augmentation,
     draw_preview,
     draw_sheet,
+    make_caption,
     make_sheet,
     name_shares,
 )
@@ -106,3 +107,33 @@ def test_nothing_to_show_is_an_error(versions: int):
     colours = (RED,) if versions == 0 else ()
     with pytest.raises(DataError, match=r"at least 1 image and 1 version, got \d and \d"):
         draw_preview(make_set(colours), AugmentRecipe(), CLASSES, versions=versions)
+
+
+def test_captions_of_several_labels_name_four_lines_and_count_the_rest():
+    names = ["ant", "bee", "cat", "dog", "eel", "fox"]
+    assert make_caption(np.array([1.0, 0, 1, 1, 1, 0]), names, 4) == [
+        ("ant", 1.0),
+        ("cat", 1.0),
+        ("dog", 1.0),
+        ("eel", 1.0),
+    ]
+    shares = np.array([0.7, 0.7, 0.3, 1.0, 0.3, 0.0])
+    assert make_caption(shares, names, 4) == [
+        ("dog", 1.0),
+        ("ant", 0.7),
+        ("bee", 0.7),
+        ("and 2 more", 1.0),
+    ]
+    assert make_caption(np.zeros(6), names, 4) == [("no label", 1.0)]
+    # The small shares that one mixed label leaves are not counted.
+    assert make_caption(np.array([0.5, 0.3, 0.2]), names[:3], 2) == [("ant", 0.5), ("bee", 0.3)]
+
+
+def test_a_sheet_of_several_labels_has_room_for_them():
+    single = make_set()
+    several = replace(single, targets=np.array([[1, 1, 1], [0, 0, 0], [0, 1, 0]], np.float32))
+    plain = draw_preview(single, AugmentRecipe(), CLASSES, versions=2)
+    drawn = draw_preview(several, AugmentRecipe(), CLASSES, versions=2)
+    assert drawn.height > plain.height
+    content = make_sheet(several, AugmentRecipe(), CLASSES, versions=1, seed=0, batch_size=3)
+    assert np.array_equal(content.labels[:, 0], several.targets)

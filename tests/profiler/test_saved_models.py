@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import keras
@@ -7,10 +8,11 @@ import pytest
 import tensorflow as tf
 
 from tests.profiler.networks import L, build_objects50
-from tfclassify.errors import DownloadError, ProfileError, RequestError
+from tfclassify.backbones.hub_modules import fetch_module
+from tfclassify.errors import ProfileError, RequestError
 from tfclassify.profiler.keras_profile import profile_model
 from tfclassify.profiler.saved_model_profile import profile_saved, time_saved
-from tfclassify.profiler.saved_models import fetch_module, open_saved_model
+from tfclassify.profiler.saved_models import open_saved_model
 
 
 def export_convolution(folder: Path, *, rank_is_known: bool = True, is_callable: bool = True):
@@ -86,23 +88,27 @@ def test_saved_models_that_cannot_be_used(tmp_path: Path) -> None:
         open_saved_model(tmp_path / "any", (8, 8))
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "saved_model.pb").write_bytes(b"no")
-    with pytest.raises(ProfileError, match="is not a SavedModel that TensorFlow can load"):
+    with pytest.raises(ProfileError, match="is not a readable SavedModel"):
         open_saved_model(tmp_path / "broken", None)
+    export_convolution(tmp_path / "lame")
+    (tmp_path / "lame" / "variables" / "variables.index").write_bytes(b"no")
+    with pytest.raises(ProfileError, match="is not a SavedModel that TensorFlow can load"):
+        open_saved_model(tmp_path / "lame", None)
 
 
-def test_a_hub_module_comes_from_the_cache_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import hashlib
+def test_a_saved_model_that_does_more_than_compute_is_refused(tmp_path: Path) -> None:
+    module = tf.Module()
+    module.__call__ = tf.function(
+        lambda x: x + tf.cast(tf.strings.length(tf.io.read_file("f")), tf.float32),
+        input_signature=[tf.TensorSpec((None, 8, 8, 3), tf.float32)],
+    )
+    tf.saved_model.save(module, str(tmp_path))
+    with pytest.raises(ProfileError, match=r"was not loaded: ReadFile \(1x\)"):
+        open_saved_model(tmp_path, None)
 
+
+def test_a_module_from_the_cache_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     handle = "https://tfhub.dev/example/tiny/1"
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
     export_convolution(tmp_path / hashlib.sha1(handle.encode()).hexdigest())
     assert open_saved_model(fetch_module(handle), (8, 8)).shapes == ((8, 8, 3),)
-
-    def refuse(*arguments, **keywords):
-        raise OSError("no network")
-
-    monkeypatch.setattr("urllib.request.OpenerDirector.open", refuse)
-    with pytest.raises(DownloadError, match="is not in TensorFlow Hub's cache and cannot be fet"):
-        fetch_module("https://tfhub.dev/example/other/1")

@@ -79,7 +79,7 @@ model = st.one_of(
     ),
 )
 schedule = st.one_of(
-    st.sampled_from(["constant", "cosine"]),
+    st.sampled_from(["constant", "cosine", "one_cycle", "exponential"]),
     st.builds(lambda final: {"kind": "cosine", "final": final}, fractions),
 )
 phase = st.fixed_dictionaries(
@@ -90,6 +90,8 @@ phase = st.fixed_dictionaries(
         "learning_rate": rates,
         "weight_decay": st.none() | st.floats(0.0, 1.0),
         "schedule": schedule,
+        "accumulate": st.integers(1, 1024),
+        "ema": st.none() | st.floats(0.001, 0.999),
         "mix": st.booleans(),
     },
 )

@@ -81,7 +81,8 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
     (
         {"phases__schedule": {"kind": "cosine", "factor": 0.1}},
         [
-            "phases[0].schedule.factor: belongs to multi_step, exponential or plateau, got 0.1 with kind 'cosine'"
+            "phases[0].schedule.factor: belongs to multi_step, exponential or plateau, got 0.1 "
+            "with kind 'cosine'"
         ],
     ),
     (

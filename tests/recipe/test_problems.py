@@ -115,12 +115,14 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"phases__schedule": "cosin"},
-        "phases[0].schedule: must be one of constant, cosine, plateau, one_cycle, multi_step, exponential, got 'cosin'; did you mean "
+        "phases[0].schedule: must be one of constant, cosine, plateau, "
+        "one_cycle, multi_step, exponential, got 'cosin'; did you mean "
         "'cosine'?",
     ),
     (
         {"phases__schedule": {"kind": "cosin"}},
-        "phases[0].schedule.kind: must be one of constant, cosine, plateau, one_cycle, multi_step, exponential, got 'cosin'; did you "
+        "phases[0].schedule.kind: must be one of constant, cosine, plateau, "
+        "one_cycle, multi_step, exponential, got 'cosin'; did you "
         "mean 'cosine'?",
     ),
     (

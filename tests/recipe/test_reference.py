@@ -47,10 +47,24 @@ def test_the_json_schema_takes_what_the_loader_takes() -> None:
     assert size in find(schema, "data.image_size")["anyOf"]
     kinds = {"type": "string", "enum": list(KINDS)}
     assert kinds in find(schema, "phases[].schedule")["anyOf"]
-    assert "convnext_large" in find(schema, "model.backbone")["enum"]
     assert schema["properties"]["base"]["type"] == "string"
     assert {"required": ["base"]} in schema["anyOf"]
     assert schema["additionalProperties"] is False
+
+
+def test_the_json_schema_admits_backbones_outside_of_the_catalog() -> None:
+    schema = json_schema()
+    for path in ("model.backbone", "model.stack[].backbone"):
+        names, outside = find(schema, path)["anyOf"]
+        assert "convnext_large" in names["enum"]
+        for text in ("hub:https://tfhub.dev/a/b/1", "hub:folder", "keras_hub:vit_base"):
+            assert re.search(outside["pattern"], text)
+        for text in ("", "hub:", "keras_hub:", "hubble:a", "resnet"):
+            assert not re.search(outside["pattern"], text)
+    member, mapping = find(schema, "model.stack")["items"]["anyOf"]
+    assert {"type": "string"}.items() <= member["anyOf"][0].items()
+    assert "convnext_large" in member["anyOf"][0]["enum"]
+    assert mapping == {"$ref": "#/$defs/StackMemberRecipe"}
 
 
 def test_the_reference_has_a_row_for_every_key() -> None:
@@ -65,7 +79,7 @@ def test_the_reference_has_a_row_for_every_key() -> None:
 
 ROWS = """\
 | `batch_size` | a whole number from 1 to 65536 | `32` | Images
-| `backbone` | [name](#names) | **required** | A name that
+| `backbone` | [name](#names) | **required** | As model.backbone;
 | `mix` | a [mapping](#augmentmix) | its defaults | CutMix and
 | `erasing` | a [mapping](#augmenterasing), or null | `null` | Random
 | `phases` | a list of [mappings](#phases) | **required** | Stretches

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.builders import make_outcome, make_photo
+from tests.builders import make_label_outcome, make_outcome, make_photo
 from tfclassify.report.content import (
     Command,
     DataSummary,
@@ -18,6 +18,7 @@ from tfclassify.report.content import (
     InspectReport,
     Integrity,
     IntegrityRow,
+    LabelMistake,
     Mistake,
     PhaseRecord,
     RunReport,
@@ -25,7 +26,8 @@ from tfclassify.report.content import (
 )
 from tfclassify.report.pictures import make_thumbnail
 from tfclassify.scoring.judgement import judge
-from tfclassify.scoring.mistakes import find_mistakes
+from tfclassify.scoring.mistakes import find_mistakes, find_wrong_labels
+from tfclassify.scoring.multi_label_judgement import judge_labels
 
 CLASSES = ("ash", "birch", "cedar")
 
@@ -66,6 +68,32 @@ def make_verdict(classes: Sequence[str] = CLASSES, images: int = 60, **changes: 
             true_probability=wrong.true_probability,
         )
         for wrong in find_mistakes(targets, probabilities, limit=2)
+    )
+    return dataclasses.replace(
+        Verdict(judgement, "validation", mistakes=mistakes, caution="Judge with care."), **changes
+    )
+
+
+def make_label_verdict(
+    classes: Sequence[str] = CLASSES, images: int = 60, **changes: Any
+) -> Verdict:
+    """Make a verdict of a fair model of label sets, with two of its mistakes pictured."""
+    targets, probabilities = make_label_outcome(seed=0, images=images, classes=len(classes))
+    judgement = judge_labels(targets, probabilities, classes, seed=0, thresholds=0.45, resamples=50)
+
+    def name(row: int, ids: Sequence[int]) -> tuple[tuple[str, float], ...]:
+        return tuple((classes[i], float(probabilities[row, i])) for i in ids)
+
+    mistakes = tuple(
+        LabelMistake(
+            image=f"{wrong.position}.png",
+            thumbnail=make_thumbnail(make_photo(wrong.position)),
+            loss=wrong.loss,
+            found=tuple(classes[i] for i in wrong.found),
+            missed=name(wrong.position, wrong.missed),
+            added=name(wrong.position, wrong.added),
+        )
+        for wrong in find_wrong_labels(targets, probabilities, 0.45, limit=2)
     )
     return dataclasses.replace(
         Verdict(judgement, "validation", mistakes=mistakes, caution="Judge with care."), **changes

@@ -19,7 +19,7 @@ from tests.report.contents import (
     make_run_report,
     make_verdict,
 )
-from tfclassify.report.content import Integrity, IntegrityRow, RunReport
+from tfclassify.report.content import HardImage, Integrity, IntegrityRow, RunReport
 from tfclassify.report.figures import draw_run_figures
 from tfclassify.report.page import render_evaluation_page, render_inspect_page, render_page
 from tfclassify.report.pictures import make_thumbnail
@@ -263,3 +263,12 @@ def test_any_number_of_classes(count: int) -> None:
     page = render_page(make_run_report(classes))
     parse(page)
     assert len(page) < 1_500_000
+
+
+def test_hard_images_are_shown_where_there_are_some() -> None:
+    hard = HardImage("a/<b>.png", make_thumbnail(make_photo(1)), "ash", misses=3, weight=2.5)
+    text = read_text(parse(render_bare(make_run_report(hard=(hard,)))))
+    assert "Hardest training images" in text
+    assert "missed 3 times, weight 2.5" in text
+    assert "a/<b>.png" in text
+    assert "Hardest" not in read_text(parse(render_bare(make_run_report())))

@@ -138,6 +138,47 @@ def test_trained_parts(train: object, words: str) -> None:
     assert describe_trained_part(recipe.phases[0]) == words
 
 
+@pytest.mark.parametrize(
+    ("task", "loss", "words"),
+    [
+        ("multi_label", {}, "binary cross-entropy"),
+        ("multi_class", {"kind": "focal", "gamma": 1.5}, "focal, gamma 1.5"),
+        (
+            "multi_label",
+            {"kind": "asymmetric", "label_smoothing": 0.1},
+            "asymmetric, gamma 0 where a class is there and 4 where not, clip 0.05, "
+            "label smoothing 0.1",
+        ),
+    ],
+)
+def test_losses(task: str, loss: dict[str, object], words: str) -> None:
+    assert read(describe_training(make_recipe(task=task, loss=loss)))["Loss"] == words
+
+
+def test_averages_mining_and_the_best_phase() -> None:
+    recipe = make_recipe(
+        phases=[
+            {**PHASE, "ema": 0.99, "accumulate": 4, "schedule": "one_cycle"},
+            {**PHASE, "name": "all", "train": "all", "layer_decay": 0.8, "swa": 3},
+        ],
+        keep_phase="best",
+        metric="f1_macro",
+        mining={"delta": 0.5, "ceiling": 3},
+    )
+    facts = read(describe_training(recipe, "head"))
+    assert facts["Phase head"] == (
+        "head, up to 5 epochs, adam at 0.001, one-cycle schedule, steps of 4 batches, "
+        "moving average of the weights, decay 0.99"
+    )
+    assert facts["Phase all"] == (
+        "all layers, up to 5 epochs, adam at 0.001, times 0.8 for each block further from the "
+        "head, ends with the mean of its last 3 epochs"
+    )
+    assert facts["Best phase"] == "head, by f1_macro on validation; kept"
+    assert facts["Hard examples"] == "weight + 0.5 at each miss, up to 3"
+    assert "Best phase" not in read(describe_training(recipe))
+
+
 def test_a_weight_file_and_plain_views() -> None:
     recipe = make_recipe(model={"backbone": "mobilenet", "weights": "w.h5"}, tta={})
     assert read(describe_network(recipe))["Backbone"] == "mobilenet, weights of w.h5"

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest, norm
 from sklearn import metrics as oracle
 
-from tests.builders import make_outcome
+from tests.builders import make_label_outcome, make_outcome
 from tfclassify.errors import ScoringError
 from tfclassify.scoring.intervals import (
     Interval,
@@ -19,6 +19,9 @@ from tfclassify.scoring.intervals import (
     resample,
 )
 from tfclassify.scoring.metrics import METRICS
+from tfclassify.scoring.multi_label_judgement import judge_labels
+from tfclassify.scoring.multi_label_metrics import LABEL_METRICS
+from tfclassify.scoring.multi_label_outcome import LabelOutcome
 from tfclassify.scoring.outcome import Outcome
 
 
@@ -174,3 +177,25 @@ def test_the_bootstrap_is_quick() -> None:
 def test_what_cannot_be_resampled_is_refused(changes, message: str) -> None:
     with pytest.raises(ScoringError, match=message):
         bootstrap(METRICS["accuracy"], [0, 1], np.eye(2), seed=0, **changes)
+
+
+def test_recentred_resamples_have_the_score_in_their_middle() -> None:
+    samples = np.linspace(0.5, 0.7, 201)
+    plain = make_interval(0.4, samples, n=9)
+    assert (plain.low, plain.high) == pytest.approx((0.4, 0.695))
+    moved = make_interval(0.4, samples, n=9, recentred=True)
+    assert (moved.low, moved.high) == pytest.approx((0.305, 0.495))
+    # No score from 0 to 1 ends up outside.
+    assert make_interval(0.95, samples, n=9, recentred=True).high == 1.0
+
+
+def test_average_precision_on_few_images_is_not_lifted() -> None:
+    targets, probabilities = make_label_outcome(seed=2, images=300, classes=20, share=0.04)
+    interval = judge_labels(targets, probabilities, list("abcdefghijklmnopqrst"), seed=0).metrics
+    middle = (interval["map"].low + interval["map"].high) / 2
+    assert interval["map"].value == pytest.approx(middle, abs=0.01)
+    plan = plan_resamples(300, seed=0)
+    lifted = resample(
+        {"map": LABEL_METRICS["map"].weigh}, LabelOutcome(targets, probabilities), plan
+    )["map"]
+    assert lifted.mean() > interval["map"].value + 0.01

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tfclassify.errors import ScoringError
-from tfclassify.scoring.mistakes import WrongImage, find_mistakes
+from tfclassify.scoring.mistakes import WrongImage, find_mistakes, find_wrong_labels
 
 PROBABILITIES = [[0.9, 0.1, 0.0], [0.3, 0.6, 0.1], [0.1, 0.1, 0.8], [0.2, 0.6, 0.2]]
 
@@ -27,3 +28,18 @@ def test_a_perfect_model_has_none() -> None:
 def test_arrays_are_checked() -> None:
     with pytest.raises(ScoringError, match="one class id an image"):
         find_mistakes([0], PROBABILITIES)
+
+
+def test_wrong_label_sets_come_by_their_loss() -> None:
+    targets = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1], [0, 0, 0]])
+    probabilities = np.array([[0.9, 0.1, 0.1], [0.2, 0.4, 0.9], [0.1, 0.6, 0.7], [0.4, 0.4, 0.4]])
+    first, second = find_wrong_labels(targets, probabilities)
+    assert (first.position, first.found, first.missed, first.added) == (1, (), (0, 1), (2,))
+    assert first.loss == pytest.approx(-np.log([0.2, 0.4, 0.1]).mean())
+    assert (second.position, second.found, second.missed, second.added) == (2, (2,), (), (1,))
+    assert find_wrong_labels(targets, probabilities, limit=1) == [first]
+
+
+def test_a_high_loss_alone_is_no_mistake() -> None:
+    assert find_wrong_labels([[1, 0]], [[0.51, 0.49]]) == []
+    assert [row.added for row in find_wrong_labels([[1, 0]], [[0.51, 0.49]], 0.4)] == [(1,)]

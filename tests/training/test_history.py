@@ -33,6 +33,19 @@ def test_better_knows_the_direction_of_a_metric() -> None:
     assert not is_better("accuracy", 0.705, 0.7, min_delta=0.01)
 
 
+def test_a_metric_of_either_task_has_a_direction() -> None:
+    assert is_better("map", 0.8, 0.7)
+    assert is_better("hamming", 0.1, 0.2)
+
+
+def test_a_value_that_is_none_loses_to_all() -> None:
+    nan = float("nan")
+    assert is_better("roc_auc", 0.1, nan)
+    assert not is_better("roc_auc", nan, 0.1)
+    assert not is_better("roc_auc", nan, nan)
+    assert best_epoch([nan, 0.6, nan, 0.5], "roc_auc") == 1
+
+
 @pytest.mark.parametrize(
     ("values", "metric", "expected"),
     [([], "loss", -1), ([3.0], "loss", 0), ([3, 1, 2, 1], "loss", 1), ([3, 1, 4], "accuracy", 2)],

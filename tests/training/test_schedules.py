@@ -44,3 +44,53 @@ def test_plateau_follows_the_records_down_to_its_floor() -> None:
     assert learning_rate_at(phase, 0, 5, []) == pytest.approx(0.1)
     assert learning_rate_at(phase, 10, 5, records(1.0, 1.0)) == pytest.approx(0.01)
     assert learning_rate_at(phase, 15, 5, records(1.0, 1.0, 1.0)) == pytest.approx(0.005)
+
+
+#: PyTorch 2's OneCycleLR(max_lr=0.1, total_steps=20, pct_start=0.3), rate of each step.
+ONE_CYCLE = [
+    0.004, 0.013167184, 0.037167184, 0.066832816, 0.090832816, 0.1, 0.098746401, 0.095048463,
+    0.089091618, 0.081174565, 0.071694300, 0.061126202, 0.0500002, 0.038874198, 0.028306100,
+    0.018825835, 0.010908782, 0.004951937, 0.001253999, 4e-07,
+]  # fmt: skip
+
+
+def test_one_cycle_agrees_with_pytorch() -> None:
+    phase = make_phase(kind="one_cycle")
+    rates = [learning_rate_at(phase, step, 5, []) for step in range(20)]
+    assert rates == pytest.approx(ONE_CYCLE, abs=1e-9)
+
+
+def test_one_cycle_takes_its_divisors_and_the_place_of_its_peak() -> None:
+    phase = make_phase(kind="one_cycle", peak_at=0.5, start_divisor=10, final_divisor=100)
+    rates = [learning_rate_at(phase, step, 5, []) for step in range(20)]
+    assert rates[0] == pytest.approx(0.01)
+    assert rates.index(max(rates)) == 9
+    assert rates[9] == pytest.approx(0.1)
+    assert rates[19] == pytest.approx(0.0001)
+
+
+@pytest.mark.parametrize("peak_at", [0.05, 0.25, 0.5, 0.95])
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_short_cycle_has_rates(steps: int, peak_at: float) -> None:
+    phase = PhaseRecipe.model_validate(
+        {"name": "p", "epochs": 1, "learning_rate": 0.1}
+        | {"schedule": {"kind": "one_cycle", "peak_at": peak_at}}
+    )
+    rates = [learning_rate_at(phase, step, steps, []) for step in range(steps)]
+    assert all(0.0 < rate <= 0.1 for rate in rates)
+
+
+def test_multi_step_falls_after_its_milestones() -> None:
+    phase = make_phase(kind="multi_step", milestones=[1, 3], factor=0.1)
+    rates = [learning_rate_at(phase, 2 * epoch, 2, []) for epoch in range(4)]
+    assert rates == pytest.approx([0.1, 0.01, 0.01, 0.001])
+    assert learning_rate_at(phase, 1, 2, []) == 0.1  # the last step of the first epoch
+
+
+def test_exponential_falls_each_epoch_after_the_warm_up() -> None:
+    plain = make_phase(kind="exponential", factor=0.5)
+    rates = [learning_rate_at(plain, step, 2, []) for step in range(8)]
+    assert rates == pytest.approx([0.1, 0.1, 0.05, 0.05, 0.025, 0.025, 0.0125, 0.0125])
+    warmed = make_phase(kind="exponential", factor=0.5, warmup_epochs=1)
+    rates = [learning_rate_at(warmed, step, 2, []) for step in range(8)]
+    assert rates == pytest.approx([0.05, 0.1, 0.1, 0.1, 0.05, 0.05, 0.025, 0.025])

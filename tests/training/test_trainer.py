@@ -99,6 +99,31 @@ def test_the_last_epoch_is_kept_where_asked(tmp_path: Path) -> None:
     assert trainer.validation_metrics()["loss"] == pytest.approx(expected, abs=1e-6)
 
 
+UNDOING = {"epochs": 2, "learning_rate": 0.9, "keep_best": None}
+
+
+@pytest.mark.parametrize("phases", [["good", "bad"], ["bad", "good"]])
+def test_the_best_phase_is_kept_where_asked(tmp_path: Path, phases: list[str]) -> None:
+    kinds = {"good": WHOLE | {"learning_rate": 0.01}, "bad": WHOLE | UNDOING}
+    recipe = make_recipe(
+        [kinds[name] | {"name": name} for name in phases], keep_phase="best", metric="loss"
+    )
+    trainer = make_trainer(recipe, tmp_path / "photos", tmp_path / "state")
+    records = trainer.run()
+    best = min(record.validation["loss"] for record in records)
+    assert trainer.kept_phase == "good"
+    assert trainer.validation_metrics()["loss"] == pytest.approx(best, abs=1e-6)
+
+
+def test_the_last_phase_is_kept_without_being_asked(tmp_path: Path) -> None:
+    recipe = make_recipe([HEAD | {"epochs": 1}, WHOLE | UNDOING])
+    trainer = make_trainer(recipe, tmp_path / "photos", tmp_path / "state")
+    records = trainer.run()
+    assert trainer.kept_phase == "whole"
+    expected = records[-1].validation["loss"]
+    assert trainer.validation_metrics()["loss"] == pytest.approx(expected, abs=1e-6)
+
+
 def test_early_stopping_ends_a_phase(tmp_path: Path) -> None:
     stopping = {"metric": "accuracy", "patience": 1, "min_delta": 1.0}
     recipe = make_recipe([HEAD | {"epochs": 9, "early_stopping": stopping}, WHOLE])

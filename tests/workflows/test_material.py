@@ -41,10 +41,30 @@ def test_material_is_in_the_order_of_the_index(tiny_run: TinyRun) -> None:
     train = index.in_split("train")
     assert np.array_equal(material.train.targets.argmax(axis=1), train.class_ids())
     assert np.array_equal(material.train.keys, train.keys())
-    assert np.array_equal(material.validation_ids, index.in_split("validation").class_ids())
+    assert np.array_equal(material.validation_targets, index.in_split("validation").targets())
     assert material.class_weights is not None
     # Balanced weights give the mean image a weight of 1.
     assert np.isclose(material.class_weights[train.class_ids()].mean(), 1.0)
+
+
+def test_material_of_label_sets(tiny_run: TinyRun) -> None:
+    run = RunDirectory.open(tiny_run.run)
+    recipe = load_recipe(run.recipe_path).model_copy(update={"task": "multi_label"})
+    single = PreparedData.load(run.index_path, run.integrity_path).index
+    rows = single.frame
+    sets = ["|".join(sorted({label, "blue"})) for label in rows["label"]]
+    sets[0] = ""
+    index = Index(rows.assign(label=sets), single.classes, single.source, is_multi_label=True)
+    material = open_material(recipe, index, SILENT)
+    train, blue = index.in_split("train"), index.classes.index("blue")
+    assert np.array_equal(material.train.targets, train.targets())
+    assert np.array_equal(material.validation_targets, index.in_split("validation").targets())
+    assert material.class_weights is not None
+    counts = train.targets().sum(axis=0)
+    for position, name in enumerate(index.classes):
+        expected = (len(train) - counts[position]) / counts[position]
+        assert np.isclose(material.class_weights[position], np.clip(expected, 0.01, 100)), name
+    assert material.class_weights[blue] < 0.1
 
 
 def test_what_keras_prints_of_a_download_is_no_result(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from tests.tiny_run import TinyRun
 from tfclassify.data.preparation import PreparedData
 from tfclassify.recipe.loading import load_recipe
-from tfclassify.recipe.schema import EarlyStoppingRecipe
+from tfclassify.recipe.schema import EarlyStoppingRecipe, MiningRecipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.scoring.judgement import judge
 from tfclassify.training.history import EpochRecord
@@ -18,6 +19,7 @@ from tfclassify.workflows.reporting import (
     describe_phases,
     describe_verdict,
     list_commands,
+    picture_hard_images,
     picture_mistakes,
     summarise_data,
 )
@@ -117,3 +119,18 @@ def test_commands_are_quoted_for_the_shell() -> None:
     lines = [command.line for command in list_commands(RunDirectory(Path("my runs/001")))]
     assert lines[0] == "tfclassify train 'my runs/001/recipe.yaml'"
     assert all("'my runs/001" in line for line in lines)
+
+
+def test_hard_images_are_pictured_where_they_were_mined(tiny_run: TinyRun, tmp_path: Path) -> None:
+    shutil.copytree(tiny_run.run, tmp_path / "run")
+    run, recipe = RunDirectory.open(tmp_path / "run"), load_recipe(tiny_run.recipe)
+    index = load_run(tiny_run).index
+    assert picture_hard_images(run, index, recipe) == ()
+    mined = recipe.model_copy(update={"mining": MiningRecipe()})
+    assert picture_hard_images(run, index, mined) == ()  # of before it was written
+    name = index.in_split("train").frame["image"][0]
+    run.mining_path.write_text(f"image,label,start,weight,misses\n{name},x,1,2.5,3\n", "utf-8")
+    (hard,) = picture_hard_images(run, index, mined)
+    assert (hard.image, hard.misses, hard.weight) == (name, 3, 2.5)
+    assert hard.label in index.classes
+    assert hard.thumbnail is not None

@@ -11,6 +11,9 @@ import keras
 
 from tfclassify.backbones.catalog import BlockRule
 
+#: Layers of a network that only wraps another: input, the other, a reshape.
+_WRAPPED = 3
+
 
 def split_blocks(network: keras.Model, rule: BlockRule) -> list[list[keras.Layer]]:
     """Cut a network into blocks from input to output.
@@ -31,7 +34,7 @@ def split_blocks(network: keras.Model, rule: BlockRule) -> list[list[keras.Layer
         return _split_at_ends(network, rule.pattern)
     blocks: dict[str, list[keras.Layer]] = {}
     current = ""  # the stem
-    for layer in network.layers:
+    for layer in list_own_layers(network):
         match = re.search(rule.pattern, layer.name)
         current = match.group(1) if match else current
         blocks.setdefault(current, []).append(layer)
@@ -42,10 +45,20 @@ def split_blocks(network: keras.Model, rule: BlockRule) -> list[list[keras.Layer
     return [first, *others]
 
 
+def list_own_layers(network: keras.Model) -> list[keras.Layer]:
+    """List the layers that blocks are made of, from input to output.
+
+    Those of a preset of KerasHub lie within its backbone, which is a layer by itself.
+    """
+    inner = [layer for layer in network.layers if isinstance(layer, keras.Model)]
+    is_wrapped = len(inner) == 1 and len(network.layers) <= _WRAPPED
+    return list(inner[0].layers if is_wrapped else network.layers)
+
+
 def _split_at_ends(network: keras.Model, pattern: str) -> list[list[keras.Layer]]:
     """Cut behind every layer whose name matches."""
     blocks: list[list[keras.Layer]] = [[]]
-    for layer in network.layers:
+    for layer in list_own_layers(network):
         blocks[-1].append(layer)
         if re.search(pattern, layer.name):
             blocks.append([])

@@ -1,4 +1,4 @@
-"""Builds any backbone of the catalog.
+"""Builds any backbone: of the catalog, of TensorFlow Hub, of KerasHub.
 
 Owns: the way from a name, a size and a word for weights to a network. Does not own:
 scaling of the input (``contracts``), the head (``model``).
@@ -11,15 +11,29 @@ from pathlib import Path
 
 import keras
 
+from tfclassify.backbones.basic_resnet import build_basic_resnet
 from tfclassify.backbones.catalog import BackboneSpec, get_backbone
 from tfclassify.backbones.custom_cnn import build_custom_cnn
 from tfclassify.backbones.efficientnet_lite import build_lite
+from tfclassify.backbones.hub_modules import locate_module
 from tfclassify.backbones.imagenet_weights import build_pretrained, construct
 from tfclassify.backbones.lite_weights import load_lite_weights
-from tfclassify.backbones.origins import KerasNetwork, WheelNetwork
+from tfclassify.backbones.origins import (
+    HubNetwork,
+    KerasNetwork,
+    PresetNetwork,
+    TorchNetwork,
+    WheelNetwork,
+)
 from tfclassify.backbones.seeding import seeded_construction
+from tfclassify.backbones.torch_weights import (
+    ENDINGS,
+    find_published_weights,
+    load_torch_weights,
+)
 from tfclassify.backbones.weight_files import load_weight_file
-from tfclassify.errors import ModelError
+from tfclassify.errors import ModelError, WeightsError
+from tfclassify.files import hash_file
 from tfclassify.recipe.schema import LayerRecipe
 
 
@@ -50,18 +64,77 @@ def build_backbone(
             not belong together.
         WeightsError: If the weights cannot be had or do not fit.
     """
-    spec = get_backbone(name)
+    return build_network(get_backbone(name), image_size, weights=weights, layers=layers, seed=seed)
+
+
+def build_network(
+    spec: BackboneSpec,
+    image_size: tuple[int, int],
+    *,
+    weights: str = "imagenet",
+    weights_sha256: str | None = None,
+    layers: Sequence[LayerRecipe] = (),
+    seed: int = 0,
+    part: str = "backbone",
+) -> keras.Model:
+    """Build the network of a backbone whose facts are known; see ``build_backbone``.
+
+    Args:
+        spec: From the catalog, or from ``outside``.
+        image_size: ``(height, width)`` in pixels.
+        weights: ``imagenet``, ``none``, or the path of a weight file. A hub module always
+            has its own; a preset has its own but for ``none``.
+        weights_sha256: The checksum that the file must have, or None.
+        layers: The blocks of ``custom_cnn``.
+        seed: Decides every weight that is not pretrained.
+        part: What is built; two parts of one seed get different weights.
+
+    Raises:
+        ModelError: As ``build_backbone``, or if a module or preset cannot be used.
+        WeightsError: If the weights cannot be had or do not fit.
+        MissingExtraError: If KerasHub is needed and not installed.
+    """
     _check_request(spec, image_size, weights, layers)
-    with seeded_construction(seed, "backbone"):
-        if isinstance(spec.origin, KerasNetwork):
-            network = _build_keras(spec, spec.origin, image_size, weights)
-        elif isinstance(spec.origin, WheelNetwork):
-            network = _build_wheel(spec, spec.origin, image_size, weights)
-        else:
-            network = build_custom_cnn(layers, image_size)
+    with seeded_construction(seed, part):
+        network = _construct(spec, image_size, weights, layers)
     if weights not in ("imagenet", "none"):
-        load_weight_file(network, Path(weights))
+        _load_weights(network, spec, Path(weights), weights_sha256)
     return network
+
+
+def _construct(
+    spec: BackboneSpec, image_size: tuple[int, int], weights: str, layers: Sequence[LayerRecipe]
+) -> keras.Model:
+    """Build a network, with its published weights if asked."""
+    origin = spec.origin
+    if isinstance(origin, KerasNetwork):
+        return _build_keras(spec, origin, image_size, weights)
+    if isinstance(origin, WheelNetwork):
+        return _build_wheel(spec, origin, image_size, weights)
+    if isinstance(origin, TorchNetwork):
+        return _build_torch(spec, origin, image_size, weights)
+    if isinstance(origin, HubNetwork):
+        from tfclassify.backbones.hub_backbone import build_hub
+
+        return build_hub(locate_module(origin.handle), image_size, spec.name)
+    if isinstance(origin, PresetNetwork):
+        from tfclassify.backbones.presets import build_preset
+
+        return build_preset(origin.preset, image_size, has_weights=weights != "none")
+    return build_custom_cnn(layers, image_size)
+
+
+def _load_weights(network: keras.Model, spec: BackboneSpec, path: Path, sha256: str | None) -> None:
+    """Put the weights of a file into a network."""
+    if path.suffix in ENDINGS:
+        load_torch_weights(network, spec.origin, path, sha256)
+        return
+    if sha256 is not None and path.is_file() and hash_file(path) != sha256:
+        raise WeightsError(
+            f"{path}: not the file that was meant: its sha256 is {hash_file(path)}, "
+            f"model.weights_sha256 says {sha256}; download it again"
+        )
+    load_weight_file(network, path)
 
 
 def _build_keras(
@@ -80,6 +153,16 @@ def _build_wheel(
     network = build_lite(image_size, origin.width, origin.depth, spec.name)
     if weights == "imagenet":
         load_lite_weights(network, origin)
+    return network
+
+
+def _build_torch(
+    spec: BackboneSpec, origin: TorchNetwork, image_size: tuple[int, int], weights: str
+) -> keras.Model:
+    """Build a ResNet of basic blocks, with torchvision's weights if asked."""
+    network = build_basic_resnet(image_size, origin.depths, spec.name)
+    if weights == "imagenet":
+        load_torch_weights(network, origin, find_published_weights(origin, spec.name))
     return network
 
 
@@ -102,4 +185,12 @@ def _check_request(
         raise ModelError(
             "model.weights: custom_cnn has no ImageNet weights, got 'imagenet'; "
             "set weights: none, or the path of a weight file"
+        )
+    has_own = isinstance(spec.origin, HubNetwork) or (
+        isinstance(spec.origin, PresetNetwork) and weights != "none"
+    )
+    if has_own and weights != "imagenet":
+        raise ModelError(
+            f"model.weights: {spec.name!r} comes with its own weights, got {weights!r}; "
+            "remove weights"
         )

@@ -20,7 +20,13 @@ from tfclassify.backbones.contracts import (
     UNIT,
     InputContract,
 )
-from tfclassify.backbones.origins import KerasNetwork, Origin, RecipeNetwork, WheelNetwork
+from tfclassify.backbones.origins import (
+    KerasNetwork,
+    Origin,
+    RecipeNetwork,
+    TorchNetwork,
+    WheelNetwork,
+)
 from tfclassify.errors import RequestError
 
 
@@ -248,7 +254,25 @@ def _lite(
     )
 
 
+def _basic_resnet(
+    name: str, depths: tuple[int, int, int, int], parameters: int, weights_file: str
+) -> BackboneSpec:
+    """Describe a ResNet of basic blocks, as torchvision has it."""
+    return BackboneSpec(
+        name,
+        name.replace("resnet", "ResNet"),
+        TORCH,
+        (224, 224),
+        32,
+        parameters,
+        BlockRule(r"^(layer\d_block\d+)_"),
+        TorchNetwork(depths, weights_file),
+    )
+
+
 _BUILT_HERE = (
+    _basic_resnet("resnet18", (2, 2, 2, 2), 11_186_112, "resnet18-f37072fd.pth"),
+    _basic_resnet("resnet34", (3, 4, 6, 3), 21_301_696, "resnet34-b627a593.pth"),
     _lite(
         *(0, 224, 3_413_024, 1.0, 1.0),
         checksum="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",

@@ -58,7 +58,7 @@ def load_lite_weights(network: keras.Model, origin: WheelNetwork) -> None:
         WeightsError: As ``read_lite_tensors``, or if a shape does not fit.
     """
     tensors = read_lite_tensors(origin)
-    for convolution, batch_norm, layer in _correspondence(origin):
+    for convolution, batch_norm, layer in list_lite_names(origin):
         kernel = tensors[f"{convolution}.weight"].transpose(2, 3, 1, 0)
         convolution_layer = network.get_layer(f"{layer}_conv")
         if isinstance(convolution_layer, keras.layers.DepthwiseConv2D):
@@ -69,7 +69,7 @@ def load_lite_weights(network: keras.Model, origin: WheelNetwork) -> None:
         _assign(network.get_layer(f"{layer}_bn"), statistics)
 
 
-def _correspondence(origin: WheelNetwork) -> list[tuple[str, str, str]]:
+def list_lite_names(origin: WheelNetwork) -> list[tuple[str, str, str]]:
     """List torch's convolution, torch's BatchNorm, start of the Keras layers' names."""
     rows = [("_conv_stem", "_bn0", "stem"), ("_conv_head", "_bn1", "top")]
     for number, block in enumerate(plan_blocks(origin.width, origin.depth)):

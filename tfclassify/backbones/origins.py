@@ -1,6 +1,6 @@
 """Where a network and its pretrained weights come from, and whether they are here.
 
-Owns: the three kinds of origin and where their weight files lie on this machine.
+Owns: the kinds of origin and where their weight files lie on this machine.
 Does not own: building (``building``), reading weights (``lite_weights``,
 ``imagenet_weights``). Imports no TensorFlow and none of the packages it looks for.
 """
@@ -12,6 +12,12 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from tfclassify.backbones.hub_modules import has_module
+from tfclassify.files import cache_folder
+
+#: Where torchvision publishes its weights.
+TORCHVISION = "https://download.pytorch.org/models"
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,90 @@ class RecipeNetwork:
         return False
 
 
-Origin = KerasNetwork | WheelNetwork | RecipeNetwork
+@dataclass(frozen=True)
+class TorchNetwork:
+    """A ResNet of basic blocks, whose weights torchvision publishes.
+
+    Attributes:
+        depths: Blocks of each of the four stages.
+        weights_file: File name of its ImageNet weights; the eight digits before the
+            ending are the start of its SHA-256.
+    """
+
+    depths: tuple[int, int, int, int]
+    weights_file: str
+
+    @property
+    def source(self) -> str:
+        """Return where it comes from, for people."""
+        return "built here, weights of torchvision"
+
+    @property
+    def address(self) -> str:
+        """Return where the weights are published."""
+        return f"{TORCHVISION}/{self.weights_file}"
+
+    def places(self) -> tuple[Path, Path]:
+        """Return where the weights are looked for: torch's cache, then our own."""
+        return torch_cache() / self.weights_file, cache_folder() / "weights" / self.weights_file
+
+    def weights_path(self) -> Path | None:
+        """Return where the weights lie, or None if they are not here."""
+        return next((path for path in self.places() if path.is_file()), None)
+
+    def weights_here(self) -> bool:
+        """Return whether the weights are in one of the caches."""
+        return self.weights_path() is not None
+
+
+@dataclass(frozen=True)
+class HubNetwork:
+    """A module of TensorFlow Hub, which carries its weights.
+
+    Attributes:
+        handle: A folder or an address.
+    """
+
+    handle: str
+
+    @property
+    def source(self) -> str:
+        """Return where it comes from, for people."""
+        return "TensorFlow Hub module"
+
+    def weights_here(self) -> bool:
+        """Return whether the module is on this machine."""
+        return has_module(self.handle)
+
+
+@dataclass(frozen=True)
+class PresetNetwork:
+    """A preset of KerasHub.
+
+    Attributes:
+        preset: Its name, or a folder.
+    """
+
+    preset: str
+
+    @property
+    def source(self) -> str:
+        """Return where it comes from, for people."""
+        return "KerasHub preset"
+
+    def weights_here(self) -> bool:
+        """Return whether the preset is a folder here; its own cache is not looked into."""
+        return Path(self.preset).expanduser().is_dir()
+
+
+Origin = KerasNetwork | WheelNetwork | TorchNetwork | RecipeNetwork | HubNetwork | PresetNetwork
+
+
+def torch_cache() -> Path:
+    """Return the folder that torch keeps downloaded weights in, found without importing it."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser()
+    home = Path(os.environ.get("TORCH_HOME") or cache / "torch").expanduser()
+    return home / "hub" / "checkpoints"
 
 
 def keras_cache() -> Path:
@@ -114,5 +203,5 @@ def keras_cache() -> Path:
     writable_part = next(folder for folder in (home, *home.parents) if folder.exists())
     if os.access(writable_part, os.W_OK):
         return home
-    temporary = Path("/tmp")
+    temporary = Path("/tmp")  # nosec B108: where Keras itself goes
     return (temporary if temporary.is_dir() else Path(tempfile.gettempdir())) / ".keras"

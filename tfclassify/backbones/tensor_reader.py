@@ -1,8 +1,9 @@
 """Reads the tensors of a legacy torch file with NumPy, and can do nothing else.
 
-Owns: the file format and its allow-list. A pickle is a program; this one may call
-``OrderedDict`` and the rebuilding of a tensor, and name two kinds of number.
-Does not own: which files are trusted, what a tensor is for (``lite_weights``).
+Owns: the allow-list of torch's pickles, and its format before version 1.6. A pickle is a
+program; this one may call ``OrderedDict`` and the rebuilding of a tensor, and name kinds
+of number. Does not own: torch's newer format (``torch_files``), which files are trusted,
+what a tensor is for (``torch_weights``).
 """
 
 from __future__ import annotations
@@ -23,7 +24,18 @@ from tfclassify.errors import WeightsError
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 #: What torch calls a buffer of numbers -> its little-endian NumPy type.
-_STORAGES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
+_STORAGES = {
+    "FloatStorage": "<f4",
+    "DoubleStorage": "<f8",
+    "HalfStorage": "<f2",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "|i1",
+    "ByteStorage": "|u1",
+    "BoolStorage": "|b1",
+}
 #: The instructions that torch writes, none of which makes an object by itself.
 _INSTRUCTIONS = frozenset(
     [
@@ -33,6 +45,7 @@ _INSTRUCTIONS = frozenset(
         "NONE",
         "NEWTRUE",
         "NEWFALSE",
+        "BINFLOAT",
         "BININT",
         "BININT1",
         "BININT2",
@@ -60,7 +73,7 @@ _INSTRUCTIONS = frozenset(
     ]
 )
 #: What a hostile or damaged pickle makes Python raise, apart from running code.
-_DAMAGE = (
+DAMAGE = (
     pickle.UnpicklingError,
     struct.error,
     ArithmeticError,
@@ -75,22 +88,40 @@ _DAMAGE = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Buffer:
+class Buffer:
     """A flat run of numbers that comes later in the file."""
 
     key: str
     dtype: str
     length: int
 
+    def __setstate__(self, state: object) -> None:
+        raise pickle.UnpicklingError("it changes a buffer, which is not allowed")
+
 
 @dataclass(frozen=True, slots=True)
-class _Tensor:
+class Tensor:
     """A part of a buffer with a shape; strides count numbers, not bytes."""
 
-    buffer: _Buffer
+    buffer: Buffer
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+
+    def __setstate__(self, state: object) -> None:
+        """Leave aside what torch notes of a parameter: gradients and hooks."""
+
+    def check(self) -> None:
+        """Raise ValueError unless all of it lies within its buffer."""
+        if not isinstance(self.buffer, Buffer):
+            raise ValueError("a tensor has no buffer")
+        if min((self.offset, *self.shape, *self.strides), default=0) < 0:
+            raise ValueError("a tensor has a negative size")
+        steps = zip(self.shape, self.strides, strict=True)
+        last = self.offset + sum((size - 1) * stride for size, stride in steps)
+        # The second bound keeps strides of 0 from blowing a small file up.
+        if last >= self.buffer.length or math.prod(self.shape) > self.buffer.length:
+            raise ValueError(f"a tensor of shape {self.shape} does not lie within its buffer")
 
 
 class _Rebuilder:
@@ -100,44 +131,59 @@ class _Rebuilder:
 
     def __call__(
         self,
-        buffer: _Buffer,
+        buffer: Buffer,
         offset: int,
         shape: tuple[int, ...],
         strides: tuple[int, ...],
-        requires_grad: bool,
-        hooks: object,
-    ) -> _Tensor:
-        if not isinstance(buffer, _Buffer) or min((offset, *shape, *strides), default=0) < 0:
-            raise ValueError("a tensor has no buffer or a negative size")
-        steps = zip(shape, strides, strict=True)
-        last = offset + sum((size - 1) * stride for size, stride in steps)
-        # The second bound keeps strides of 0 from blowing a small file up.
-        if last >= buffer.length or math.prod(shape) > buffer.length:
-            raise ValueError(f"a tensor of shape {shape} does not lie within its buffer")
-        return _Tensor(buffer, offset, tuple(shape), tuple(strides))
+        *notes: object,  # gradients and hooks, which are nobody's business here
+    ) -> Tensor:
+        tensor = Tensor(buffer, offset, tuple(shape), tuple(strides))
+        tensor.check()
+        return tensor
 
 
-class _TensorUnpickler(pickle.Unpickler):
-    """Knows four names and refuses every other."""
+class _Wrapper:
+    """Stands for a parameter, which wraps a tensor and is nothing else here."""
+
+    __slots__ = ()
+
+    def __call__(self, tensor: Tensor, *notes: object) -> Tensor:
+        if not isinstance(tensor, Tensor):
+            raise ValueError("a parameter holds something that is not a tensor")
+        return tensor
+
+
+#: The callables of torch that a file of tensors names.
+_CALLS: dict[tuple[str, str], type[_Rebuilder] | type[_Wrapper]] = {
+    ("torch._utils", "_rebuild_tensor"): _Rebuilder,
+    ("torch._utils", "_rebuild_tensor_v2"): _Rebuilder,
+    ("torch._utils", "_rebuild_parameter"): _Wrapper,
+    ("torch.nn.parameter", "Parameter"): _Wrapper,
+}
+
+
+class TensorUnpickler(pickle.Unpickler):
+    """Knows a handful of names and refuses every other."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what a name of the allow-list stands for."""
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _Rebuilder()
+        if (module, name) in _CALLS:
+            return _CALLS[module, name]()
         if module == "torch" and name in _STORAGES:
             return _STORAGES[name]  # a plain string: nothing that could be called
         raise pickle.UnpicklingError(f"it names {module}.{name}, which is not allowed")
 
-    def persistent_load(self, pid: Any) -> _Buffer:
+    def persistent_load(self, pid: Any) -> Buffer:
         """Return the buffer that a tensor refers to."""
-        kind, dtype, key, _device, length, view = pid
+        kind, dtype, key, _device, length, *views = pid  # the newer format has no views
+        view = views[0] if len(views) == 1 else views or None
         if kind != "storage" or dtype not in _STORAGES.values() or view is not None:
             raise pickle.UnpicklingError(f"it refers to {kind!r}, which is not allowed")
         if not isinstance(key, str) or not isinstance(length, int) or length < 0:
             raise pickle.UnpicklingError("it refers to a buffer without a key or a length")
-        return _Buffer(key, dtype, length)
+        return Buffer(key, dtype, length)
 
 
 def read_tensors(data: bytes, where: str) -> dict[str, np.ndarray]:
@@ -159,25 +205,38 @@ def read_tensors(data: bytes, where: str) -> dict[str, np.ndarray]:
             tensors. Nothing of what it asked for has then been done.
     """
     try:
-        _check_instructions(data)
+        check_instructions(data, pickles=5)
         stream = io.BytesIO(data)
         magic, version, machine, tensors, order = (
-            _TensorUnpickler(stream, encoding="utf-8").load() for _ in range(5)
+            TensorUnpickler(stream, encoding="utf-8").load() for _ in range(5)
         )
         if magic != _MAGIC or version != _PROTOCOL or machine["little_endian"] is not True:
             raise ValueError("it is not in torch's legacy format of little-endian machines")
-        if not all(isinstance(tensor, _Tensor) for tensor in tensors.values()):
-            raise ValueError("it holds something that is not a tensor")
+        check_tensors(tensors)
         buffers = _read_buffers(data, stream.tell(), order, tensors)
-        return {str(name): _view(tensor, buffers) for name, tensor in tensors.items()}
-    except _DAMAGE as error:
-        _refuse(where, error)
+        return {str(name): view(tensor, buffers) for name, tensor in tensors.items()}
+    except DAMAGE as error:
+        refuse(where, error)
 
 
-def _check_instructions(data: bytes) -> None:
-    """Go through the five pickles without running them, looking at each instruction."""
+def check_tensors(tensors: Any) -> None:
+    """Raise ValueError unless this is a mapping of tensors that lie within their buffers."""
+    if not isinstance(tensors, dict):
+        raise ValueError(f"it holds a {type(tensors).__name__} instead of named tensors")
+    for tensor in tensors.values():
+        if not isinstance(tensor, Tensor):
+            raise ValueError("it holds something that is not a tensor")
+        tensor.check()
+
+
+def check_instructions(data: bytes, *, pickles: int) -> None:
+    """Go through pickles without running them, looking at each instruction.
+
+    Raises:
+        UnpicklingError: If one is not allowed.
+    """
     stream = io.BytesIO(data)
-    for _ in range(5):
+    for _ in range(pickles):
         for instruction, argument, _position in pickletools.genops(stream):
             if instruction.name not in _INSTRUCTIONS:
                 raise pickle.UnpicklingError(f"it uses {instruction.name}, which is not allowed")
@@ -187,7 +246,7 @@ def _check_instructions(data: bytes) -> None:
 
 
 def _read_buffers(
-    data: bytes, position: int, order: list[str], tensors: dict[str, _Tensor]
+    data: bytes, position: int, order: list[str], tensors: dict[str, Tensor]
 ) -> dict[str, np.ndarray]:
     """Read every buffer, ``(length,)`` each, by its key."""
     declared = {tensor.buffer.key: tensor.buffer for tensor in tensors.values()}
@@ -197,23 +256,43 @@ def _read_buffers(
         (length,) = struct.unpack_from("<q", data, position)
         if length != buffer.length:
             raise ValueError(f"buffer {key} has {length} numbers instead of {buffer.length}")
-        buffers[key] = np.frombuffer(data, buffer.dtype, length, position + 8)
-        position += 8 + buffers[key].nbytes
+        size = 8 + length * item_size(buffer.dtype)
+        if position + size > len(data):
+            raise ValueError(f"buffer {key} ends behind the file's end")
+        buffers[key] = read_numbers(data[position + 8 : position + size], buffer.dtype)
+        position += size
     if position != len(data):
         raise ValueError(f"{len(data) - position} bytes follow the last buffer")
     return buffers
 
 
-def _view(tensor: _Tensor, buffers: dict[str, np.ndarray]) -> np.ndarray:
+def item_size(dtype: str) -> int:
+    """Return the bytes of one number of a buffer."""
+    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
+
+
+def read_numbers(data: bytes, dtype: str) -> np.ndarray:
+    """Read a run of little-endian numbers; bfloat16 becomes float32, of which it is a half."""
+    if dtype != "bfloat16":
+        return np.frombuffer(data, dtype)
+    return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
+
+
+def view(tensor: Tensor, buffers: dict[str, np.ndarray]) -> np.ndarray:
     """Copy the part of a buffer that is the tensor; its bounds were checked."""
     flat = buffers[tensor.buffer.key][tensor.offset :]
     strides = [stride * flat.itemsize for stride in tensor.strides]
     return np.lib.stride_tricks.as_strided(flat, tensor.shape, strides).copy()
 
 
-def _refuse(where: str, error: Exception) -> NoReturn:
-    """Say that the file is not a tensor file, and why."""
+def refuse(where: str, error: Exception) -> NoReturn:
+    """Say that the file is not a tensor file, and why.
+
+    Raises:
+        WeightsError: Always.
+    """
     raise WeightsError(
         f"{where}: not a readable tensor file: {error}; nothing in it was run. "
-        "Install the package that holds it again"
+        "Give a file of tensors alone, as torch.save(model.state_dict(), path) writes it, or "
+        "download or install it again"
     ) from error

@@ -12,6 +12,13 @@ from tfclassify.cli.options import Debug, Json, Quiet, RunPath, Tta, Verbose
 from tfclassify.cli.progress import make_observer
 
 
+class PredictionFormat(StrEnum):
+    """What a table of predictions holds."""
+
+    full = "full"
+    simple = "simple"
+
+
 class SubmissionFormat(StrEnum):
     """Kinds of submission."""
 
@@ -67,6 +74,9 @@ def predict(
     paths: Annotated[list[Path], typer.Argument(help="Images and folders of images.")],
     tta: Tta = None,
     out: Annotated[Path | None, typer.Option("--out", help="CSV to write.")] = None,
+    format: Annotated[
+        PredictionFormat, typer.Option("--format", help="simple: only filename and label.")
+    ] = PredictionFormat.full,
     top: Annotated[int, typer.Option("--top", min=1, help="Classes shown for an image.")] = 3,
     calibrated: Annotated[
         bool, typer.Option("--calibrated", help="Apply the temperature fitted on validation.")
@@ -76,12 +86,13 @@ def predict(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
-    """Predict the class of images; unreadable files are listed with their fault."""
+    """Predict the classes of images; unreadable files are listed with their fault."""
     from tfclassify.cli.render import render_predict_result
     from tfclassify.workflows.predict import PredictRequest, predict_paths_of_run
 
     observer = make_observer(quiet=quiet, verbose=verbose)
-    request = PredictRequest(run, tuple(paths), tta, out, top, calibrated)
+    is_simple = format is PredictionFormat.simple
+    request = PredictRequest(run, tuple(paths), tta, out, top, calibrated, is_simple)
     result = predict_paths_of_run(request, observer)
     typer.echo(render_predict_result(result, as_json=as_json))
 

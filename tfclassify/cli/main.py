@@ -19,6 +19,7 @@ from tfclassify.cli import (
     judge_commands,
     profile_commands,
     recipe_commands,
+    several_commands,
     train_commands,
 )
 from tfclassify.errors import TfclassifyError
@@ -37,6 +38,7 @@ app = typer.Typer(
 for module in (
     train_commands,
     judge_commands,
+    several_commands,
     data_commands,
     recipe_commands,
     profile_commands,

@@ -26,8 +26,11 @@ from tfclassify.report.wording import count_of
 SHOWN = (
     ("train_loss", "loss"),
     ("train_accuracy", "accuracy"),
+    ("train_iou", "iou"),
     ("val_loss", "val_loss"),
     ("val_accuracy", "val_accuracy"),
+    ("val_map", "val_map"),
+    ("val_iou", "val_iou"),
     ("val_f1_macro", "val_f1_macro"),
 )
 

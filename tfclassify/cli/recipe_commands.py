@@ -10,13 +10,16 @@ import typer
 
 from tfclassify.cli.options import Debug, Json, Quiet, Verbose
 from tfclassify.cli.progress import make_observer
+from tfclassify.errors import RequestError
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.command("new", epilog="Example: tfclassify new flowers --data photos/")(new)
     app.command("schema", epilog="Example: tfclassify schema > recipe.schema.json")(schema)
-    app.command("backbones", epilog="Example: tfclassify backbones --json")(backbones)
+    app.command(
+        "backbones", epilog="Example: tfclassify backbones efficientnet_lite0 --export lite0_hub"
+    )(backbones)
 
 
 def new(
@@ -44,9 +47,36 @@ def schema(debug: Debug = False) -> None:
     typer.echo(json.dumps(json_schema(), indent=2))
 
 
-def backbones(as_json: Json = False, debug: Debug = False) -> None:
-    """List the backbones: parameters, input size, source, and weights here."""
-    from tfclassify.cli.render import render_backbones
-    from tfclassify.workflows.backbones import list_backbones
+def backbones(
+    name: Annotated[
+        str | None, typer.Argument(help="Backbone to export; without --export, all are listed.")
+    ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", help="Write NAME's features to this folder as a hub module."),
+    ] = None,
+    image_size: Annotated[
+        str | None, typer.Option("--image-size", help="Pixels it takes: 160 or 160x192.")
+    ] = None,
+    weights: Annotated[
+        str, typer.Option("--weights", help="imagenet, none, or a weight file.")
+    ] = "imagenet",
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """List the backbones: parameters, input size, source, weights here; or export one."""
+    from tfclassify.cli.render import render_backbones, render_export
+    from tfclassify.workflows.backbones import ExportRequest, export_backbone, list_backbones
+    from tfclassify.workflows.profile import parse_sizes
 
-    typer.echo(render_backbones(list_backbones(), as_json=as_json))
+    if name is None or export is None:
+        if name is not None or export is not None:
+            raise RequestError("backbones: NAME and --export FOLDER go together; give both")
+        typer.echo(render_backbones(list_backbones(), as_json=as_json))
+        return
+    size = next(iter(parse_sizes(image_size, None)), None)
+    observer = make_observer(quiet=quiet, verbose=verbose)
+    result = export_backbone(ExportRequest(name, export, size, weights), observer)
+    typer.echo(render_export(result, as_json=as_json))

@@ -9,11 +9,12 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tfclassify.recipe.model_checks import name_backbones
+from tfclassify.report.label_score_tables import tabulate_verdict
+from tfclassify.report.label_tables import tabulate_label_sets
 from tfclassify.report.tables import (
     Column,
     render_table,
-    tabulate_classes,
-    tabulate_confusions,
     tabulate_data,
     tabulate_integrity,
     tabulate_metrics,
@@ -21,7 +22,7 @@ from tfclassify.report.tables import (
 from tfclassify.report.wording import count_of, format_range, format_score, title_of
 
 if TYPE_CHECKING:
-    from tfclassify.workflows.backbones import BackboneRow
+    from tfclassify.workflows.backbones import BackboneRow, ExportResult
     from tfclassify.workflows.check import CheckResult
     from tfclassify.workflows.evaluate import EvaluateResult
     from tfclassify.workflows.inspect import InspectResult
@@ -70,8 +71,7 @@ def render_evaluate_result(result: EvaluateResult, *, as_json: bool) -> str:
         parts += [
             _say_score(verdict, result.metric),
             tabulate_metrics(verdict.plain, verdict.tta),
-            tabulate_classes(verdict.headline),
-            tabulate_confusions(verdict.headline),
+            *tabulate_verdict(verdict.headline),
         ]
     if result.quarantined:
         parts.append(f"{count_of(result.quarantined, 'bad image')} left out of the scores")
@@ -91,11 +91,20 @@ def render_predict_result(result: PredictResult, *, as_json: bool) -> str:
     summary = f"{count_of(len(predictions.files), 'file')}{failed}"
     if result.out is not None:
         return f"{summary}\nwritten to {result.out}"
-    columns = [Column("file", longest=60), Column("label", longest=32)]
+    columns = [Column("file", longest=60)]
+    has_sets = predictions.thresholds is not None
+    columns += [Column("labels", longest=48)] if has_sets else []
+    columns.append(Column("most probable" if has_sets else "label", longest=32))
     columns += [Column("probability", "right"), Column("error", longest=60)]
     frame = predictions.frame
     rows = [
-        [row.file, row.label, "" if row.error else f"{row.probability:.4f}", row.error]
+        [
+            row.file,
+            *([row.labels] if has_sets else []),
+            row.label,
+            "" if row.error else f"{row.probability:.4f}",
+            row.error,
+        ]
         for row in frame.itertuples()
     ]
     if not predictions.failed:
@@ -130,6 +139,7 @@ def render_inspect_result(result: InspectResult, *, as_json: bool) -> str:
                 "source": result.data.source,
                 "classes": list(result.data.classes),
                 "counts": {name: list(counts) for name, counts in result.data.counts.items()},
+                "images": {name: result.data.total(name) for name in result.data.counts},
                 "statistics": statistics.to_dict(),
                 "quarantined": result.integrity.quarantined,
                 "findings": [vars(row) for row in result.integrity.rows],
@@ -145,7 +155,12 @@ def render_inspect_result(result: InspectResult, *, as_json: bool) -> str:
         + ", ".join(f"{name} {mean:.0f} ± {std:.0f}" for name, mean, std in pairs)
         + f" (mean ± standard deviation of 0..255, {count_of(colours.images, 'image')})",
     ]
+    if statistics.flags:
+        marks = (f"{name} {count:,}" for name, count in statistics.flags.items())
+        facts.append(f"marks   {', '.join(marks)}")
     parts = [tabulate_data(result.data), "\n".join(facts), tabulate_integrity(result.integrity)]
+    if statistics.label_sets is not None:
+        parts.insert(1, tabulate_label_sets(statistics.label_sets))
     if result.html:
         parts.append(f"page  {result.html}")
     return "\n\n".join(parts)
@@ -193,10 +208,23 @@ def render_check_result(result: CheckResult, *, as_json: bool) -> str:
         [
             tabulate_data(data),
             tabulate_integrity(integrity),
-            f"{result.recipe.model.backbone}: {result.parameters:,} parameters",
+            f"{name_backbones(result.recipe.model)}: {result.parameters:,} parameters",
             render_table(columns, rows),
             f"roughly {_say_time(total)} at most on this machine, timed on a few steps",
         ]
+    )
+
+
+def render_export(result: ExportResult, *, as_json: bool) -> str:
+    """Write where a hub module was written, and how a recipe uses it."""
+    if as_json:
+        return _to_json({**vars(result), "folder": str(result.folder)})
+    (height, width), (low, high) = result.image_size, result.input_range
+    size = str(height) if height == width else f"[{height}, {width}]"
+    return (
+        f"{result.folder}: {result.features} features of an image of {height}x{width}\n"
+        f"in a recipe: data: {{image_size: {size}}}, "
+        f"model: {{backbone: hub:{result.folder}, input_range: [{low:g}, {high:g}]}}"
     )
 
 

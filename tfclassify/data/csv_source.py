@@ -1,24 +1,29 @@
 """Reads a CSV that names images, labels and what else a recipe's columns say.
 
 Owns: columns, separators, lines and their faults, matching rows to files.
-Does not own: which labels are kept (``labels``), finding the table (``sources``).
+Does not own: several labels in a line (``label_columns``), bits (``flags``), which labels
+are kept (``labels``), finding the table (``sources``).
 """
 
 from __future__ import annotations
 
 import csv
 import math
-import posixpath
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tfclassify.data.flags import decode_flags, weigh_flags
 from tfclassify.data.integrity import Finding
+from tfclassify.data.label_columns import find_label_columns
 from tfclassify.data.listing import (
     SPLIT_NAMES,
     Listing,
     Row,
+    clean_path,
+    find_split,
+    is_file,
     is_image_file,
     name_image,
     walk_files,
@@ -28,6 +33,7 @@ from tfclassify.errors import SourceError
 from tfclassify.recipe.schema import DataRecipe
 
 _SEPARATORS = ",;\t|"
+_NO_SEPARATORS = '"\r\n\0'
 
 
 class Table(NamedTuple):
@@ -69,13 +75,15 @@ def read_csv_source(table: Table, data: DataRecipe) -> Listing:
     listing = Listing()
     prefix = _find_prefix(table)
     rows: dict[str, Row] = {}
-    for line in _read_lines(table, data):
+    for line in _read_lines(table, data, listing):
         name = _to_name(line.values["file"], line.place, table, data)
         path = on_disk.get(name, f"{table.images.as_posix()}/{name}")
-        row = _make_row(line, prefix + name, path)
-        if name not in on_disk and not Path(path).is_file():
+        row = _make_row(line, prefix + name, path, data)
+        if listing.is_multi_label:
+            row = row._replace(label="", labels=line.labels)
+        if name not in on_disk and not is_file(path):
             row = row._replace(fault="missing")
-        rows[name] = _merge_repeated(listing, rows[name], row) if name in rows else row
+        rows[name] = merge_repeated(listing, rows[name], row) if name in rows else row
     _check_found(rows, table, data, on_disk)
     listing.rows = _leave_out_unlabelled(listing, list(rows.values()))
     listing.findings += [
@@ -87,14 +95,20 @@ def read_csv_source(table: Table, data: DataRecipe) -> Listing:
 
 
 class _Line(NamedTuple):
-    """One line: its values by the field names of ``ColumnsRecipe``, and its place."""
+    """One line: its values by the field names of ``ColumnsRecipe``, labels and place."""
 
     values: dict[str, str]
+    labels: tuple[str, ...]
     place: str
 
 
-def _read_lines(table: Table, data: DataRecipe) -> Iterator[_Line]:
-    """Read the wanted columns of every line that is not blank."""
+def _read_lines(table: Table, data: DataRecipe, listing: Listing) -> Iterator[_Line]:
+    """Read the wanted columns of every line that is not blank, and the classes' order."""
+    if data.separator in _NO_SEPARATORS:
+        raise SourceError(
+            f"{table.shown}: no table is separated by {data.separator!r} (data.separator); "
+            "set it to the character between the columns"
+        )
     try:
         with table.path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, delimiter=data.separator, strict=True)
@@ -104,11 +118,16 @@ def _read_lines(table: Table, data: DataRecipe) -> Iterator[_Line]:
                     f"{table.shown}: the table is empty; expected a line of column names, "
                     f"with {data.columns.file!r} among them"
                 )
-            positions = _find_columns([name.strip() for name in header], table, data)
+            header = [name.strip() for name in header]
+            positions = _find_columns(header, table, data)
+            marks = find_label_columns(header, positions.values(), data, table.shown)
+            listing.is_multi_label = marks is not None
+            listing.classes = marks.classes if marks else ()
             for fields in reader:
                 if any(fields):
                     place = f"{table.shown}, line {reader.line_num}"
-                    yield _Line(_pick(fields, len(header), positions, place), place)
+                    values = _pick(fields, len(header), positions, place)
+                    yield _Line(values, marks.read(fields, place) if marks else (), place)
     except UnicodeDecodeError as error:
         raise SourceError(
             f"{table.shown}: the table is not UTF-8 (byte {error.start}); save it as UTF-8"
@@ -123,7 +142,9 @@ def _read_lines(table: Table, data: DataRecipe) -> Iterator[_Line]:
 
 def _find_columns(header: list[str], table: Table, data: DataRecipe) -> dict[str, int]:
     """Find the position of every column that the recipe names."""
-    wanted = {key: name for key, name in data.columns.model_dump().items() if name is not None}
+    wanted = data.columns.model_dump(exclude={"one_hot"}, exclude_none=True)
+    if data.columns.one_hot:
+        wanted.pop("label", None)
     positions = {}
     for key, name in wanted.items():
         if name in header:
@@ -155,9 +176,10 @@ def _pick(fields: list[str], width: int, positions: dict[str, int], place: str) 
     return {key: fields[position].strip() for key, position in positions.items()}
 
 
-def _make_row(line: _Line, image: str, path: str) -> Row:
+def _make_row(line: _Line, image: str, path: str, data: DataRecipe) -> Row:
     """Turn a line into a row."""
     values = line.values
+    flags = decode_flags(values.get("flags", ""), line.place, data)
     return Row(
         image,
         path,
@@ -165,7 +187,8 @@ def _make_row(line: _Line, image: str, path: str) -> Row:
         label=values.get("label", ""),
         group=values.get("group", ""),
         split=_to_split(values.get("split", ""), line.place),
-        weight=_to_weight(values.get("weight", "1"), line.place),
+        weight=_to_weight(values.get("weight", "1"), line.place) * weigh_flags(flags, data),
+        flags=flags,
     )
 
 
@@ -176,13 +199,13 @@ def _to_name(value: str, place: str, table: Table, data: DataRecipe) -> str:
     name = unicodedata.normalize("NFC", value.replace("\\", "/"))
     if data.extension and not name.lower().endswith(_dotted(data.extension).lower()):
         name += _dotted(data.extension)
-    name = posixpath.normpath(name.removeprefix(f"{table.images.as_posix()}/"))
-    if name.startswith(("/", "../")) or name in {".", ".."} or "\0" in name:
+    cleaned = clean_path(name.removeprefix(f"{table.images.as_posix()}/"))
+    if cleaned is None:
         raise SourceError(
             f"{place}: file {value!r} lies outside of the images folder; allowed are paths "
             "inside it: set data.images to the folder that holds all images"
         )
-    return name
+    return cleaned
 
 
 def _dotted(extension: str) -> str:
@@ -199,7 +222,7 @@ def _find_prefix(table: Table) -> str:
 def _to_split(value: str, place: str) -> str:
     if not value:
         return ""
-    split = SPLIT_NAMES.get(value.lower())
+    split = find_split(value)
     if split is None:
         raise SourceError(
             f"{place}: unknown split {value!r}, allowed are 'train', 'validation', 'test' or "
@@ -218,17 +241,17 @@ def _to_weight(value: str, place: str) -> float:
     return weight
 
 
-def _merge_repeated(listing: Listing, first: Row, again: Row) -> Row:
+def merge_repeated(listing: Listing, first: Row, again: Row) -> Row:
     """Keep one row of an image listed twice; under two labels, neither can be trusted."""
-    if first.label == again.label:
+    if (first.label, set(first.labels)) == (again.label, set(again.labels)):
         listing.findings.append(Finding(first.image, "listed_twice", again.place))
         return first
     return first._replace(fault=first.fault or "label_conflict")
 
 
 def _leave_out_unlabelled(listing: Listing, rows: list[Row]) -> list[Row]:
-    """Leave out rows without a label, unless no row has one."""
-    if not any(row.label for row in rows):
+    """Leave out rows without a label, unless no row has one or may have one."""
+    if listing.is_multi_label or not any(row.label for row in rows):
         return rows
     listing.findings += [
         Finding(row.image, "unlabelled", f"{row.place} has no label")

@@ -13,10 +13,11 @@ after the iterative stratification of Sechidis et al. 2011, by units instead of 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+
+from tfclassify.data.units import draw_order
 
 _PASSES = 4
 _MAX_ORDERS = 16
@@ -57,7 +58,7 @@ def hold_out(
         chosen[large] = picked
         held = counts[picked].sum(axis=0)
     missing = find_quotas(totals, targets, reserve) - held
-    for number in _draw_order(keys, address):
+    for number in draw_order(keys, address):
         if len(units[number]) == 1 and missing[units[number][0]] > 0:
             chosen[number] = True
             missing[units[number][0]] -= 1
@@ -89,21 +90,13 @@ def find_quotas(totals: np.ndarray, targets: np.ndarray, reserve: int) -> np.nda
     return np.minimum(np.maximum(quotas, 1), np.maximum(totals - reserve, 0))
 
 
-def _draw_order(keys: Sequence[str], address: str) -> list[int]:
-    """Order units by the hash of their key: adding a unit leaves the others' order."""
-    digests = [
-        hashlib.sha256(f"{address}:{key}".encode("utf-8", "surrogatepass")).digest() for key in keys
-    ]
-    return sorted(range(len(keys)), key=lambda unit: (digests[unit], keys[unit]))
-
-
 def _choose_large(
     counts: np.ndarray, keys: Sequence[str], targets: np.ndarray, limit: np.ndarray, address: str
 ) -> np.ndarray:
     """Run greedy passes from several orders and keep the cheapest outcome."""
     orders = min(_MAX_ORDERS, max(1, _WORK // len(counts)))
     outcomes = [
-        _improve(counts, _draw_order(keys, f"{address}:{number}"), targets, limit)
+        _improve(counts, draw_order(keys, f"{address}:{number}"), targets, limit)
         for number in range(orders)
     ]
     return min(outcomes, key=lambda chosen: _cost(counts[chosen].sum(axis=0), targets))

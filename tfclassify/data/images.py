@@ -7,6 +7,7 @@ Does not own: colour modes and orientation (``pixels``), reports (``scan``).
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,6 +22,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from tfclassify.data.demands import find_excess
 from tfclassify.data.pixels import (
     find_colour_remarks,
     make_upright,
@@ -266,6 +268,9 @@ def _open(source: Path | str | bytes, max_pixels: int, where: str = "") -> _Open
     form = FORMATS.get(recognise(data) or "")
     if form is None:
         raise ImageError(f"{where}: {describe_stranger(data)}; {READ_FORMATS}", "not_an_image")
+    excess = find_excess(data, form.name)
+    if excess:
+        raise ImageError(f"{where}: the {form.name} asks for too much work: {excess}; save it anew")
     try:
         image = form.plugin(BytesIO(data))
     except MemoryError:
@@ -289,7 +294,11 @@ def read_image_file(path: Path, max_pixels: int = MAX_PIXELS) -> bytes:
         ImageError: If there is no such file, or it is too large or not readable.
     """
     try:
-        size = path.stat().st_size
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
+            # Reading a pipe waits for whoever may never write.
+            raise ImageError(f"{path}: a pipe or a device, expected a file; remove it")
+        size = facts.st_size
         # 16-bit RGBA that does not compress, and as much again as cameras put beside it.
         limit = 8 * max_pixels + (64 << 20)
         if size > limit:
@@ -301,8 +310,9 @@ def read_image_file(path: Path, max_pixels: int = MAX_PIXELS) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise ImageError(f"{path}: there is no such file", "missing") from None
-    except OSError as error:
-        raise ImageError(f"{path}: the file cannot be read ({error.strerror})") from error
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{path}: the file cannot be read ({reason})") from error
 
 
 def _explain(where: str, form: ImageFormat, data: bytes, error: Exception) -> ImageError:

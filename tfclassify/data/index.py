@@ -15,14 +15,17 @@ import pandas as pd
 
 from tfclassify.errors import DataError
 
+#: What stands between the names in one cell; no class of a multi-label index holds it.
+SEPARATOR = "|"
 #: Column -> dtype of an index, in the order of ``index.csv``.
 COLUMNS = {
     "image": "str",  # stable name: POSIX path relative to the source; unique
     "path": "str",  # where the file is now
-    "label": "str",  # class name; "" if unlabelled
+    "label": "str",  # class name, "" if unlabelled; multi-label: names joined with SEPARATOR
     "group": "str",  # rows of one group never straddle a split; "" if none
     "split": "str",  # train | validation | test | "" (not yet split)
     "weight": "float64",  # per-image weight, 1.0 by default
+    "flags": "str",  # marks of the image, such as "blurred", joined with SEPARATOR
     "status": "str",  # ok | quarantined
     "reason": "str",  # why it was quarantined, or a remark; "" if nothing
     "sha256": "str",  # of the file's bytes; "" until scanned
@@ -39,11 +42,14 @@ class Index:
         frame: One row an image, with the columns of ``COLUMNS``, numbered from 0.
         classes: Class names; a label's position here is its class id.
         source: What the index was read from, for messages.
+        is_multi_label: Whether an image may have several labels, or none; an empty
+            label then says that none of the classes is in the image.
     """
 
     frame: pd.DataFrame
     classes: tuple[str, ...]
     source: str
+    is_multi_label: bool = False
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -69,18 +75,66 @@ class Index:
         """Return class ids, ``(n,)`` int64, -1 for an unlabelled image.
 
         Raises:
-            DataError: If a label is not among the classes.
+            DataError: If a label is not among the classes, or images may have several.
         """
+        if self.is_multi_label:
+            raise DataError(
+                f"{self.source}: an image of these may have several labels, so it has no single "
+                "class id; use targets() or label_sets()"
+            )
         positions = {name: number for number, name in enumerate(self.classes)}
         positions.setdefault("", -1)
         ids = self.frame["label"].map(positions)
         if ids.isna().any():
             row = self.frame[ids.isna()].iloc[0]
-            raise DataError(
-                f"{self.source}: image {row['image']!r} has the class {row['label']!r}, "
-                f"which is not among the {len(self.classes)} classes"
-            )
+            raise self._unknown_class(row["image"], row["label"])
         return ids.to_numpy(dtype=np.int64)
+
+    def label_sets(self) -> list[tuple[str, ...]]:
+        """Return the labels of each image, in row order; none for an unlabelled one."""
+        labels = self.frame["label"].tolist()
+        if self.is_multi_label:
+            return [tuple(label.split(SEPARATOR)) if label else () for label in labels]
+        return [(label,) if label else () for label in labels]
+
+    def targets(self) -> np.ndarray:
+        """Return what a model should answer, ``(n, classes)`` float32.
+
+        Each row is one-hot, or in a multi-label index multi-hot: 1 for each class that
+        is in the image, all 0 where none is.
+
+        Raises:
+            DataError: If a label is not among the classes, or an image of a multi-class
+                index has none.
+        """
+        marks = self.mark_labels()
+        if not self.is_multi_label and not marks.any(axis=1).all():
+            image = self.frame["image"].iloc[int(np.argmin(marks.any(axis=1)))]
+            raise DataError(
+                f"{self.source}: image {image!r} has no label; label it or leave it out"
+            )
+        return marks.astype(np.float32)
+
+    def mark_labels(self) -> np.ndarray:
+        """Return which labels each image has, bool ``(n, classes)``; any may have none.
+
+        Raises:
+            DataError: If a label is not among the classes.
+        """
+        positions = {name: number for number, name in enumerate(self.classes)}
+        marks = np.zeros((len(self), len(self.classes)), dtype=bool)
+        for row, labels in enumerate(self.label_sets()):
+            for label in labels:
+                if label not in positions:
+                    raise self._unknown_class(self.frame["image"].iloc[row], label)
+                marks[row, positions[label]] = True
+        return marks
+
+    def _unknown_class(self, image: str, label: str) -> DataError:
+        return DataError(
+            f"{self.source}: image {image!r} has the class {label!r}, "
+            f"which is not among the {len(self.classes)} classes"
+        )
 
     def keys(self) -> np.ndarray:
         """Return the address of each image for randomness, ``(n,)`` int64.

@@ -1,13 +1,14 @@
 """Settles which labels are kept and what they are called.
 
 Owns: ``drop_labels``, ``merge_classes``, ``top_classes`` and declared ``classes``, in
-this order. Does not own: where labels come from (``folders``, ``csv_source``).
+this order. Does not own: where labels come from (``folders``, ``csv_source``), sets of
+labels (``label_sets``).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tfclassify.data.listing import Row
 from tfclassify.data.nearest import suggest
@@ -16,7 +17,11 @@ from tfclassify.recipe.schema import DataRecipe
 
 
 def settle_labels(
-    rows: list[Row], data: DataRecipe, *, is_other: bool = False
+    rows: list[Row],
+    data: DataRecipe,
+    *,
+    is_other: bool = False,
+    listed: Sequence[Row] = (),
 ) -> tuple[list[Row], tuple[str, ...]]:
     """Apply the recipe's wishes to the labels.
 
@@ -25,6 +30,7 @@ def settle_labels(
         data: The wishes.
         is_other: Whether the rows are of another source than the recipe was written
             for: then labels may be absent, and the top classes are those declared.
+        listed: All rows of the source, where only some are left; their labels do occur.
 
     Returns:
         The rows that are kept, with their class names, and the classes in order: as
@@ -37,7 +43,7 @@ def settle_labels(
     if not any(row.label for row in rows):
         return rows, data.classes or ()
     if not is_other:
-        _check_wishes(rows, data)
+        check_wishes(sorted({row.label for row in (*rows, *listed)}), data)
     rows = [row for row in rows if row.label not in data.drop_labels]
     renamed = {old: new for new, olds in data.merge_classes.items() for old in olds}
     rows = [row._replace(label=renamed.get(row.label, row.label)) for row in rows]
@@ -70,9 +76,16 @@ def find_top_classes(labels: Iterable[str], count: int) -> set[str]:
     return set(order[:count])
 
 
-def _check_wishes(rows: list[Row], data: DataRecipe) -> None:
-    """Raise if a wish names a label that no image has."""
-    known = sorted({row.label for row in rows})
+def check_wishes(known: Sequence[str], data: DataRecipe) -> None:
+    """Raise if a wish names a label that no image has.
+
+    Args:
+        known: The labels of the source.
+        data: The wishes.
+
+    Raises:
+        SourceError: Naming the wish, and the nearest label.
+    """
     wishes = [("data.drop_labels", label) for label in data.drop_labels]
     for new, olds in data.merge_classes.items():
         wishes += [(f"data.merge_classes.{new}", label) for label in olds]

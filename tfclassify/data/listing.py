@@ -7,6 +7,8 @@ Does not own: what the folders mean (``folders``, ``csv_source``).
 from __future__ import annotations
 
 import os
+import posixpath
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,6 +30,8 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
+#: The year that COCO writes behind a split.
+_YEAR = re.compile(r"[-_ ]?(19|20)\d\d$")
 #: Images that are not read, but that are reported instead of passed over.
 _ENDINGS = (*ENDINGS, ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jxl")
 _JUNK = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
@@ -40,11 +44,13 @@ class Row(NamedTuple):
         image: Stable name: POSIX path relative to the source.
         path: Where the file should be.
         place: Where the source says so, for messages.
-        label: Label as written; empty if there is none.
+        label: Label as written; empty if there is none, or if there may be several.
         group: Rows of one group never straddle a split; empty if none.
         split: ``train``, ``validation``, ``test`` or empty.
         weight: Per-image weight.
         fault: Kind of the fault that bars the image, empty if none is known yet.
+        labels: Labels as written, where an image may have several.
+        flags: Marks of the image, in the order of ``data.flags``.
     """
 
     image: str
@@ -55,14 +61,38 @@ class Row(NamedTuple):
     split: str = ""
     weight: float = 1.0
     fault: str = ""
+    labels: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
 
 
 @dataclass
 class Listing:
-    """What a reader found: rows for the index, and what it left out."""
+    """What a reader found: rows for the index, and what it left out.
+
+    Attributes:
+        rows: The images.
+        findings: What was left out or remarked on.
+        is_multi_label: Whether an image may have several labels, which are in ``labels``.
+        classes: Every label in the order of a source that has one, such as columns.
+    """
 
     rows: list[Row] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    is_multi_label: bool = False
+    classes: tuple[str, ...] = ()
+
+
+def find_split(name: str) -> str | None:
+    """Return the split that a source means, such as ``validation`` for ``val2017``."""
+    name = name.lower()
+    return SPLIT_NAMES.get(name, SPLIT_NAMES.get(_YEAR.sub("", name)))
+
+
+def clean_path(value: str) -> str | None:
+    """Return a path as a table writes it in POSIX form; None if it leads outside."""
+    name = unicodedata.normalize("NFC", value.replace("\\", "/"))
+    name = posixpath.normpath(name)
+    return None if name.startswith(("/", "../")) or name in {".", ".."} or "\0" in name else name
 
 
 def is_junk(name: str) -> bool:
@@ -75,9 +105,19 @@ def is_image_file(path: str) -> bool:
     name = path.rpartition("/")[2]
     if "." in name:
         return name.lower().endswith(_ENDINGS)
+    if not is_file(path):
+        return False
     try:
         with Path(path).open("rb") as stream:
             return recognise(stream.read(16)) is not None
+    except OSError:
+        return False
+
+
+def is_file(path: str) -> bool:
+    """Say whether a path leads to a plain file, also where no path can be so long."""
+    try:
+        return Path(path).is_file()
     except OSError:
         return False
 

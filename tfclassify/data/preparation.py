@@ -10,14 +10,16 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 
+from tfclassify.data.folds import make_folds
 from tfclassify.data.index import Index
 from tfclassify.data.integrity import STORAGE_KINDS, Finding, IntegrityReport, make_report
 from tfclassify.data.leaks import find_near_duplicates, find_shared_groups
 from tfclassify.data.readers import read_source
 from tfclassify.data.scan import Scan, scan
 from tfclassify.data.splits import split_index
+from tfclassify.data.statistics import count_labels
 from tfclassify.data.table import load_index, save_index
 from tfclassify.errors import DataError
 from tfclassify.events import SILENT, Observer
@@ -51,7 +53,7 @@ class PreparedData:
         """
         try:
             content = json.loads(integrity_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(
                 f"{integrity_path}: the integrity report cannot be read ({error}); train again"
             ) from error
@@ -113,9 +115,12 @@ def prepare_labelled(
     )
     read = read_source(data, base=base, observer=observer, is_other=True)
     if not (read.index.frame["label"] != "").any():
+        advice = "put each class into a folder of its own"
+        if recipe.task == "multi_label":
+            advice = "list them in a table as the recipe reads it"
         raise DataError(
-            f"{source}: the images have no labels to judge by; put each class into a folder of "
-            "its own, or use `tfclassify predict`"
+            f"{source}: the images have no labels to judge by; {advice}, or use `tfclassify "
+            "predict`"
         )
     scanned = scan(read.index, max_pixels=data.max_pixels, observer=observer)
     integrity = _report(scanned.index, [*read.findings, *scanned.findings])
@@ -126,7 +131,11 @@ def prepare_labelled(
 
 
 def prepare_data(
-    recipe: Recipe, *, base: Path | None = None, observer: Observer = SILENT
+    recipe: Recipe,
+    *,
+    base: Path | None = None,
+    observer: Observer = SILENT,
+    folds: int | None = None,
 ) -> PreparedData:
     """Read, check and split the images of a recipe for training.
 
@@ -134,6 +143,8 @@ def prepare_data(
         recipe: Its section ``data`` and its seed are used.
         base: The recipe's folder, for relative paths.
         observer: Told of progress, and warned of what was found.
+        folds: Where the images will be dealt into so many folds: no validation images are
+            split off, and near-duplicates are looked for across the folds.
 
     Returns:
         The index, split, and the integrity report.
@@ -147,12 +158,12 @@ def prepare_data(
     """
     data = recipe.data
     read = read_source(data, base=base, observer=observer)
-    _check_labelled(read.index)
+    _check_labelled(read.index, recipe)
     scanned = scan(read.index, max_pixels=data.max_pixels, observer=observer)
     findings = [*read.findings, *scanned.findings, *find_few_images(scanned.index, data)]
     if data.strict:
         _report(scanned.index, findings).check_strict()
-    split, found = _split(scanned, recipe, observer)
+    split, found = _split(scanned, recipe, observer, folds)
     findings += found
     integrity = _report(split, findings)
     if data.strict:
@@ -161,9 +172,17 @@ def prepare_data(
     return PreparedData(split, integrity)
 
 
-def _split(scanned: Scan, recipe: Recipe, observer: Observer) -> tuple[Index, list[Finding]]:
+def _split(
+    scanned: Scan, recipe: Recipe, observer: Observer, folds: int | None
+) -> tuple[Index, list[Finding]]:
     """Split what was scanned, and find what the split is not to be trusted for."""
     data, index = recipe.data, scanned.index
+    if folds is not None:
+        split = split_index(index, validation=0.0, test=data.test, seed=recipe.seed)
+        return split, [
+            *_find_straddling(index, split),
+            *_find_near_across(split, scanned, recipe.seed, folds),
+        ]
     own = int((index.usable().frame["split"] == "validation").sum())
     if own and data.validation == 0.0:
         observer.on_note(
@@ -179,6 +198,16 @@ def _split(scanned: Scan, recipe: Recipe, observer: Observer) -> tuple[Index, li
     ]
 
 
+def _find_near_across(index: Index, scanned: Scan, seed: int, folds: int) -> list[Finding]:
+    """Find images that nearly equal one of another fold, each of them once."""
+    found = [
+        finding
+        for fold in make_folds(index, folds=folds, seed=seed)
+        for finding in find_near_duplicates(fold, scanned.thumbnails)
+    ]
+    return list({finding.image: finding for finding in found}.values())
+
+
 def tell_findings(report: IntegrityReport, observer: Observer) -> None:
     """Tell an observer each kind that was found; how files are stored is but a note."""
     for kind, line in zip(report.counts, report.describe(), strict=True):
@@ -188,17 +217,23 @@ def tell_findings(report: IntegrityReport, observer: Observer) -> None:
 
 def find_few_images(index: Index, data: DataRecipe) -> list[Finding]:
     """Find classes with fewer usable images than ``data.min_images``."""
-    counts = index.usable().frame["label"].value_counts()
     return [
-        Finding("", "few_images", f"class {name!r} has {counts.get(name, 0)} usable images")
-        for name in index.classes
-        if counts.get(name, 0) < data.min_images
+        Finding("", "few_images", f"class {name!r} has {count} usable images")
+        for name, count in count_labels(index).items()
+        if count < data.min_images
     ]
 
 
-def _check_labelled(index: Index) -> None:
-    """Raise unless the images are of two classes or more."""
-    labels = sorted(set(index.frame["label"]) - {""})
+def _check_labelled(index: Index, recipe: Recipe) -> None:
+    """Raise unless the images are of two classes or more, and labelled as the task needs."""
+    if index.is_multi_label != (recipe.task == "multi_label"):
+        raise DataError(
+            f"{index.source}: task {recipe.task} needs images with "
+            f"{'several labels' if recipe.task == 'multi_label' else 'one label'} each, which "
+            "this source does not say; name its table in data.table, or its annotations in "
+            "data.coco"
+        )
+    labels = sorted({label for labels in index.label_sets() for label in labels})
     if len(labels) < 2:
         raise DataError(
             f"{index.source}: training needs images of at least 2 classes, got "
@@ -226,10 +261,17 @@ def _find_straddling(before: Index, after: Index) -> list[Finding]:
 
 def _find_not_held_out(index: Index) -> list[Finding]:
     """Find classes that the validation or test images lack, where there are such images."""
-    usable = index.usable().frame
-    table = pd.crosstab(usable["label"], usable["split"])
-    return [
-        Finding("", "not_held_out", f"class {label!r} has no {split} images")
-        for split in table.columns.intersection(["validation", "test"])
-        for label in table.index[table[split] == 0]
-    ]
+    usable = index.usable()
+    marks, splits = usable.mark_labels(), usable.frame["split"].to_numpy(dtype=object)
+    findings = []
+    for split in ("test", "validation"):
+        held = marks[splits == split]
+        if len(held):
+            absent = np.flatnonzero(marks.any(axis=0) & ~held.any(axis=0)).tolist()
+            findings += [
+                Finding(
+                    "", "not_held_out", f"class {index.classes[number]!r} has no {split} images"
+                )
+                for number in absent
+            ]
+    return findings

@@ -1,20 +1,24 @@
 """Reads any source into an index.
 
 Owns: choosing the reader, putting rows into a frame. Does not own: each reader
-(``folders``, ``csv_source``), labels (``labels``), looking at the images (``scan``).
+(``folders``, ``csv_source``, ``coco_source``), labels (``labels``, ``label_sets``),
+looking at the images (``scan``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
+from tfclassify.data.coco_source import read_coco_source
 from tfclassify.data.csv_source import Table, read_csv_source
+from tfclassify.data.flags import select_by_flags
 from tfclassify.data.folders import read_folder
-from tfclassify.data.index import Index, make_frame
+from tfclassify.data.index import SEPARATOR, Index, make_frame
 from tfclassify.data.integrity import KINDS, Finding
+from tfclassify.data.label_sets import settle_label_sets
 from tfclassify.data.labels import settle_labels
 from tfclassify.data.listing import Listing, Row, list_folders
 from tfclassify.data.nearest import suggest
@@ -66,32 +70,53 @@ def read_source(
         DownloadError: If an address cannot be fetched.
     """
     source = find_source(data, base=base, observer=observer, is_table_needed=not is_other)
-    if source.table is not None:
-        images = _find_images(source, source.table.parent, data)
-        listing = read_csv_source(
-            Table(source.table, source.shown_table, images, source.root), data
+    listing = _read_listing(source, data, observer)
+    flagged = select_by_flags(listing.rows, data) if source.table else listing.rows
+    _tell_left_out(source, len(listing.rows), len(flagged), "drop_flags and keep_flags", observer)
+    if listing.is_multi_label:
+        rows, classes = settle_label_sets(
+            replace(listing, rows=flagged), data, is_other=is_other, listed=listing.rows
         )
     else:
-        listing = read_folder(source.root, source.shown, _known_labels(data))
-        _warn_of_tables(source, listing, observer)
-    rows, classes = settle_labels(listing.rows, data, is_other=is_other)
-    if not rows:
-        raise SourceError(
-            f"{source.shown}: no image is left of {len(listing.rows):,} after data.drop_labels; "
-            "drop fewer labels"
-        )
-    if len(rows) < len(listing.rows):
-        observer.on_note(
-            f"{source.shown}: {len(listing.rows) - len(rows):,} of {len(listing.rows):,} images "
-            "left out by drop_labels and top_classes"
-        )
+        rows, classes = settle_labels(flagged, data, is_other=is_other, listed=listing.rows)
+    _tell_left_out(source, len(flagged), len(rows), "drop_labels and top_classes", observer)
     kept = {row.image for row in rows}
     dropped = {row.image for row in listing.rows} - kept
     findings = [found for found in listing.findings if found.image not in dropped]
     findings += [Finding(row.image, row.fault, row.place) for row in rows if row.fault]
-    return ReadResult(
-        Index(_make_index_frame(rows), classes, source.shown), tuple(findings), source.root
-    )
+    index = Index(_make_index_frame(rows), classes, source.shown, listing.is_multi_label)
+    return ReadResult(index, tuple(findings), source.root)
+
+
+def _read_listing(source: Source, data: DataRecipe, observer: Observer) -> Listing:
+    """Read a source with the reader that it needs."""
+    if source.annotations and data.coco:
+        return read_coco_source(list(source.annotations), source.root, source.shown, data.coco)
+    if source.table is not None:
+        images = _find_images(source, source.table.parent, data)
+        return read_csv_source(Table(source.table, source.shown_table, images, source.root), data)
+    listing = read_folder(source.root, source.shown, _known_labels(data))
+    if data.holds_label_sets:
+        # A folder says one thing of an image, and nothing of the other classes.
+        listing.rows = [row._replace(label="") for row in listing.rows]
+    _warn_of_tables(source, listing, observer)
+    return listing
+
+
+def _tell_left_out(source: Source, before: int, after: int, keys: str, observer: Observer) -> None:
+    """Note how many images the recipe leaves out.
+
+    Raises:
+        SourceError: If it leaves out all.
+    """
+    if after == 0:
+        raise SourceError(
+            f"{source.shown}: no image is left of {before:,} after data.{keys}; leave out fewer"
+        )
+    if after < before:
+        observer.on_note(
+            f"{source.shown}: {before - after:,} of {before:,} images left out by {keys}"
+        )
 
 
 def _make_index_frame(rows: list[Row]) -> pd.DataFrame:
@@ -101,6 +126,7 @@ def _make_index_frame(rows: list[Row]) -> pd.DataFrame:
         [row.image for row in rows],
         [row.path for row in rows],
         label=[row.label for row in rows],
+        flags=[SEPARATOR.join(row.flags) for row in rows],
         group=[row.group for row in rows],
         split=[row.split for row in rows],
         weight=[row.weight for row in rows],

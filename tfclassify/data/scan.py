@@ -170,7 +170,8 @@ def find_duplicates(index: Index) -> tuple[Index, list[Finding]]:
 
 def _describe_conflict(rows: pd.DataFrame) -> list[Finding]:
     named = [
-        f"{image} ({label})" for image, label in zip(rows["image"], rows["label"], strict=True)
+        f"{image} ({label or 'no label'})"
+        for image, label in zip(rows["image"], rows["label"], strict=True)
     ]
     return [
         Finding(image, "label_conflict", "same bytes: " + ", ".join(named))

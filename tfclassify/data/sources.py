@@ -6,11 +6,11 @@ Does not own: what the folder means (``readers``).
 
 from __future__ import annotations
 
-import tarfile
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfclassify.data.archives import extract_archive, is_archive
+from tfclassify.data.coco_source import Annotations
 from tfclassify.data.digits import write_digits
 from tfclassify.data.download import fetch
 from tfclassify.data.folders import list_wrappings
@@ -18,7 +18,7 @@ from tfclassify.data.listing import walk_files
 from tfclassify.data.nearest import suggest
 from tfclassify.errors import ArchiveError, SourceError
 from tfclassify.events import SILENT, Observer
-from tfclassify.files import cache_folder, extract_archive, hash_file
+from tfclassify.files import cache_folder, hash_file
 from tfclassify.recipe.schema import DataRecipe
 
 BUILTIN = "builtin:digits"
@@ -34,11 +34,13 @@ class Source:
         root: The folder.
         shown: What the user called the source.
         table: The CSV that describes the images, or None.
+        annotations: COCO annotations that describe them instead; empty if there are none.
     """
 
     root: Path
     shown: str
     table: Path | None = None
+    annotations: tuple[Annotations, ...] = ()
 
     @property
     def shown_table(self) -> str:
@@ -62,7 +64,8 @@ def find_source(
         base: The recipe's folder, where relative paths are looked for after the working
             folder.
         observer: Told what is unpacked or downloaded.
-        is_table_needed: Whether a source without the recipe's table is an error.
+        is_table_needed: Whether a source without the recipe's table or annotations is an
+            error.
 
     Returns:
         The source as a folder.
@@ -80,9 +83,12 @@ def find_source(
         path = fetch(data.source, data.sha256, observer=observer)
     else:
         path = find_path(data, base)
+    if not path.is_dir() and not path.is_file():
+        raise SourceError(f"{data.source}: a pipe or a device; use a folder, an archive or a CSV")
     if path.is_dir() or _is_archive(path):
         root = path if path.is_dir() else _unpack(path, data, observer)
-        return _add_table(Source(root, data.source), data, is_table_needed)
+        source = _add_annotations(Source(root, data.source), data, is_table_needed)
+        return source if source.annotations else _add_table(source, data, is_table_needed)
     if path.suffix.lower() in _TABLE_ENDINGS:
         return Source(path.parent, data.source, path)
     raise SourceError(
@@ -133,10 +139,10 @@ def _find_builtin(data: DataRecipe, observer: Observer) -> Path:
 def _is_archive(path: Path) -> bool:
     """Say whether a file is an archive, by its name or else by its content."""
     if path.name.lower().endswith(_ARCHIVE_ENDINGS):
-        return True
+        return path.is_file()
     if path.suffix.lower() in _TABLE_ENDINGS:
         return False
-    return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    return is_archive(path)
 
 
 def _unpack(archive: Path, data: DataRecipe, observer: Observer) -> Path:
@@ -160,10 +166,35 @@ def _unpack(archive: Path, data: DataRecipe, observer: Observer) -> Path:
         ) from error
 
 
+def _add_annotations(source: Source, data: DataRecipe, is_needed: bool) -> Source:
+    """Find COCO annotations inside a source: all that the recipe names, or none.
+
+    Another source than the recipe's, for which they are not needed, may have some.
+    """
+    if data.coco is None:
+        return source
+    for root in list_wrappings(source.root):
+        files = [
+            Annotations(root / name, f"{source.shown}/{name}", split)
+            for split, name in data.coco.annotations.items()
+        ]
+        present = [file for file in files if file.path.is_file()]
+        if present and len(present) < len(files) and is_needed:
+            absent = next(file for file in files if file not in present)
+            raise SourceError(
+                f"{absent.shown}: there are no such annotations, but there are those of "
+                f"{present[0].split}; download them, or take "
+                f"data.coco.annotations.{absent.split} out of the recipe"
+            )
+        if present:
+            return Source(root, source.shown, annotations=tuple(present))
+    return source
+
+
 def _add_table(source: Source, data: DataRecipe, is_needed: bool) -> Source:
     """Find the table inside a source, below a wrapping folder if there is one."""
     if data.table is None:
-        return source
+        return _miss_annotations(source, data) if data.coco and is_needed else source
     for root in list_wrappings(source.root):
         table = root / data.table
         if table.is_file():
@@ -171,8 +202,24 @@ def _add_table(source: Source, data: DataRecipe, is_needed: bool) -> Source:
     if not is_needed:
         return source
     tables = find_tables(source.root)
+    neither = " and no annotations of data.coco" if data.coco else ""
     found = f"its tables are {', '.join(tables[:5])}" if tables else "it holds no table"
     raise SourceError(
-        f"{source.shown}: there is no table {data.table!r} (data.table), {found}"
+        f"{source.shown}: there is no table {data.table!r} (data.table){neither}, {found}"
         f"{suggest(data.table, tables)}"
+    )
+
+
+def _miss_annotations(source: Source, data: DataRecipe) -> Source:
+    """Raise since there are no annotations, and no table is named in their stead."""
+    assert data.coco is not None
+    prefix = f"{source.root.as_posix()}/"
+    found = [
+        path.removeprefix(prefix) for path in walk_files(source.root) if path.endswith(".json")
+    ]
+    wanted = next(iter(data.coco.annotations.values()))
+    there = f"there is {', '.join(found[:5])}" if found else "it holds no JSON"
+    raise SourceError(
+        f"{source.shown}: there are no annotations {wanted!r} (data.coco.annotations), {there}"
+        f"{suggest(wanted, found)}"
     )

@@ -1,7 +1,8 @@
 """Divides an index into training, validation and test images.
 
-Owns: what belongs together, which units are held out, the source's own split.
-Does not own: near-duplicates across a split (``leaks``).
+Owns: which units are held out, the source's own split.
+Does not own: what belongs together (``units``), cross-validation (``folds``),
+near-duplicates across a split (``leaks``).
 
 Images with the same bytes, and images of one group, form a unit that stays on one side.
 Which units are held out depends on the images' names and the seed alone.
@@ -9,14 +10,14 @@ Which units are held out depends on the images' names and the seed alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
 from tfclassify.data.hold_out import hold_out
 from tfclassify.data.index import Index
 from tfclassify.data.integrity import KINDS
+from tfclassify.data.stratify import stratify
+from tfclassify.data.units import Unit, count_labels, find_units
 from tfclassify.errors import DataError
 
 HELD_OUT = ("test", "validation")
@@ -32,7 +33,8 @@ def split_index(index: Index, *, validation: float, test: float = 0.0, seed: int
     Args:
         index: Scanned images; those without a checksum count as different.
         validation: Share held out for validation, as even over the classes as whole
-            units allow; at least one image a class, none if 0.
+            units allow; at least one image a class, none if 0. In a multi-label index
+            a class with few images may have none.
         test: Share held out for the final test, likewise.
         seed: Draws another split with the same shares.
 
@@ -40,7 +42,8 @@ def split_index(index: Index, *, validation: float, test: float = 0.0, seed: int
         The index with ``split`` filled in for every usable row.
 
     Raises:
-        DataError: If a class has fewer images than there are sides.
+        DataError: If a class has fewer images than there are sides; of a multi-label
+            index, if there are fewer images than sides.
     """
     frame = index.frame.copy()
     if validation == 0.0:
@@ -51,35 +54,62 @@ def split_index(index: Index, *, validation: float, test: float = 0.0, seed: int
     shares = {"test": test, "validation": validation}
     shares = {name: 0.0 if name in own else share for name, share in shares.items()}
     pool = frame[usable & ~frame["split"].isin(HELD_OUT)]
-    _check_enough(index, pool, shares)
-    units = _find_units(pool)
-    totals = np.bincount([label for unit in units for label in unit.labels])
+    units = find_units(pool)
     frame.loc[pool.index, "split"] = "train"
+    choose = _choose_by_sets if index.is_multi_label else _choose_by_class
+    for name, held in choose(index, pool, units, shares, seed).items():
+        frame.loc[[row for unit in held for row in unit.rows], "split"] = name
+    return index.with_frame(frame)
+
+
+def _choose_by_class(
+    index: Index, pool: pd.DataFrame, units: list[Unit], shares: dict[str, float], seed: int
+) -> dict[str, list[Unit]]:
+    """Choose what is held out where each image has one label, or none has any."""
+    _check_enough(index, pool, shares)
+    codes = dict(zip(pool.index, pd.factorize(pool["label"], sort=True)[0].tolist(), strict=True))
+    totals = np.bincount(list(codes.values()))
+    held: dict[str, list[Unit]] = {}
     for name in HELD_OUT:
         if shares[name] == 0.0 or not units:
             continue
         chosen = hold_out(
-            [unit.labels for unit in units],
+            [[codes[row] for row in unit.rows] for unit in units],
             [unit.key for unit in units],
             targets=shares[name] * totals,
             reserve=1 + (name == "test" and shares["validation"] > 0.0),
             address=f"{seed}:{name}",
         )
-        held = [
-            row for unit, is_in in zip(units, chosen, strict=True) if is_in for row in unit.rows
-        ]
-        frame.loc[held, "split"] = name
+        held[name] = [unit for unit, is_in in zip(units, chosen, strict=True) if is_in]
         units = [unit for unit, is_in in zip(units, chosen, strict=True) if not is_in]
-    return index.with_frame(frame)
+    return held
 
 
-@dataclass(frozen=True)
-class _Unit:
-    """Images that stay together: the first of their names, their rows and label numbers."""
-
-    key: str
-    rows: tuple[int, ...]
-    labels: tuple[int, ...]
+def _choose_by_sets(
+    index: Index, pool: pd.DataFrame, units: list[Unit], shares: dict[str, float], seed: int
+) -> dict[str, list[Unit]]:
+    """Choose what is held out where an image may have several labels."""
+    names = [name for name in HELD_OUT if shares[name] > 0.0]
+    if not names:
+        return {}
+    if len(units) <= len(names):
+        raise DataError(
+            f"{index.source}: too few images to split: {len(pool)} in {len(units)} parts that "
+            f"groups and copies leave apart, needed are {len(names) + 1}; add images, or set "
+            "data.validation: 0"
+        )
+    numbers = stratify(
+        count_labels(index, units),
+        np.array([len(unit.rows) for unit in units], dtype=np.int64),
+        [*(shares[name] for name in names), 1.0 - sum(shares.values())],
+        [unit.key for unit in units],
+        may_take_all=[*(False for _ in names), True],
+        address=f"{seed}:{'+'.join(names)}",
+    )
+    return {
+        name: [unit for unit, where in zip(units, numbers, strict=True) if where == number]
+        for number, name in enumerate(names)
+    }
 
 
 def _quarantine_copies(frame: pd.DataFrame) -> pd.DataFrame:
@@ -91,33 +121,6 @@ def _quarantine_copies(frame: pd.DataFrame) -> pd.DataFrame:
         frame.loc[copies, "status"] = "quarantined"
         frame.loc[copies, "reason"] = KINDS["straddling"].title
     return frame
-
-
-def _find_units(pool: pd.DataFrame) -> list[_Unit]:
-    """Join rows that share a group or their bytes, directly or through others."""
-    parents = {row: row for row in pool.index}
-
-    def find(row: int) -> int:
-        while parents[row] != row:
-            parents[row] = parents[parents[row]]
-            row = parents[row]
-        return row
-
-    for column in ("group", "sha256"):
-        first: dict[str, int] = {}
-        for row, value in zip(pool.index, pool[column], strict=True):
-            if value:
-                parents[find(row)] = find(first.setdefault(value, row))
-    members: dict[int, list[int]] = {}
-    for row in pool.index:
-        members.setdefault(find(row), []).append(row)
-    names = dict(zip(pool.index, pool["image"], strict=True))
-    codes = dict(zip(pool.index, pd.factorize(pool["label"], sort=True)[0].tolist(), strict=True))
-    units = [
-        _Unit(min(names[row] for row in rows), tuple(rows), tuple(codes[row] for row in rows))
-        for rows in members.values()
-    ]
-    return sorted(units, key=lambda unit: unit.key)
 
 
 def _check_enough(index: Index, pool: pd.DataFrame, shares: dict[str, float]) -> None:

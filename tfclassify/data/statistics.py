@@ -8,16 +8,17 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tfclassify.data.images import MAX_PIXELS, decode_image
-from tfclassify.data.index import Index
+from tfclassify.data.index import SEPARATOR, Index
+from tfclassify.data.label_statistics import LabelSets, count_label_sets
 from tfclassify.events import SILENT, Observer
 
 _TASK = "measuring colours"
@@ -90,6 +91,9 @@ class Statistics:
         widest: Images with the largest width over height, widest first.
         tallest: Images with the smallest width over height, tallest first.
         colours: Of a sample.
+        label_sets: How many labels images have, and which together; None where an image
+            has one label.
+        flags: Usable images with each mark that occurs, by name.
     """
 
     classes: tuple[ClassCount, ...]
@@ -100,6 +104,8 @@ class Statistics:
     widest: tuple[ImageShape, ...]
     tallest: tuple[ImageShape, ...]
     colours: ColourStatistics
+    label_sets: LabelSets | None = None
+    flags: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a program may read, of plain types."""
@@ -143,22 +149,37 @@ def describe_index(
         widest=_shapes(usable, order[:extremes]),
         tallest=_shapes(usable, order[::-1][:extremes]),
         colours=measure_colours(picked, max_pixels=max_pixels, observer=observer),
+        label_sets=count_label_sets(index) if index.is_multi_label else None,
+        flags=count_flags(usable),
     )
 
 
 def count_classes(index: Index) -> tuple[ClassCount, ...]:
-    """Count the images of each class, by split, in the order of the classes."""
+    """Count the images of each class, by split, in the order of the classes.
+
+    An image with several labels counts for each of them.
+    """
     frame = index.frame
     side = frame["split"].where(frame["status"] == "ok", "quarantined").replace("", "unsplit")
-    counts = Counter(zip(frame["label"].tolist(), side.tolist(), strict=True))
-    sides = ("train", "validation", "test", "unsplit", "quarantined")
     names = index.classes or ("",)
-    return tuple(ClassCount(name, **{side: counts[name, side] for side in sides}) for name in names)
+    marks = index.mark_labels() if index.classes else np.ones((len(index), 1), dtype=bool)
+    sides = ("train", "validation", "test", "unsplit", "quarantined")
+    counts = {name: marks[(side == name).to_numpy()].sum(axis=0).tolist() for name in sides}
+    return tuple(
+        ClassCount(name, **{side: counts[side][number] for side in sides})
+        for number, name in enumerate(names)
+    )
 
 
 def count_labels(index: Index) -> dict[str, int]:
     """Count the usable images of each class, in the order of the classes."""
     return {each.name: each.usable for each in count_classes(index)}
+
+
+def count_flags(frame: pd.DataFrame) -> dict[str, int]:
+    """Count the images with each mark, by name."""
+    marks = (mark for flags in frame["flags"] if flags for mark in flags.split(SEPARATOR))
+    return dict(sorted(Counter(marks).items()))
 
 
 def measure_colours(
@@ -204,8 +225,9 @@ def pick_per_class(index: Index, count: int, seed: int) -> dict[str, list[str]]:
     """Pick the paths of at most ``count`` usable images of each class, at random."""
     usable = index.usable().frame
     picked = {}
+    sets = [labels or ("",) for labels in index.usable().label_sets()]
     for name in index.classes or ("",):
-        rows = usable[usable["label"] == name]
+        rows = usable[[name in labels for labels in sets]]
         paths = rows["path"].tolist()
         picked[name] = [paths[row] for row in pick_sample(rows["image"], count, seed)]
     return picked

@@ -1,4 +1,4 @@
-"""The model of a submission: images in, class ids out, every test-time view inside.
+"""The model of a submission: images in, classes out, every test-time view inside.
 
 This file is ``model.py`` of a submission and is run where only TensorFlow and
 NumPy are installed, be it in an older Python. It reads the SavedModel beside it.
@@ -37,11 +37,19 @@ class model:
     def predict(self, X: Any) -> tf.Tensor:
         """Return the class id of each image, ``(n,)`` int64.
 
+        Where an image may have several labels, return 1 for each of them and else 0,
+        ``(n, classes)`` int64.
+
         Args:
             X: Images 0..255, RGB, of one size: a tensor or array ``(n, H, W, 3)``, or
                 a ``tf.data.Dataset`` of batches of them, with or without labels.
         """
-        return tf.argmax(self.predict_scores(X), axis=-1)
+        scores = self.predict_scores(X)
+        thresholds = self.settings.get("thresholds")
+        if thresholds is None:
+            return tf.argmax(scores, axis=-1)
+        probabilities = scores / np.float32(self.settings["score_scale"])
+        return tf.cast(probabilities >= np.array(thresholds, np.float32), tf.int64)
 
     def predict_scores(self, X: Any) -> np.ndarray:
         """Return the score of each class: the mean of the views' probabilities, or their sum.

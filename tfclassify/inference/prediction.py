@@ -21,11 +21,12 @@ import pandas as pd
 from tfclassify.data.images import ENDINGS, decode_image
 from tfclassify.errors import ImageError, RequestError, TargetError
 from tfclassify.events import SILENT, Observer
-from tfclassify.files import write_bytes
+from tfclassify.files import render_csv, write_bytes
 from tfclassify.inference.views import ViewModel, build_view_model
 from tfclassify.model.bundle import Bundle
 from tfclassify.pipeline.cache import ImageStore
 from tfclassify.recipe.schema import TtaRecipe
+from tfclassify.scoring.multi_label_outcome import apply_thresholds
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,8 +35,8 @@ Result = TypeVar("Result")
 #: a GPU busy, few enough that the activations of a 224-pixel network fit anywhere.
 BATCH_SIZE = 64
 
-#: First characters that a spreadsheet takes for the start of a formula.
-_FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
+#: What stands between the labels of an image in one cell, as in an index.
+LABEL_SEPARATOR = "|"
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Predictions:
         errors: For each file why it has no answer; empty where it has one.
         top_k: How many labels a row of the table holds.
         views: Names of the views of each image that were averaged.
+        thresholds: multi_label: least probability of each class, ``(classes,)``; None
+            where an image has one label, the likeliest.
     """
 
     files: tuple[str, ...]
@@ -57,6 +60,7 @@ class Predictions:
     errors: tuple[str, ...]
     top_k: int
     views: tuple[str, ...]
+    thresholds: np.ndarray | None = None
 
     @property
     def failed(self) -> int:
@@ -64,9 +68,27 @@ class Predictions:
         return sum(bool(error) for error in self.errors)
 
     @property
+    def label_sets(self) -> list[tuple[str, ...]]:
+        """What each file is labelled with: one class, or any number under multi_label.
+
+        A file without an answer has no label.
+        """
+        if self.thresholds is None:
+            best = np.where(np.isnan(self.probabilities), -1.0, self.probabilities).argmax(axis=1)
+            pairs = zip(best, self.errors, strict=True)
+            return [() if error else (self.classes[number],) for number, error in pairs]
+        return list_labels(self.classes, self.probabilities, self.thresholds)
+
+    @property
     def frame(self) -> pd.DataFrame:
-        """One row a file: ``file, label, probability, label_2, probability_2, …, error``."""
+        """One row a file: ``file, label, probability, label_2, probability_2, …, error``.
+
+        Under multi_label, ``labels`` after ``file`` holds those that are given, joined
+        with ``|``; what follows ranks the classes as ever.
+        """
         columns: dict[str, Any] = {"file": list(self.files)}
+        if self.thresholds is not None:
+            columns["labels"] = [LABEL_SEPARATOR.join(labels) for labels in self.label_sets]
         has_answer = np.array([not error for error in self.errors], dtype=bool)
         order = np.argsort(-self.probabilities, axis=1, kind="stable")
         names = np.array([*self.classes, ""], dtype=object)
@@ -90,24 +112,44 @@ class Predictions:
                 named ``probability:<class>``.
         """
         frame = self.frame
-        for name in frame.columns:
-            if not pd.api.types.is_numeric_dtype(frame[name]):
-                frame[name] = [guard_formula(text) for text in frame[name]]
         if per_class:
             names = [f"probability:{name}" for name in self.classes]
             frame = pd.concat([frame, pd.DataFrame(self.probabilities, columns=names)], axis=1)
-        text = frame.to_csv(index=False, float_format="%.8g", lineterminator="\n")
-        # A file name need not be text; what is not is shown as an escape.
-        write_bytes(path, text.encode("utf-8", "backslashreplace"))
+        _write_frame(path, frame)
+
+    def write_simple_csv(self, path: Path) -> None:
+        """Write ``filename,label`` and nothing else, atomically.
+
+        The label of a file without an answer is empty; several are joined with ``|``.
+        Where two files share a name, all are written with their folders.
+        """
+        names = [Path(file).name for file in self.files]
+        if len(set(names)) < len(names):
+            names = list(self.files)
+        labels = [LABEL_SEPARATOR.join(labels) for labels in self.label_sets]
+        _write_frame(path, pd.DataFrame({"filename": names, "label": labels}))
 
 
-def guard_formula(text: str) -> str:
-    """Put an apostrophe before a text that a spreadsheet would take for a formula.
+def list_labels(
+    classes: Sequence[str], probabilities: np.ndarray, thresholds: np.ndarray
+) -> list[tuple[str, ...]]:
+    """Name the labels whose probability reaches the threshold, in the order of the classes.
 
-    >>> guard_formula("=cmd()"), guard_formula("rose.jpg")
-    ("'=cmd()", 'rose.jpg')
+    Args:
+        classes: Class names.
+        probabilities: ``(n, classes)``; a row of NaN gets no label.
+        thresholds: ``(classes,)`` or ``(n, classes)``.
     """
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    return [
+        tuple(name for name, is_given in zip(classes, row, strict=True) if is_given)
+        for row in apply_thresholds(probabilities, thresholds)
+    ]
+
+
+def _write_frame(path: Path, frame: pd.DataFrame) -> None:
+    text = render_csv(frame, "%.8g")
+    # A file name need not be text; what is not is shown as an escape.
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def predict_store(
@@ -184,7 +226,13 @@ def predict_paths(
         observer.on_task_step("predict", done)
     observer.on_task_end("predict")
     result = Predictions(
-        tuple(files), tuple(bundle.classes), probabilities, tuple(errors), top_k, views.names
+        tuple(files),
+        tuple(bundle.classes),
+        probabilities,
+        tuple(errors),
+        top_k,
+        views.names,
+        bundle.label_thresholds,
     )
     if result.failed:
         observer.on_warning(

@@ -28,6 +28,7 @@ from tfclassify.inference.fresh_process import run_afresh
 from tfclassify.inference.views import ViewModel
 from tfclassify.model.bundle import Bundle
 from tfclassify.recipe.schema import TtaRecipe
+from tfclassify.scoring.multi_label_outcome import apply_thresholds
 
 #: Probabilities may differ by this much between two processes on one machine.
 TOLERANCE = 1e-5
@@ -92,7 +93,9 @@ def prove_codalab(
         with tf.device("/CPU:0"):
             expected = views(group.fitted).numpy() / scale
         found = answers[f"scores_{number}"] / scale
-        differences.append(compare(where, expected, found, answers[f"ids_{number}"]))
+        chosen = answers[f"ids_{number}"]
+        limits = bundle.label_thresholds
+        differences.append(compare(where, expected, found, chosen, thresholds=limits))
     return Proof(len(sample), max(differences))
 
 
@@ -154,8 +157,9 @@ def compare(
     where: str,
     expected: np.ndarray,
     found: np.ndarray,
-    ids: np.ndarray,
+    chosen: np.ndarray,
     tolerance: float = TOLERANCE,
+    thresholds: np.ndarray | None = None,
 ) -> float:
     """Compare the answers of two processes and return the largest difference.
 
@@ -163,17 +167,20 @@ def compare(
         where: What is compared, for the message.
         expected: Probabilities ``(n, classes)`` of this process.
         found: Probabilities ``(n, classes)`` of the other.
-        ids: Class ids ``(n,)`` of the other. Between classes whose probabilities
-            are closer than the tolerance, either counts as right.
+        chosen: Class ids ``(n,)`` of the other, or 0 and 1 ``(n, classes)`` where there
+            are thresholds. Between classes whose probabilities are closer than the
+            tolerance, and this near to a threshold, either counts as right.
         tolerance: Difference that is allowed.
+        thresholds: multi_label: least probability of each class, ``(classes,)``.
 
     Raises:
-        ExportError: If shapes, probabilities or class ids differ.
+        ExportError: If shapes, probabilities or choices differ.
     """
-    if found.shape != expected.shape or ids.shape != expected.shape[:1]:
+    shape = expected.shape if thresholds is not None else expected.shape[:1]
+    if found.shape != expected.shape or chosen.shape != shape:
         raise ExportError(
-            f"{where}: a fresh process gave probabilities of shape {found.shape} and ids of shape "
-            f"{ids.shape}, expected {expected.shape} and {expected.shape[:1]}; nothing was written"
+            f"{where}: a fresh process gave probabilities of shape {found.shape} and choices of "
+            f"shape {chosen.shape}, expected {expected.shape} and {shape}; nothing was written"
         )
     difference = float(np.abs(found - expected).max())
     if not difference <= tolerance:  # so that NaN is no match either
@@ -181,6 +188,14 @@ def compare(
             f"{where}: probabilities of a fresh process differ by {difference:.2g} from those of "
             f"this one, at most {tolerance:g} is allowed; nothing was written"
         )
+    if thresholds is None:
+        _compare_ids(where, expected, chosen, tolerance)
+    else:
+        _compare_labels(where, expected, chosen, tolerance, thresholds)
+    return difference
+
+
+def _compare_ids(where: str, expected: np.ndarray, ids: np.ndarray, tolerance: float) -> None:
     is_known = (ids >= 0) & (ids < expected.shape[1])
     chosen = expected[np.arange(len(ids)), np.where(is_known, ids, 0)]
     is_wrong = ~is_known | (chosen < expected.max(axis=1) - tolerance)
@@ -191,4 +206,17 @@ def compare(
             f"{len(ids)} images, first {int(ids[first])} instead of "
             f"{int(expected[first].argmax())}; nothing was written"
         )
-    return difference
+
+
+def _compare_labels(
+    where: str, expected: np.ndarray, marks: np.ndarray, tolerance: float, thresholds: np.ndarray
+) -> None:
+    is_near = np.abs(expected - thresholds) <= tolerance
+    is_right = (marks == apply_thresholds(expected, thresholds)) | (is_near & (marks >= 0))
+    is_wrong = ~is_right.all(axis=1)
+    if is_wrong.any():
+        first = int(np.argmax(is_wrong))
+        raise ExportError(
+            f"{where}: a fresh process gave other labels to {int(is_wrong.sum())} of "
+            f"{len(marks)} images, first {marks[first].tolist()}; nothing was written"
+        )

@@ -7,13 +7,11 @@ Does not own: what the server runs (``codalab_model``), the sample submission
 
 from __future__ import annotations
 
-import csv
 import shutil
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files as resources
-from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,10 +32,16 @@ from tfclassify.inference.proof import (
     prove_codalab,
 )
 from tfclassify.inference.saved_model import write_saved_model
+from tfclassify.inference.submission_rows import (
+    Content,
+    choose_content,
+    find_joint,
+    read_choices,
+    write_rows,
+)
 from tfclassify.inference.template import (
     Mode,
     Template,
-    check_columns,
     list_some,
     match_images,
     read_template,
@@ -122,8 +126,11 @@ def _check_target(out: Path) -> None:
 def _pack_codalab(
     archive: Path, folder: Path, bundle: Bundle, views: ViewModel, batch_size: int
 ) -> None:
+    thresholds = bundle.label_thresholds
     settings: dict[str, object] = {
         "classes": list(bundle.classes),
+        "thresholds": None if thresholds is None else thresholds.tolist(),
+        "score_scale": views.count if views.is_summed else 1,
         "image_size": list(bundle.image_size),
         "resize": bundle.resize,
         "views": list(views.names),
@@ -154,7 +161,8 @@ def write_csv_submission(
 
     With a template, its separator, columns, ids and row order are kept to the
     letter. Without one, the columns are ``file`` (path below the folder) and
-    ``label``, or ``file`` and one for each class. Before it is written, some rows
+    ``label``, or ``file`` and one for each class. How several labels of an image are
+    written is told by ``submission_rows``. Before it is written, some rows
     are repeated by a fresh process from the bundle on disk. Texts are written as
     they are, since a scorer compares them.
 
@@ -187,13 +195,15 @@ def write_csv_submission(
         form = Template("", "file", values, names, (), ",")
     else:
         form = read_template(template)
-        check_columns(form, bundle.classes, mode)
-        files = _select(form, images, files, bundle.classes, mode, observer)
+    is_multi_label = bundle.label_thresholds is not None
+    content = choose_content(form, bundle.classes, mode, is_multi_label=is_multi_label)
+    if template is not None:
+        files = _select(form, images, files, bundle.classes, content, observer)
     answers = predict_paths(bundle, files, tta, batch_size=batch_size, observer=observer)
     _refuse_failures(answers)
-    text = _write_rows(form, answers, mode)
+    text = write_rows(form, answers, content)
     observer.on_note("repeating some rows in a fresh process")
-    proof = _prove_csv(text, form, answers, bundle, tta, batch_size, mode, str(out))
+    proof = _prove_csv(text, form, answers, bundle, tta, batch_size, content, str(out))
     write_bytes(out, text.encode("utf-8", "surrogateescape"))
     return Submission(out, out.stat().st_size, len(files), answers.views, proof)
 
@@ -203,7 +213,7 @@ def _select(
     folder: Path,
     files: Sequence[str],
     classes: Sequence[str],
-    mode: Mode,
+    content: Content,
     observer: Observer,
 ) -> list[str]:
     """Return the file of each row, and tell what may not be meant so."""
@@ -212,10 +222,17 @@ def _select(
     if unasked:
         observer.on_warning(f"{form.where}: does not ask for {unasked} of {len(files)} images")
     strange = sorted({value for value in form.samples if value and value not in classes})
-    if mode == "labels" and strange:
+    if content == "label" and strange:
         observer.on_warning(
             f"{form.where}: its own column {form.value_columns[0]!r} holds {list_some(strange)}, "
             f"which is no class; written are class names such as {classes[0]!r}"
+        )
+    joint = find_joint(form, classes)
+    torn = [name for name in classes if joint in name]
+    if content == "label_set" and torn:
+        observer.on_warning(
+            f"{form.where}: labels are joined with {joint!r}, which is in the class names "
+            f"{list_some(torn)} as well"
         )
     return chosen
 
@@ -230,22 +247,6 @@ def _refuse_failures(answers: Predictions) -> None:
         )
 
 
-def _write_rows(form: Template, answers: Predictions, mode: Mode) -> str:
-    stream = StringIO()
-    table = csv.writer(stream, delimiter=form.separator, lineterminator="\n")
-    table.writerow([form.id_column, *form.value_columns])
-    if mode == "labels":
-        best = answers.probabilities.argmax(axis=1)
-        table.writerows(
-            (name, answers.classes[number]) for name, number in zip(form.ids, best, strict=True)
-        )
-    else:
-        columns = [answers.classes.index(name) for name in form.value_columns]
-        for name, row in zip(form.ids, answers.probabilities[:, columns], strict=True):
-            table.writerow([name, *(f"{value:.8g}" for value in row)])
-    return stream.getvalue()
-
-
 def _prove_csv(
     text: str,
     form: Template,
@@ -253,20 +254,14 @@ def _prove_csv(
     bundle: Bundle,
     tta: TtaRecipe | None,
     batch_size: int,
-    mode: Mode,
+    content: Content,
     where: str,
 ) -> Proof:
     """Compare rows of the finished text with those of a fresh process."""
-    rows = list(csv.reader(StringIO(text), delimiter=form.separator))[1:]
-    picked = np.unique(np.linspace(0, len(rows) - 1, SAMPLE).astype(int))
+    picked = np.unique(np.linspace(0, len(answers.files) - 1, SAMPLE).astype(int)).tolist()
     files = [answers.files[number] for number in picked]
     fresh = predict_afresh(bundle, files, tta, batch_size, where)
-    written = answers.probabilities[picked]
-    if mode == "labels":
-        ids = np.array([answers.classes.index(rows[number][1]) for number in picked])
-    else:
-        order = [form.value_columns.index(name) for name in answers.classes]
-        written = np.array([rows[number][1:] for number in picked], np.float32)[:, order]
-        ids = written.argmax(axis=1)
+    written, chosen = read_choices(text, form, answers, content, picked)
     tolerance = GPU_TOLERANCE if tf.config.list_physical_devices("GPU") else TOLERANCE
-    return Proof(len(picked), compare(where, fresh, written, ids, tolerance))
+    difference = compare(where, fresh, written, chosen, tolerance, answers.thresholds)
+    return Proof(len(picked), difference)

@@ -1,20 +1,38 @@
-"""Puts a classifier together: preprocessing, backbone, head.
+"""Puts a classifier together: preprocessing, backbone or stack of them, head.
 
-Owns: how the three are joined, and what they are called. Does not own: what a
+Owns: how the parts are joined, and what they are called. Does not own: what a
 backbone is (``backbones``), which part is trained (``freezing``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
-from tfclassify.backbones.building import build_backbone
-from tfclassify.backbones.catalog import BackboneSpec, get_backbone
+from tfclassify.backbones.building import build_network
+from tfclassify.backbones.catalog import BackboneSpec
+from tfclassify.backbones.outside import find_spec
 from tfclassify.errors import ModelError
-from tfclassify.model.head import build_head
-from tfclassify.recipe.schema import ModelRecipe
+from tfclassify.model.head import build_head, make_pool
+from tfclassify.recipe.schema import ModelRecipe, StackMemberRecipe
+
+
+@dataclass(frozen=True)
+class Member:
+    """One backbone of a classifier; a stack has several.
+
+    Attributes:
+        spec: The backbone's facts.
+        extractor: The backbone's own network, behind the scaling.
+        is_pretrained: Whether it came with weights.
+    """
+
+    spec: BackboneSpec
+    extractor: keras.Model
+    is_pretrained: bool
 
 
 @dataclass(frozen=True)
@@ -25,19 +43,26 @@ class Classifier:
         network: Images ``(b, height, width, 3)`` float32 in 0..255 to logits
             ``(b, classes)`` float32.
         backbone: The same images to a feature map ``(b, h, w, c)``; scaling included.
+            That of a stack has h and w of 1: its members are pooled already.
         head: Feature map to logits. Its first layer is named ``pool``, its last
             ``logits``.
-        extractor: The backbone's own network, behind the scaling.
-        spec: The backbone's facts.
-        is_pretrained: Whether the backbone came with weights.
+        members: The backbones: one, or those of the stack in their order.
     """
 
     network: keras.Model
     backbone: keras.Model
     head: keras.Model
-    extractor: keras.Model
-    spec: BackboneSpec
-    is_pretrained: bool
+    members: tuple[Member, ...]
+
+    @property
+    def extractor(self) -> keras.Model:
+        """Return the first member's own network."""
+        return self.members[0].extractor
+
+    @property
+    def spec(self) -> BackboneSpec:
+        """Return the first member's facts."""
+        return self.members[0].spec
 
 
 def build_classifier(
@@ -45,11 +70,12 @@ def build_classifier(
 ) -> Classifier:
     """Build the classifier of a recipe.
 
-    The scaling of 0..255 to what the backbone expects is part of the network, so
-    that it travels with every copy of the model.
+    The scaling of 0..255 to what each backbone expects is part of the network, so
+    that it travels with every copy of the model. The members of a stack see the same
+    images; each is pooled as ``head.pool`` says, and the vectors are put end to end.
 
     Args:
-        model: Backbone, weights and head.
+        model: Backbone or stack, weights and head.
         classes: Number of classes, at least 2.
         image_size: ``(height, width)`` in pixels.
         seed: Decides every weight that is not pretrained, and every dropout.
@@ -58,7 +84,7 @@ def build_classifier(
         The classifier with everything trainable; see ``apply_freezing``.
 
     Raises:
-        RequestError: If the backbone is unknown.
+        RequestError: If a backbone is unknown.
         ModelError: If the parts do not fit together.
         WeightsError: If the weights cannot be had or do not fit.
     """
@@ -67,23 +93,59 @@ def build_classifier(
             f"model: a classifier needs at least 2 classes, got {classes}; "
             "check data.source and data.classes"
         )
-    spec = get_backbone(model.backbone)
-    extractor = build_backbone(
-        model.backbone, image_size, weights=model.weights, layers=model.layers, seed=seed
-    )
-    backbone = _join_preprocessing(spec, extractor, image_size)
+    members = _build_members(model, image_size, seed)
+    parts = [_join_preprocessing(member, image_size) for member in members]
+    backbone = parts[0]
+    if model.stack:
+        backbone = _stack(parts, model.head.pool, image_size)
     head = build_head(model.head, tuple(backbone.output_shape[1:]), classes, seed=seed)
     images = keras.Input((*image_size, 3), name="image")
     network = keras.Model(images, head(backbone(images)), name="classifier")
-    return Classifier(network, backbone, head, extractor, spec, model.weights != "none")
+    return Classifier(network, backbone, head, members)
 
 
-def _join_preprocessing(
-    spec: BackboneSpec, extractor: keras.Model, image_size: tuple[int, int]
-) -> keras.Model:
-    """Put the layers of the input contract before the backbone's own network."""
+def _build_members(
+    model: ModelRecipe, image_size: tuple[int, int], seed: int
+) -> tuple[Member, ...]:
+    """Build the backbone of a recipe, or each of its stack."""
+    alone = StackMemberRecipe(
+        backbone=model.backbone,
+        weights=model.weights,
+        weights_sha256=model.weights_sha256,
+        input_range=model.input_range,
+    )
+    members = []
+    for number, recipe in enumerate(model.stack or (alone,), start=1):
+        spec = find_spec(recipe.backbone, recipe.input_range)
+        extractor = build_network(
+            spec,
+            image_size,
+            weights=recipe.weights,
+            weights_sha256=recipe.weights_sha256,
+            layers=model.layers,
+            seed=seed,
+            part="backbone" if number == 1 else f"backbone {number}",
+        )
+        members.append(Member(spec, extractor, recipe.weights != "none"))
+    return tuple(members)
+
+
+def _join_preprocessing(member: Member, image_size: tuple[int, int]) -> keras.Model:
+    """Put the layers of the input contract before a backbone's own network."""
     images = keras.Input((*image_size, 3), name="image")
     x = images
-    for layer in spec.contract.as_layers():
+    for layer in member.spec.contract.as_layers():
         x = layer(x)
-    return keras.Model(images, extractor(x), name="backbone")
+    return keras.Model(images, member.extractor(x), name="backbone")
+
+
+def _stack(parts: Sequence[keras.Model], pool: str, image_size: tuple[int, int]) -> keras.Model:
+    """Join backbones into one whose features are those of all, pooled."""
+    images = keras.Input((*image_size, 3), name="image")
+    pooled: list[Any] = []
+    for number, part in enumerate(parts, start=1):
+        part.name = f"member{number}"  # layers of one model need names of their own
+        pooled.append(make_pool(pool, f"member{number}_pool")(part(images)))
+    joined = keras.layers.Concatenate(name="joined")(pooled)
+    features = keras.layers.Reshape((1, 1, joined.shape[-1]), name="as_map")(joined)
+    return keras.Model(images, features, name="backbone")

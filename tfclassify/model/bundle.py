@@ -7,6 +7,7 @@ bundle (``runs``).
     bundle.json   format, classes, thresholds, temperature, checksums of the parts
     model.keras   image to probabilities, preprocessing included
     recipe.json   the recipe that it was trained with
+    modules/      the hub modules that the model runs, where it runs any
 """
 
 from __future__ import annotations
@@ -21,14 +22,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 import keras
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tfclassify.backbones import preprocessing
+from tfclassify.backbones.hub_layer import module_folders
+from tfclassify.backbones.presets import import_keras_hub
 from tfclassify.errors import BundleError
 from tfclassify.files import build_folder, hash_file, write_json
 from tfclassify.model.assembly import Classifier
-from tfclassify.model.safety import check_model_file
+from tfclassify.model.bundle_modules import (
+    check_modules,
+    copy_modules,
+    find_modules,
+    is_module_part,
+)
+from tfclassify.model.safety import check_model_file, list_objects
+from tfclassify.model.stored_arrays import check_stored_arrays
 from tfclassify.recipe.schema import Recipe
+from tfclassify.scoring.multi_label_outcome import DEFAULT_THRESHOLD
+from tfclassify.scoring.tasks import MULTI_CLASS, Task, get_task
 
 FORMAT = 1
 FACTS, MODEL, RECIPE = "bundle.json", "model.keras", "recipe.json"
@@ -73,7 +86,8 @@ class Bundle:
         max_pixels: Images of more pixels are not read.
         recipe: What the model was trained with.
         temperature: Fitted on validation; the model's probabilities are without it.
-        thresholds: Least probability of a class, by its name, or None.
+        thresholds: multi_label: least probability of a class, by its name; None where
+            none was searched, for want of validation images.
         folder: Where it was loaded from.
     """
 
@@ -87,17 +101,35 @@ class Bundle:
     thresholds: dict[str, float] | None
     folder: Path
 
+    @property
+    def task(self) -> Task:
+        """What the outputs mean."""
+        return get_task(self.recipe.task)
 
-def build_probability_model(classifier: Classifier) -> keras.Model:
-    """Put the softmax behind the logits; the layers stay shared with the classifier.
+    @property
+    def label_thresholds(self) -> np.ndarray | None:
+        """Least probability of each class, ``(classes,)`` float64; None under multi_class.
+
+        It is 0.5 where no thresholds were stored.
+        """
+        if not self.task.is_multi_label:
+            return None
+        stored = self.thresholds or {}
+        return np.array([stored.get(name, DEFAULT_THRESHOLD) for name in self.classes])
+
+
+def build_probability_model(classifier: Classifier, task: str = MULTI_CLASS) -> keras.Model:
+    """Put the task's activation behind the logits; the layers stay shared with the classifier.
 
     Returns:
         Images ``(b, height, width, 3)`` float32 in 0..255 to probabilities
-        ``(b, classes)`` float32, whatever the precision of the layers before.
+        ``(b, classes)`` float32, whatever the precision of the layers before: by softmax,
+        or by sigmoid under multi_label.
     """
     images = keras.Input(classifier.network.input_shape[1:], name="image")
-    softmax = keras.layers.Activation("softmax", dtype="float32", name="probabilities")
-    return keras.Model(images, softmax(classifier.network(images)), name="model")
+    activation = get_task(task).activation
+    last = keras.layers.Activation(activation, dtype="float32", name="probabilities")
+    return keras.Model(images, last(classifier.network(images)), name="model")
 
 
 def save_bundle(
@@ -123,10 +155,32 @@ def save_bundle(
         BundleError: If the facts do not fit the network, or ``load_bundle`` would
             refuse what it holds.
     """
-    _check_facts(classifier, classes, temperature, thresholds)
+    model = build_probability_model(classifier, recipe.task)
+    save_model(
+        folder,
+        model,
+        classes=classes,
+        recipe=recipe,
+        temperature=temperature,
+        thresholds=thresholds,
+    )
+
+
+def save_model(
+    folder: Path,
+    model: keras.Model,
+    *,
+    classes: Sequence[str],
+    recipe: Recipe,
+    temperature: float | None = None,
+    thresholds: Mapping[str, float] | None = None,
+) -> None:
+    """Write a bundle of a model that gives probabilities already; else as ``save_bundle``."""
+    _check_facts(model, classes, temperature, thresholds)
     with build_folder(folder) as work:
-        build_probability_model(classifier).save(work / MODEL)
-        check_model_file(work / MODEL)
+        parts = [*_PARTS, *copy_modules(model, work)]
+        model.save(work / MODEL)
+        check_model_file(work / MODEL, find_modules(work, parts))
         write_json(work / RECIPE, recipe.model_dump(mode="json"))
         facts = _Facts(
             format=FORMAT,
@@ -136,7 +190,7 @@ def save_bundle(
             max_pixels=recipe.data.max_pixels,
             temperature=temperature,
             thresholds=None if thresholds is None else dict(thresholds),
-            sha256={part: hash_file(work / part) for part in _PARTS},
+            sha256={part: hash_file(work / part) for part in parts},
             made_with={name: version(name) for name in _MAKERS},
             checksum="",
         )
@@ -145,13 +199,13 @@ def save_bundle(
 
 
 def _check_facts(
-    classifier: Classifier,
+    model: keras.Model,
     classes: Sequence[str],
     temperature: float | None,
     thresholds: Mapping[str, float] | None,
 ) -> None:
-    """Refuse facts that do not fit the network."""
-    outputs = classifier.network.output_shape[-1]
+    """Refuse facts that do not fit the model."""
+    outputs = model.output_shape[-1]
     if len(classes) != outputs or len(set(classes)) != len(classes):
         raise BundleError(
             f"bundle: the network has {outputs} outputs, got {len(classes)} classes of which "
@@ -161,11 +215,24 @@ def _check_facts(
         raise BundleError(
             f"bundle: the temperature must be positive and finite, got {temperature!r}"
         )
-    unknown = sorted(set(thresholds or ()) - set(classes))
+    _check_thresholds(thresholds, classes)
+
+
+def _check_thresholds(thresholds: Mapping[str, float] | None, classes: Sequence[str]) -> None:
+    """Refuse thresholds that are not one for each class, from 0 to 1."""
+    if thresholds is None:
+        return
+    unknown = sorted(set(thresholds) - set(classes))
     if unknown:
         raise BundleError(
             f"bundle: thresholds name {unknown}, which are not among the classes {list(classes)}"
         )
+    for name in classes:
+        value = thresholds.get(name)
+        if value is None or not 0.0 <= value <= 1.0:
+            raise BundleError(
+                f"bundle: the threshold of class {name!r} must be from 0 to 1, got {value!r}"
+            )
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -176,10 +243,11 @@ def load_bundle(folder: Path) -> Bundle:
             run code. Nothing of the model has then been loaded.
     """
     facts = _read_facts(folder)
-    for part in _PARTS:
-        _check_part(folder / part, facts.sha256.get(part))
+    for part, sha256 in facts.sha256.items():
+        _check_part(folder / part, sha256)
+    check_modules(folder, facts.sha256)
     recipe = _read_recipe(folder / RECIPE)
-    model = _load_model(folder / MODEL)
+    model = _load_model(folder / MODEL, find_modules(folder, facts.sha256))
     height, width = facts.image_size
     expected = ((None, height, width, 3), (None, len(facts.classes)))
     if (model.input_shape, model.output_shape) != expected:
@@ -223,7 +291,8 @@ def _read_facts(folder: Path) -> _Facts:
     except (ValidationError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise BundleError(f"{path}: damaged or changed: {reason}; train the model again") from error
-    is_whole = len(facts.image_size) == 2 and sorted(facts.sha256) == sorted(_PARTS)
+    others = [part for part in facts.sha256 if not is_module_part(part)]
+    is_whole = len(facts.image_size) == 2 and sorted(others) == sorted(_PARTS)
     if not is_whole or facts.checksum != facts.compute_checksum():
         raise BundleError(
             f"{path}: damaged or changed: its checksum is {facts.checksum}, its content's "
@@ -257,11 +326,15 @@ def _read_recipe(path: Path) -> Recipe:
         ) from error
 
 
-def _load_model(path: Path) -> keras.Model:
+def _load_model(path: Path, modules: Mapping[str, Path]) -> keras.Model:
     """Load the model with Keras' safe mode on, after our own look into it."""
-    check_model_file(path)
+    packages = check_model_file(path, modules)
+    check_stored_arrays(path, list_objects(path))
+    if "keras_hub" in packages:
+        import_keras_hub()  # Keras finds its classes by their having been imported
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        with module_folders(modules):
+            return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever a description that nobody wrote makes Keras raise
         reason = " ".join(str(error).split())[:300]
         raise BundleError(

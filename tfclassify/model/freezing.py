@@ -13,9 +13,10 @@ from typing import Literal
 
 import keras
 
-from tfclassify.backbones.blocks import split_blocks
+from tfclassify.backbones.blocks import list_own_layers, split_blocks
+from tfclassify.backbones.hub_layer import HubFeatures
 from tfclassify.errors import ModelError
-from tfclassify.model.assembly import Classifier
+from tfclassify.model.assembly import Classifier, Member
 from tfclassify.recipe.schema import TrainPartRecipe
 
 Train = Literal["head", "all"] | TrainPartRecipe
@@ -49,22 +50,31 @@ def apply_freezing(classifier: Classifier, train: Train, batch_norm: BatchNorm) 
         classifier: The network.
         train: ``head``; ``all``; the last n blocks of the backbone; or all but its
             first n layers, counted as in ``extractor.layers[:n]``. The head is always
-            trained.
+            trained. In a stack the count holds for each member.
         batch_norm: Of the backbone. ``frozen``; ``trained`` with the layers around
-            it; ``auto``, frozen if and only if the backbone is pretrained.
+            it; ``auto``, frozen if and only if the backbone is pretrained. A hub
+            module, which is one piece, then runs as in inference altogether.
 
     Raises:
-        ModelError: If the backbone has fewer blocks or layers than asked for.
+        ModelError: If a backbone has fewer blocks or layers than asked for, or none.
     """
     _thaw(classifier.network)
-    for layer in _choose_frozen(classifier, train):
-        _freeze(layer)
-    is_kept = batch_norm == "frozen" or (batch_norm == "auto" and classifier.is_pretrained)
-    if is_kept:
-        for layer in list_leaves(classifier.extractor):
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.trainable = False
+    for member in classifier.members:
+        for layer in _choose_frozen(member, train):
+            _freeze(layer)
+        is_kept = batch_norm == "frozen" or (batch_norm == "auto" and member.is_pretrained)
+        _keep_statistics(member.extractor, is_kept)
     return _summarise(classifier.network)
+
+
+def _keep_statistics(extractor: keras.Model, is_kept: bool) -> None:
+    """Freeze the BatchNorms of a backbone, or leave them as the layers around them."""
+    for layer in list_leaves(extractor):
+        if isinstance(layer, HubFeatures):
+            layer.keeps_statistics = is_kept
+        for part in layer._flatten_layers():  # composite layers hold BatchNorms too
+            if is_kept and isinstance(part, keras.layers.BatchNormalization):
+                part.trainable = False
 
 
 def _freeze(layer: keras.Layer) -> None:
@@ -88,27 +98,32 @@ def _thaw(model: keras.Model) -> None:
             _thaw(layer)
 
 
-def _choose_frozen(classifier: Classifier, train: Train) -> list[keras.Layer]:
-    """List the layers of the backbone that a phase leaves alone."""
-    layers = classifier.extractor.layers
+def _choose_frozen(member: Member, train: Train) -> list[keras.Layer]:
+    """List the layers of a backbone that a phase leaves alone."""
+    layers = list_own_layers(member.extractor)
     if train == "all":
         return []
     if train == "head":
-        return list(layers)
+        return list(member.extractor.layers)
+    if any(isinstance(layer, HubFeatures) for layer in layers):
+        raise ModelError(
+            f"phases[].train: {member.spec.name!r} is one piece without blocks or layers, got "
+            f"{train.model_dump(exclude_none=True)}; use train: head or train: all"
+        )
     if train.freeze_layers is not None:
-        _check_count("freeze_layers", train.freeze_layers, len(layers), "layers", classifier)
+        _check_count("freeze_layers", train.freeze_layers, len(layers), "layers", member)
         return list(layers[: train.freeze_layers])
-    blocks = split_blocks(classifier.extractor, classifier.spec.blocks)
+    blocks = split_blocks(member.extractor, member.spec.blocks)
     count = train.last_blocks or 0
-    _check_count("last_blocks", count, len(blocks), "blocks", classifier)
+    _check_count("last_blocks", count, len(blocks), "blocks", member)
     return [layer for block in blocks[: len(blocks) - count] for layer in block]
 
 
-def _check_count(key: str, asked: int, present: int, unit: str, classifier: Classifier) -> None:
+def _check_count(key: str, asked: int, present: int, unit: str, member: Member) -> None:
     """Refuse more than there is."""
     if asked > present:
         raise ModelError(
-            f"phases[].train.{key}: got {asked}, but {classifier.spec.name} has {present} {unit}; "
+            f"phases[].train.{key}: got {asked}, but {member.spec.name} has {present} {unit}; "
             f"use at most {present}, or train: {'all' if key == 'last_blocks' else 'head'}"
         )
 

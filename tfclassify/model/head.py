@@ -38,7 +38,7 @@ def build_head(
     """
     with seeded_construction(seed, "head"):
         features = keras.Input(feature_shape, name="features")
-        x = _make_pool(recipe.pool)(features)
+        x = make_pool(recipe.pool, "pool")(features)
         if recipe.dropout:
             x = keras.layers.Dropout(recipe.dropout, name="dropout")(x)
         for number, units in enumerate(recipe.dense, start=1):
@@ -55,14 +55,14 @@ def build_head(
         return keras.Model(features, logits, name="head")
 
 
-def _make_pool(pool: str) -> keras.Layer:
-    """Make the layer that turns a feature map into a vector."""
+def make_pool(pool: str, name: str) -> keras.Layer:
+    """Make the layer that turns a feature map into a vector: average, max or flatten."""
     kinds = {
         "average": keras.layers.GlobalAveragePooling2D,
         "max": keras.layers.GlobalMaxPooling2D,
         "flatten": keras.layers.Flatten,
     }
-    return kinds[pool](name="pool")
+    return kinds[pool](name=name)
 
 
 def _apply_dense(x: Any, recipe: HeadRecipe, units: int, number: int) -> Any:

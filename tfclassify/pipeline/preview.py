@@ -31,6 +31,8 @@ GUTTER = 28
 HEADER = 84
 #: Classes that one caption names; the rest of a soft label is small.
 CAPTION_CLASSES = 2
+#: The same where images may have several labels.
+CAPTION_LABELS = 4
 #: Shares below this are left out of captions.
 CAPTION_SHARE = 0.005
 
@@ -52,6 +54,12 @@ class Sheet:
     views: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.float32]
     classes: tuple[str, ...]
+
+    @property
+    def caption_limit(self) -> int:
+        """Classes that a caption names: more where an image has several labels, or none."""
+        is_single = bool(np.allclose(self.targets.sum(axis=1), 1.0))
+        return CAPTION_CLASSES if is_single else CAPTION_LABELS
 
 
 def draw_preview(
@@ -145,15 +153,34 @@ def _describe(key: str, value: Any) -> str:
     return f"{key} {value}"
 
 
-def name_shares(label: npt.NDArray[np.floating], classes: Sequence[str]) -> list[tuple[str, float]]:
-    """List the classes of a soft label with their shares, largest first.
+def name_shares(
+    label: npt.NDArray[np.floating], classes: Sequence[str], limit: int = CAPTION_CLASSES
+) -> list[tuple[str, float]]:
+    """List the ``limit`` first classes of a soft label with their shares, largest first.
 
     >>> name_shares(np.array([0.25, 0.0, 0.75]), ["rose", "oak", "tulip"])
     [('tulip', 0.75), ('rose', 0.25)]
     """
-    order = np.argsort(-label, kind="stable")[:CAPTION_CLASSES]
+    order = np.argsort(-label, kind="stable")[:limit]
     shares = [(classes[number], float(label[number])) for number in order]
     return [(name, share) for name, share in shares if share >= CAPTION_SHARE]
+
+
+def make_caption(
+    label: npt.NDArray[np.floating], classes: Sequence[str], limit: int
+) -> list[tuple[str, float]]:
+    """List what a caption says, a line each: classes and shares, and what is left out.
+
+    >>> make_caption(np.ones(5), ["oak", "rose", "tulip", "elm", "ash"], 4)
+    [('oak', 1.0), ('rose', 1.0), ('tulip', 1.0), ('and 2 more', 1.0)]
+    """
+    shares = name_shares(label, classes, limit)
+    if not shares:
+        return [("no label", 1.0)]
+    count = int((label >= CAPTION_SHARE).sum())
+    if limit == CAPTION_LABELS and count > limit:
+        return [*shares[:-1], (f"and {count - limit + 1} more", 1.0)]
+    return shares
 
 
 def draw_sheet(content: Sheet, *, title: str, note: str = "", cell: int = 0) -> Image.Image:
@@ -174,7 +201,8 @@ def draw_sheet(content: Sheet, *, title: str, note: str = "", cell: int = 0) -> 
     size = (cell, max(1, round(cell * height / width)))
     font = ImageFont.load_default(max(11, min(15, cell // 12)))
     line = _line_height(font)
-    lines = min(CAPTION_CLASSES, int((content.labels >= CAPTION_SHARE).sum(axis=2).max()))
+    limit = content.caption_limit
+    lines = min(limit, max(1, int((content.labels >= CAPTION_SHARE).sum(axis=2).max())))
     pitch = (size[0] + GAP, size[1] + 2 * GAP + lines * line)
     sheet = Image.new(
         "RGB",
@@ -195,7 +223,7 @@ def draw_sheet(content: Sheet, *, title: str, note: str = "", cell: int = 0) -> 
             draw.rectangle((x - 1, y - 1, x + size[0], y + size[1]), outline=LINE)
             sheet.paste(_fit(pixels, size), (x, y))
             below = (x, y + size[1] + GAP // 2)
-            _draw_caption(draw, below, size[0], font, name_shares(label, content.classes))
+            _draw_caption(draw, below, size[0], font, make_caption(label, content.classes, limit))
     return sheet
 
 

@@ -17,6 +17,7 @@ from tfclassify.errors import ProfileError
 from tfclassify.profiler.blocks import name_blocks
 from tfclassify.profiler.control_flow import count_node
 from tfclassify.profiler.cost import add_costs
+from tfclassify.profiler.expansion import expand_calls
 from tfclassify.profiler.fields import Field
 from tfclassify.profiler.memory import bytes_of, estimate_peak_bytes
 from tfclassify.profiler.receptive_field import find_fields, start_fields
@@ -37,7 +38,8 @@ def profile_model(model: Any, shapes: Sequence[Shape], *, title: str, target: st
     Raises:
         ProfileError: If the model cannot be run at these shapes.
     """
-    trace = trace_model(model, [(1, *shape) for shape in shapes])
+    batches = [(1, *shape) for shape in shapes]
+    trace = expand_calls(trace_model(model, batches), batches)
     layers = _list_layers(model, trace)
     profile = Profile(
         title,

@@ -1,20 +1,12 @@
-"""Opens a SavedModel, from a folder or TensorFlow Hub, at a fixed input size.
+"""Opens a SavedModel at a fixed input size.
 
 Owns: choosing its inference function, and its graph with every shape worked out. Does
-not own: counting (``saved_model_profile``).
-
-A signature's own graph has free sizes and calls functions within functions, whose shapes
-nothing infers. So the functions are inlined, the inputs are given their size, each
-variable is replaced by an input of its shape, and the graph is imported anew: no weight
-is copied, and TensorFlow infers the rest.
+not own: where a module of TensorFlow Hub lies (``backbones.hub_modules``), what is safe
+to run (``backbones.saved_model_scan``), counting (``saved_model_profile``).
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import socket
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +14,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfclassify.errors import DownloadError, ProfileError
-from tfclassify.profiler.inlining import inline_functions
+from tfclassify.backbones.saved_model_scan import check_saved_model
+from tfclassify.errors import ModelError, ProfileError
+from tfclassify.profiler.graph_import import import_graph
 from tfclassify.profiler.subjects import Size, fix_shapes
 from tfclassify.profiler.tracing import Shape
 
-#: Seconds without a byte after which a download has failed.
-_PATIENCE_S = 20.0
 _PREFERRED = ("serving_default", "default")
 
 
@@ -57,44 +48,6 @@ class SavedGraph:
     loaded: Any
 
 
-def fetch_module(handle: str) -> Path:
-    """Return the folder of a TensorFlow Hub module, from its cache or the network.
-
-    Raises:
-        DownloadError: If it is not cached and cannot be fetched.
-    """
-    cached = find_cached_module(handle)
-    if cached is not None:
-        return cached
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_PATIENCE_S)
-    try:
-        import tensorflow_hub as hub
-
-        return Path(hub.resolve(handle))
-    except Exception as error:  # the resolver raises whatever the network does
-        reason = " ".join(str(error).split())[:200]
-        raise DownloadError(
-            f"{handle}: is not in TensorFlow Hub's cache and cannot be fetched: {reason}; "
-            "download its SavedModel elsewhere, unpack it and name the folder, or set "
-            "TFHUB_CACHE_DIR to a cache that has it"
-        ) from error
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def find_cached_module(handle: str) -> Path | None:
-    """Return where TensorFlow Hub keeps a module that it fetched before, or None.
-
-    Its cache is ``$TFHUB_CACHE_DIR``, else ``tfhub_modules`` in the temporary folder; a
-    module's folder is the SHA-1 of its address.
-    """
-    cache = os.environ.get("TFHUB_CACHE_DIR")
-    root = Path(cache) if cache else Path(tempfile.gettempdir()) / "tfhub_modules"
-    folder = root / hashlib.sha1(handle.encode(), usedforsecurity=False).hexdigest()
-    return folder if (folder / "saved_model.pb").is_file() else None
-
-
 def open_saved_model(folder: Path, size: Size | None) -> SavedGraph:
     """Open a SavedModel's inference function.
 
@@ -103,9 +56,14 @@ def open_saved_model(folder: Path, size: Size | None) -> SavedGraph:
         size: ``(height, width)`` in pixels, or None for its own.
 
     Raises:
-        ProfileError: If it cannot be read or has no usable function.
+        ProfileError: If it cannot be read, could do more than compute, or has no usable
+            function.
         RequestError: If its size is not fixed, or is another one.
     """
+    try:
+        check_saved_model(folder)
+    except ModelError as error:
+        raise ProfileError(str(error)) from error
     try:
         loaded = tf.saved_model.load(str(folder))
     except Exception as error:  # a damaged file makes the loader raise anything
@@ -122,9 +80,18 @@ def open_saved_model(folder: Path, size: Size | None) -> SavedGraph:
         )
     free = [tuple(spec.shape.as_list()[1:]) for _, spec in arguments]
     shapes = fix_shapes(str(folder), free, size)
-    graph, inputs, outputs, variables = _import_graph(function, arguments, shapes)
+    imported = import_graph(function, shapes)
     names = tuple(name for name, _ in arguments)
-    return SavedGraph(graph, inputs, outputs, variables, names, shapes, function, loaded)
+    return SavedGraph(
+        imported.graph,
+        imported.inputs,
+        imported.outputs,
+        imported.variables,
+        names,
+        shapes,
+        function,
+        loaded,
+    )
 
 
 def _choose_function(folder: Path, loaded: Any) -> Any:
@@ -152,79 +119,6 @@ def _list_arguments(function: Any) -> list[tuple[str, Any]]:
     # A graph takes named arguments in the order of their names.
     found += [(n, spec) for n, spec in sorted(named.items()) if isinstance(spec, tf.TensorSpec)]
     return found
-
-
-def _import_graph(
-    function: Any, arguments: Sequence[tuple[str, Any]], shapes: Sequence[Shape]
-) -> tuple[Any, tuple[Any, ...], tuple[Any, ...], dict[str, Any]]:
-    inlined = inline_functions(function)
-    inputs = [tensor.op.name for tensor in function.inputs[: len(arguments)]]
-    fixed = dict(zip(inputs, shapes, strict=True))
-    variables = {
-        inner.op.name: variable
-        for outer, inner in function.graph.captures
-        if (variable := _find_variable(function, outer)) is not None
-    }
-    carriers = _follow_handles(inlined, variables)
-    for node in inlined.node:
-        # Shapes that were noted at export hide those that follow from the new size.
-        node.attr.pop("_output_shapes", None)
-        if node.name in fixed:
-            shape = tf.TensorShape((1, *fixed[node.name]))
-            node.attr["shape"].shape.CopyFrom(shape.as_proto())
-        elif node.name in carriers:
-            _hold_value(node, carriers[node.name])
-        elif node.op == "ReadVariableOp" and _source_of(node) in carriers:
-            node.op = "Identity"
-            node.attr["T"].type = node.attr["dtype"].type
-            del node.attr["dtype"]
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.import_graph_def(inlined, name="")
-    return (
-        graph,
-        tuple(graph.get_tensor_by_name(f"{name}:0") for name in inputs),
-        tuple(graph.get_tensor_by_name(tensor.name) for tensor in function.outputs),
-        {f"{name}:0": variable for name, variable in variables.items()},
-    )
-
-
-def _find_variable(function: Any, handle: Any) -> Any:
-    for variable in function.graph.variables:
-        if variable.handle is handle:
-            return variable
-    return None
-
-
-def _source_of(node: Any) -> str:
-    return str(node.input[0]).partition(":")[0]
-
-
-def _follow_handles(graph: Any, variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the variable whose handle a node holds or passes on, by the node's name."""
-    carriers = dict(variables)
-    passing = [
-        node
-        for node in graph.node
-        if node.op == "Identity" and node.attr["T"].type == tf.resource.as_datatype_enum
-    ]
-    found = True
-    while found:
-        found = False
-        for node in passing:
-            if node.name not in carriers and _source_of(node) in carriers:
-                carriers[node.name] = carriers[_source_of(node)]
-                found = True
-    return carriers
-
-
-def _hold_value(node: Any, variable: Any) -> None:
-    """Have a node hold a variable's value where it held its handle."""
-    if node.op == "Identity":
-        node.attr["T"].type = variable.dtype.as_datatype_enum
-        return
-    node.attr["dtype"].type = variable.dtype.as_datatype_enum
-    node.attr["shape"].shape.CopyFrom(variable.shape.as_proto())
 
 
 def run_saved(saved: SavedGraph, tensors: Sequence[Any]) -> Any:

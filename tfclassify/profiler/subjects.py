@@ -24,8 +24,10 @@ from tfclassify.model.bundle import load_bundle
 from tfclassify.profiler.keras_files import load_keras_file
 from tfclassify.profiler.targets import Target
 from tfclassify.profiler.tracing import Shape
+from tfclassify.recipe.backbone_names import HUB
 from tfclassify.recipe.loading import load_recipe
-from tfclassify.recipe.schema import Recipe
+from tfclassify.recipe.model_checks import settle_files
+from tfclassify.recipe.schema import ModelRecipe, Recipe
 
 Size = tuple[int, int]
 #: Classes of the published networks, which were trained on ImageNet.
@@ -110,12 +112,25 @@ def _build_recipe(target: Target, size: Size | None, observer: Observer) -> Subj
     recipe = load_recipe(target.path)
     classes, remark = _count_classes(recipe, target.path.resolve().parent, observer)
     size = size or recipe.data.image_size
-    model = recipe.model.model_copy(update={"weights": "none"})
+    model = _without_weights(settle_files(recipe.model, target.path.parent))
     try:
         network = build_classifier(model, classes, size, seed=recipe.seed).network
     except ModelError as error:
         raise ModelError(f"{target.text}: {error}") from error
     return Subject(network, ((*size, 3),), recipe.name, target.text, remark)
+
+
+def _without_weights(model: ModelRecipe) -> ModelRecipe:
+    """Leave out weights, which cost the same whatever they are; hub modules carry theirs."""
+
+    def drop(backbone: str, weights: str) -> dict[str, object]:
+        is_kept = backbone.startswith(HUB)
+        return {"weights": weights if is_kept else "none", "weights_sha256": None}
+
+    stack = tuple(
+        member.model_copy(update=drop(member.backbone, member.weights)) for member in model.stack
+    )
+    return model.model_copy(update={**drop(model.backbone, model.weights), "stack": stack})
 
 
 def _count_classes(recipe: Recipe, folder: Path, observer: Observer) -> tuple[int, tuple[str, ...]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from tfclassify.backbones.catalog import BACKBONES
+from tfclassify.backbones.hub_modules import PREFIX, is_address
 from tfclassify.errors import TargetError, TfclassifyError
 from tfclassify.recipe.wording import suggest
 from tfclassify.runs.directory import RunDirectory, is_run
@@ -22,7 +23,6 @@ CHOICES = (
     "a backbone such as resnet50 (`tfclassify backbones` lists them), a recipe, a run, a .keras "
     "file, a SavedModel folder or a TensorFlow Hub address"
 )
-_SCHEMES = ("http://", "https://", "gs://")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ def find_target(text: str) -> Target:
     path = Path(text)
     if text in BACKBONES:
         return Target("backbone", text, path)
-    if text.startswith(_SCHEMES):
+    if text.startswith(PREFIX):  # as a recipe writes it
+        return find_target(text.removeprefix(PREFIX))
+    if is_address(text):
         return Target("hub", text, path)
     if path.is_dir():
         return _find_in_folder(text, path)

@@ -56,6 +56,7 @@ class Trace:
         nodes: What the outputs need, in order.
         looped: Ids of the layers that were called within a loop's body, and so belong
             to the layer that loops.
+        function: The concrete function that was traced.
     """
 
     graph: Any
@@ -64,6 +65,7 @@ class Trace:
     outputs: list[Any]
     nodes: list[Any]
     looped: frozenset[int]
+    function: Any
 
 
 def trace_model(model: Any, shapes: Sequence[Shape]) -> Trace:
@@ -88,7 +90,7 @@ def trace_model(model: Any, shapes: Sequence[Shape]) -> Trace:
 
     with hooked_layers(model, recorder.record):
         try:
-            graph = tf.function(infer, autograph=False).get_concrete_function(*specs).graph
+            function = tf.function(infer, autograph=False).get_concrete_function(*specs)
         except Exception as error:  # a model may raise anything
             reason = " ".join(str(error).split())[:300]
             raise ProfileError(
@@ -96,6 +98,7 @@ def trace_model(model: Any, shapes: Sequence[Shape]) -> Trace:
                 f"{', '.join(map(str, shapes))}: {type(error).__name__}: {reason}; "
                 "give a size that the network takes with --image-size"
             ) from error
+    graph = function.graph
     nodes = list_needed(graph)
     recorder.attribute(graph, set(nodes))
     return Trace(
@@ -105,6 +108,7 @@ def trace_model(model: Any, shapes: Sequence[Shape]) -> Trace:
         graph.outputs,
         nodes,
         frozenset(recorder.looped),
+        function,
     )
 
 

@@ -7,6 +7,10 @@ exactly these).
 
 from __future__ import annotations
 
+#: Beginnings of names that lead out of the list: a hub module, a preset of KerasHub.
+HUB, PRESET = "hub:", "keras_hub:"
+OUTSIDE_SOURCES = (HUB, PRESET)
+
 #: The classifiers of keras.applications, then the networks built here.
 BACKBONE_NAMES = (
     "convnext_tiny",
@@ -50,6 +54,8 @@ BACKBONE_NAMES = (
     "vgg16",
     "vgg19",
     "xception",
+    "resnet18",
+    "resnet34",
     "efficientnet_lite0",
     "efficientnet_lite1",
     "efficientnet_lite2",

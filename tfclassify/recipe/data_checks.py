@@ -59,7 +59,13 @@ def _check_table(data: DataRecipe) -> Iterator[tuple[KeyPath, str]]:
         yield ("data", "table"), f"source {data.source!r} has no table, got {data.table!r}"
     if is_table:
         return
-    default = {"columns": ColumnsRecipe(), "images": None, "extension": None, "separator": ","}
+    default: dict[str, object] = {
+        "columns": ColumnsRecipe(),
+        "images": None,
+        "extension": None,
+        "separator": ",",
+    }
+    default["label_separator"] = None
     for key, nothing in default.items():
         value = getattr(data, key)
         if value != nothing:

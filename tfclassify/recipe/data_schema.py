@@ -97,12 +97,18 @@ class DataRecipe(Section):
     classes: tuple[str, ...] | None = Field(
         None, description="Class names in their order; any other label is an error."
     )
-    drop_labels: tuple[str, ...] = Field((), description="Labels whose images are left out.")
+    drop_labels: tuple[str, ...] = Field(
+        (),
+        description="Labels whose images are left out; in multi_label they are taken off the "
+        "images, which stay.",
+    )
     merge_classes: dict[str, tuple[str, ...]] = Field(
         {}, description="New class name: the labels that it takes in."
     )
     top_classes: Annotated[int, Field(ge=2)] | None = Field(
-        None, description="Keep only the n most frequent classes."
+        None,
+        description="Keep only the n most frequent classes; in multi_label the images of the "
+        "others stay.",
     )
     image_size: ImageSize = Field((224, 224), description="[height, width] or one number.")
     resize: Literal["stretch", "crop", "letterbox"] = Field(
@@ -122,3 +128,8 @@ class DataRecipe(Section):
     cache: Literal["auto", "memory", "disk", "none"] = Field(
         "auto", description="Where decoded images are kept; auto: memory if they fit."
     )
+
+    @property
+    def holds_label_sets(self) -> bool:
+        """Whether the source says several labels an image, as task multi_label needs."""
+        return bool(self.columns.one_hot or self.label_separator or self.coco)

@@ -33,7 +33,10 @@ from tfclassify.recipe.wording import KeyPath, render_path, show
 
 MAX_CHARACTERS = 1 << 18
 MAX_DEPTH = 24
+MAX_MAPPINGS = 4_000
+MAX_SCALARS = 40_000
 
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _INTEGER = re.compile(r"[-+]?[0-9]{1,30}|0o[0-7]{1,30}|0x[0-9a-fA-F]{1,30}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS = {
@@ -110,6 +113,8 @@ def read_document(text: str, source: str | None = None) -> Document:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         builder.reject(line, f"not valid YAML: character {chr(int(error.character))!r}")
+    except (OverflowError, ValueError) as error:  # an escape beyond the last character
+        builder.reject(1, f"not valid YAML: {error}")
     return builder.document
 
 
@@ -142,7 +147,7 @@ class _Builder:
         self.document = Document(None)
         self.source = source
         self.levels: list[_Level] = []
-        self.documents = 0
+        self.documents = self.mappings = self.scalars = 0
 
     def reject(self, line: int, message: str, path: KeyPath = ()) -> None:
         """Note a fault after which the content means nothing."""
@@ -192,6 +197,12 @@ class _Builder:
         tag = getattr(event, "tag", None)
         if tag is not None:
             return f"YAML tags are not allowed, got {show(tag)}; write the plain value"
+        self.mappings += isinstance(event, MappingStartEvent)
+        self.scalars += isinstance(event, ScalarEvent)
+        if self.mappings > MAX_MAPPINGS or self.scalars > MAX_SCALARS:
+            return f"a recipe has at most {MAX_MAPPINGS:,} mappings and {MAX_SCALARS:,} values"
+        if isinstance(event, ScalarEvent) and not _is_text(event.value):
+            return f"not valid text: half of a character, got {show(event.value)}"
         is_container = isinstance(event, (MappingStartEvent, SequenceStartEvent))
         if is_container and len(self.levels) >= MAX_DEPTH:
             return f"nested more than {MAX_DEPTH} deep"
@@ -233,6 +244,11 @@ class _Builder:
                 level.key = None
         self.document.places[path] = Place(line, self.source)
         return path
+
+
+def _is_text(value: str) -> bool:
+    """Say whether a text can be written as UTF-8, as one with lone surrogates cannot."""
+    return value.isascii() or not _SURROGATE.search(value)
 
 
 def _line_of(event: Event) -> int:

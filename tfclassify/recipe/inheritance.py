@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from tfclassify.errors import Problem, TargetError
-from tfclassify.recipe.document import Document, Place, read_document
+from tfclassify.recipe.document import MAX_CHARACTERS, Document, Place, read_document
 from tfclassify.recipe.wording import KeyPath, show, suggest
 
 BASE_KEY = "base"
+MAX_BASES = 16
+#: A little more than the longest recipe takes in UTF-8, so that its length is what is told.
+_MAX_BYTES = 4 * MAX_CHARACTERS + 8
 
 
 def read_recipe(path: Path) -> Document:
@@ -32,7 +35,8 @@ def _read_bytes(path: Path) -> bytes:
     try:
         if path.is_dir():
             raise TargetError(f"{path}: is a folder, a recipe is a YAML file{_suggest(path)}")
-        return path.read_bytes()
+        with path.open("rb") as stream:
+            return stream.read(_MAX_BYTES)
     except FileNotFoundError as error:
         raise TargetError(
             f"{path}: no such recipe{_suggest(path) or '; `tfclassify new` writes one'}"
@@ -104,8 +108,13 @@ def _find_base_fault(named: Any, path: Path, chain: tuple[Path, ...]) -> str | N
     try:
         target = (path.parent / named).resolve()
         seen = [file.resolve() for file in chain]
+        is_odd = target.exists() and not target.is_file() and not target.is_dir()
     except (OSError, ValueError, RuntimeError):
         return f"must be the path of another recipe, got {show(named)}"
+    if len(chain) > MAX_BASES:
+        return f"more than {MAX_BASES} recipes build on one another; merge some of them"
+    if is_odd:
+        return f"must be a file, got the pipe or device {show(named)}"
     if target in seen:
         circle = [*chain[seen.index(target) :], path.parent / named]
         return "the recipes build on one another in a circle: " + " -> ".join(map(str, circle))
@@ -119,7 +128,10 @@ def merge_documents(base: Document, child: Document) -> Document:
     """
     places = dict(base.places)
     if base.is_readable and child.is_readable:
-        content = _merge(base.content, child.content, (), places, child.places)
+        replaced: set[KeyPath] = set()
+        content = _merge(base.content, child.content, (), replaced)
+        places = {path: place for path, place in places.items() if not _is_in(path, replaced)}
+        places.update(child.places)
     else:
         content = child.content
     return Document(
@@ -130,22 +142,20 @@ def merge_documents(base: Document, child: Document) -> Document:
     )
 
 
-def _merge(
-    base: Any,
-    child: Any,
-    path: KeyPath,
-    places: dict[KeyPath, Place],
-    child_places: dict[KeyPath, Place],
-) -> Any:
-    if path in child_places:
-        places[path] = child_places[path]
+def _merge(base: Any, child: Any, path: KeyPath, replaced: set[KeyPath]) -> Any:
+    """Merge two values, and note the paths at which the child's takes the base's place."""
     if isinstance(base, dict) and isinstance(child, dict):
         merged = dict(base)
         for key, value in child.items():
-            merged[key] = _merge(base.get(key), value, (*path, key), places, child_places)
+            merged[key] = _merge(base.get(key), value, (*path, key), replaced)
         return merged
-    replace_places(places, path, child_places)
+    replaced.add(path)
     return child
+
+
+def _is_in(path: KeyPath, replaced: set[KeyPath]) -> bool:
+    """Say whether a path is at or under one of others."""
+    return any(path[:length] in replaced for length in range(len(path) + 1))
 
 
 def replace_places(

@@ -12,6 +12,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from tfclassify.recipe.fields import Section, Share, to_backbone
 
+Checksum = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
 
 class HeadRecipe(Section):
     """What is put on top of the backbone."""
@@ -55,8 +57,12 @@ class LayerRecipe(Section):
 class StackMemberRecipe(Section):
     """One backbone of a stack."""
 
-    backbone: str = Field(description="A name that `tfclassify backbones` lists.")
+    backbone: str = Field(
+        description="As model.backbone; a name alone stands for a member without options."
+    )
     weights: str = Field("imagenet", description="imagenet, none, or a path to a weight file.")
+    weights_sha256: Checksum | None = Field(None, description="Checksum of the weight file.")
+    input_range: tuple[float, float] | None = Field(None, description="As model.input_range.")
 
 
 class ModelRecipe(Section):
@@ -67,15 +73,22 @@ class ModelRecipe(Section):
         description="A name that `tfclassify backbones` lists, hub:<handle or SavedModel folder>, "
         "or keras_hub:<preset>. Either this or stack.",
     )
-    weights: str = Field("imagenet", description="imagenet, none, or a path to a weight file.")
-    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
-        None, description="Checksum of the weight file."
+    weights: str = Field(
+        "imagenet",
+        description="imagenet, none, or a path to a weight file: .weights.h5, .h5, and for "
+        "resnet18, resnet34 and efficientnet_lite* .pth or .safetensors. Hub modules have "
+        "their own.",
+    )
+    weights_sha256: Checksum | None = Field(
+        None, description="SHA-256 that the weight file must have, 64 hexadecimal digits."
     )
     stack: tuple[Annotated[StackMemberRecipe, BeforeValidator(to_backbone)], ...] = Field(
         (), description="Several backbones whose pooled features are joined under one head."
     )
     input_range: tuple[float, float] | None = Field(
-        None, description="What a hub backbone takes for black and white, such as [0, 1]."
+        None,
+        description="What a hub backbone takes for black and white, such as [0, 1] or "
+        "[-1, 1]; it needs this. A keras_hub preset says it by itself.",
     )
     layers: tuple[LayerRecipe, ...] = Field((), description="Blocks of custom_cnn.")
     head: HeadRecipe = Field(HeadRecipe(), description="What is put on top.")

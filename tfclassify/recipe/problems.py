@@ -29,6 +29,8 @@ _PATTERNS = {
     "name": "must start with a letter or digit and go on with letters, digits, '.', '_' or '-'",
     "sha256": "must be 64 lower-case hexadecimal digits",
 }
+#: Faults that are told at once; a file with more of them is no recipe.
+MAX_FAULTS = 100
 _BOUNDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 _NO_VALUE = object()
 
@@ -58,10 +60,13 @@ def list_faults(error: ValidationError, content: Any) -> list[Fault]:
         content: The document that was checked: plain mappings, lists and scalars.
 
     Returns:
-        One fault for each thing that a user has to change, without repetition.
+        One fault for each thing that a user has to change, without repetition; at most
+        ``MAX_FAULTS``.
     """
     faults: dict[tuple[KeyPath, str], Fault] = {}
     for item in error.errors(include_url=False, include_input=False):
+        if len(faults) == MAX_FAULTS:
+            break
         kind = item["type"]
         path, is_alternative = _trace(content, item["loc"], kind)
         value = _get(content, path)

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from tfclassify.recipe.backbone_names import BACKBONE_NAMES
+from tfclassify.recipe.backbone_names import BACKBONE_NAMES, OUTSIDE_SOURCES
 from tfclassify.recipe.inheritance import BASE_KEY
 from tfclassify.recipe.keys import (
     Slot,
@@ -38,6 +38,8 @@ _NAMES = {
     "activation": ACTIVATION_NAMES,
     "initializer": INITIALIZER_NAMES,
 }
+#: A backbone that is not of the catalog.
+_OUTSIDE = {"type": "string", "pattern": f"^({'|'.join(OUTSIDE_SOURCES)}).+"}
 _PAIR_KEYS = ("rotate", "zoom", "shift", "shear", "brightness", "contrast", "saturation", "hue")
 
 
@@ -55,6 +57,9 @@ def json_schema() -> dict[str, Any]:
             shape.pop("title", None)
             if key in _NAMES:
                 _name_values(shape, _NAMES[key])
+            if key == "backbone":
+                _add_alternative(shape, _OUTSIDE, is_first=False)
+    _admit_member_names(definitions)
     definitions["DataRecipe"].pop("required")
     schema["properties"] = {
         BASE_KEY: {"type": "string", "description": _BASE_MEANING},
@@ -88,10 +93,19 @@ def _admit_shorthands(definitions: dict[str, Any]) -> None:
     _add_alternative(schedule, {"type": "string", "enum": kind["enum"]})
 
 
-def _add_alternative(shape: dict[str, Any], other: dict[str, Any]) -> None:
+def _admit_member_names(definitions: dict[str, Any]) -> None:
+    """Let a name alone stand for a member of a stack."""
+    names = definitions["StackMemberRecipe"]["properties"]["backbone"]["anyOf"]
+    stack = definitions["ModelRecipe"]["properties"]["stack"]
+    stack["items"] = {"anyOf": [{"anyOf": names}, stack["items"]]}
+
+
+def _add_alternative(
+    shape: dict[str, Any], other: dict[str, Any], *, is_first: bool = True
+) -> None:
     kept = {"description", "default", "title"}
-    first = {key: shape.pop(key) for key in list(shape) if key not in kept}
-    shape["anyOf"] = [other, first]
+    own = {key: shape.pop(key) for key in list(shape) if key not in kept}
+    shape["anyOf"] = [other, own] if is_first else [own, other]
 
 
 def _name_values(shape: dict[str, Any], names: tuple[str, ...]) -> None:

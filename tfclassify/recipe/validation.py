@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tfclassify.recipe.checks import check_recipe, settle
-from tfclassify.recipe.problems import Fault, drop_related, list_faults
+from tfclassify.recipe.problems import MAX_FAULTS, Fault, drop_related, list_faults
 from tfclassify.recipe.schema import Recipe
 from tfclassify.recipe.wording import KeyPath
 
@@ -45,6 +45,11 @@ def validate(content: Any) -> tuple[Recipe | None, list[Fault]]:
             recipe = settle(Recipe.model_validate(_to_tuples(draft.content), strict=True))
         except ValidationError as error:
             draft.take_out(list_faults(error, draft.content))
+            more = error.error_count() - MAX_FAULTS
+            if more > 0:
+                told = f"there are at least {more:,} more problems; mend these first"
+                draft.faults.append(Fault((), "check", told))
+                break
             continue
         draft.note(check_recipe(recipe))
         return (None if draft.faults else recipe), draft.faults

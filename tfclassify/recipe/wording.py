@@ -11,6 +11,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 #: Keys and list positions from the top of a recipe down to one place.
@@ -24,6 +25,7 @@ _STEP = re.compile(
     re.VERBOSE,
 )
 _LONGEST = 60
+_COMPARED = 2_000  # names among which the nearest is looked for
 
 
 def render_path(path: Sequence[str | int]) -> str:
@@ -107,7 +109,7 @@ def find_nearest(name: Any, names: Iterable[str]) -> str | None:
     """
     if not isinstance(name, str) or not name:
         return None
-    known = list(names)
+    known = list(islice(names, _COMPARED))
     simple = {_simplify(other): other for other in reversed(known)}
     wanted = _simplify(name[:200])
     if wanted in simple:

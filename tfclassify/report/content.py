@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tfclassify.data.label_statistics import LabelSets
 from tfclassify.report.pictures import Thumbnail
-from tfclassify.scoring.judgement import Judgement
+from tfclassify.scoring.verdicts import AnyJudgement
 
 #: Splits in the order in which they are shown.
 SPLITS = ("train", "validation", "test")
@@ -96,6 +97,38 @@ class Mistake:
 
 
 @dataclass(frozen=True)
+class LabelMistake:
+    """An image whose given labels are not its own, with its picture.
+
+    Attributes:
+        image: Stable name of the image.
+        thumbnail: The image; None where it can no longer be read.
+        loss: Its binary cross-entropy.
+        found: Labels that it has and was given.
+        missed: ``(label, probability)`` of those that it has and was not given.
+        added: ``(label, probability)`` of those that it was given and does not have.
+    """
+
+    image: str
+    thumbnail: Thumbnail | None
+    loss: float
+    found: tuple[str, ...]
+    missed: tuple[tuple[str, float], ...]
+    added: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class HardImage:
+    """A training image that was missed often, and what mining made it weigh."""
+
+    image: str
+    thumbnail: Thumbnail | None
+    label: str
+    misses: int
+    weight: float
+
+
+@dataclass(frozen=True)
 class IntegrityRow:
     """One finding about one image.
 
@@ -139,21 +172,34 @@ class DataSummary:
         classes: Class names, in the order of their ids.
         counts: Split name: images of each class, in the order of ``classes``. A set
             that is not split has the single key ``all``.
+        images: Split name: images, where an image may have several labels or none; None
+            where each has one, so that the classes add up to it.
+        label_sets: How many labels images have, and which together; None where each has
+            one.
     """
 
     source: str
     classes: tuple[str, ...]
     counts: Mapping[str, tuple[int, ...]]
+    images: Mapping[str, int] | None = None
+    label_sets: LabelSets | None = None
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether an image may have any number of labels."""
+        return self.images is not None
 
     @property
     def splits(self) -> list[str]:
         """Splits that hold images, in the order in which they are shown."""
-        named = [name for name in SPLITS if sum(self.counts.get(name, ()))]
+        named = [name for name in SPLITS if self.total(name)]
         return named + [name for name in self.counts if name not in SPLITS]
 
     def total(self, split: str | None = None) -> int:
         """Images of one split, or of all."""
         splits = self.counts if split is None else [split]
+        if self.images is not None:
+            return sum(self.images.get(name, 0) for name in splits)
         return sum(sum(self.counts.get(name, ())) for name in splits)
 
 
@@ -175,19 +221,20 @@ class Verdict:
             a source.
         with_views: The scores on several views of each image, if they were used.
         views: Number of views of each image behind ``with_views``.
-        mistakes: The most confident mistakes, of the headline judgement.
+        mistakes: The worst mistakes, of the headline judgement: the most confident ones,
+            or of label sets those of the greatest loss.
         caution: A sentence on what the scores do not say; may be empty.
     """
 
-    judgement: Judgement
+    judgement: AnyJudgement
     judged_on: str
-    with_views: Judgement | None = None
+    with_views: AnyJudgement | None = None
     views: int = 1
-    mistakes: tuple[Mistake, ...] = ()
+    mistakes: tuple[Mistake, ...] | tuple[LabelMistake, ...] = ()
     caution: str = ""
 
     @property
-    def headline(self) -> Judgement:
+    def headline(self) -> AnyJudgement:
         """The judgement of how the model is meant to be used."""
         return self.with_views or self.judgement
 
@@ -216,6 +263,7 @@ class RunReport:
         preview: A sheet of what the model saw while training.
         others: Scores on other held-out images, for the table of scores; the
             validation images, say, where the test images headline.
+        hard: The training images that were missed most, where they were mined.
     """
 
     name: str
@@ -236,6 +284,7 @@ class RunReport:
     commands: tuple[Command, ...] = ()
     preview: Thumbnail | None = None
     others: tuple[Verdict, ...] = ()
+    hard: tuple[HardImage, ...] = ()
 
 
 @dataclass(frozen=True)

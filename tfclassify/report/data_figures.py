@@ -81,7 +81,7 @@ def _describe_classes(data: DataSummary, totals: Sequence[int]) -> str:
         return "Images of each class: there are no classes."
     least, most = min(totals), max(totals)
     return (
-        f"{count_of(sum(totals), 'image')} of {count_of(len(totals), 'class', 'classes')}, from "
+        f"{count_of(data.total(), 'image')} of {count_of(len(totals), 'class', 'classes')}, from "
         f"{format_count(least)} ({data.classes[totals.index(least)]}) to "
         f"{format_count(most)} ({data.classes[totals.index(most)]})."
     )

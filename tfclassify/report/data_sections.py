@@ -16,6 +16,10 @@ from tfclassify.report.markup import Markup, embed_drawing, embed_picture, join,
 from tfclassify.report.sections import Section, list_facts
 from tfclassify.report.wording import clean_text, count_of, format_count
 
+_TOGETHER = "The darker, the more of a row's images also have the column's class."
+#: Pairs of classes that a page lists.
+_PAIRS = 20
+
 
 def make_data(data: DataSummary, figures: Figures, facts: Sequence[Fact] = ()) -> Section:
     """Make the class histogram, and the same numbers as a table to unfold."""
@@ -25,12 +29,32 @@ def make_data(data: DataSummary, figures: Figures, facts: Sequence[Fact] = ()) -
     intro = tag(
         "p",
         f"{count_of(data.total(), 'image')} of "
-        f"{count_of(len(data.classes), 'class', 'classes')} from ",
+        f"{count_of(len(data.classes), 'class', 'classes')}"
+        f"{', any number of them in an image,' if data.is_multi_label else ''} from ",
         tag("code", data.source),
         f": {splits}." if splits else ".",
     )
     figure = embed_drawing(figures.get("class_histogram"), "histogram")
-    return Section("images", "Images", join([intro, _fact_list(facts), figure, _table(data)]))
+    parts = [intro, _fact_list(facts), figure, _table(data), *_show_label_sets(data, figures)]
+    return Section("images", "Images", join(parts))
+
+
+def _show_label_sets(data: DataSummary, figures: Figures) -> list[Markup]:
+    """Show how many labels images have and which together, where they may have several."""
+    sets = data.label_sets
+    if sets is None:
+        return []
+    counted = f"{sets.mean:.2f} labels an image."
+    parts = [embed_drawing(figures.get("labels_per_image"), "labels", counted)]
+    together = figures.get("co_occurrence")
+    if together is not None:
+        parts.append(embed_drawing(together, "together", _TOGETHER))
+    pairs = [(first, second, format_count(n)) for first, second, n in sets.find_pairs(_PAIRS)]
+    if pairs:
+        head = ["Class", "With", "Images"]
+        table = make_table(head, pairs, numeric=1, caption="Classes most often in one image")
+        parts.append(tag("details", tag("summary", "Most frequent pairs"), table))
+    return parts
 
 
 def _fact_list(facts: Sequence[Fact]) -> Markup | None:
@@ -43,7 +67,7 @@ def _table(data: DataSummary) -> Markup:
         counts = [data.counts[split][number] for split in data.splits]
         rows.append([name, *map(format_count, counts), format_count(sum(counts))])
     sums = [format_count(data.total(split)) for split in data.splits]
-    rows.append(["All", *sums, format_count(data.total())])
+    rows.append(["All images" if data.is_multi_label else "All", *sums, format_count(data.total())])
     head = ["Class", *(split.capitalize() for split in data.splits), "Total"]
     if data.splits == ["all"]:
         head, rows = ["Class", "Images"], [[row[0], row[-1]] for row in rows]

@@ -10,7 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfclassify.report.content import EvaluationReport, InspectReport, RunReport, Verdict
+from tfclassify.report.content import (
+    EvaluationReport,
+    InspectReport,
+    LabelMistake,
+    Mistake,
+    RunReport,
+    Verdict,
+)
 from tfclassify.report.data_sections import make_data, make_samples, make_sizes
 from tfclassify.report.figures import (
     Figures,
@@ -18,8 +25,14 @@ from tfclassify.report.figures import (
     draw_inspect_figures,
     draw_run_figures,
 )
+from tfclassify.report.label_sections import (
+    make_additions,
+    make_label_classes,
+    make_label_sets,
+    make_wrong_labels,
+)
 from tfclassify.report.markup import Markup, tag
-from tfclassify.report.run_sections import make_summary, make_training
+from tfclassify.report.run_sections import make_hard_images, make_summary, make_training
 from tfclassify.report.score_sections import (
     make_calibration,
     make_classes,
@@ -31,6 +44,7 @@ from tfclassify.report.score_sections import (
 from tfclassify.report.sections import Section, make_integrity, make_repetition
 from tfclassify.report.stylesheet import STYLESHEET
 from tfclassify.report.wording import count_of, format_seconds
+from tfclassify.scoring.multi_label_judgement import MultiLabelJudgement
 
 #: Nothing may be loaded or run, not even if a fault in escaping let something through.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -48,11 +62,12 @@ def render_page(report: RunReport, figures: Figures | None = None) -> str:
         make_summary(report),
         make_data(report.data, figures),
         make_training(report, figures),
+        *([make_hard_images(report)] if report.hard else []),
     ]
     headline: Markup = _explain_no_score()
     if report.verdict is not None:
         headline = make_headline(report.verdict, report.metric)
-        sections += _judge_sections(
+        sections += judge_sections(
             report.verdict, figures, report.others, report.data.counts.get("train")
         )
     sections.append(make_integrity(report.integrity))
@@ -72,7 +87,7 @@ def render_evaluation_page(report: EvaluationReport, figures: Figures | None = N
     """
     figures = draw_evaluation_figures(report) if figures is None else figures
     sections = [
-        *_judge_sections(report.verdict, figures),
+        *judge_sections(report.verdict, figures),
         make_data(report.data, figures),
         make_integrity(report.integrity),
         make_repetition(report.commands, report.environment),
@@ -105,7 +120,13 @@ def render_inspect_page(report: InspectReport, figures: Figures | None = None) -
 
 
 def render_plain_page(
-    title: str, facts: str, lead: str, sections: Sequence[Section], version: str, style: str = ""
+    title: str,
+    facts: str,
+    lead: str,
+    sections: Sequence[Section],
+    version: str,
+    style: str = "",
+    headline: Markup | None = None,
 ) -> str:
     """Return a page of any sections.
 
@@ -116,23 +137,44 @@ def render_plain_page(
         sections: Its parts.
         version: Of this package.
         style: Added to the style sheet.
+        headline: What stands above the parts.
     """
-    return _render(title, _make_header(title, facts, lead), None, sections, version, style)
+    return _render(title, _make_header(title, facts, lead), headline, sections, version, style)
 
 
-def _judge_sections(
+def judge_sections(
     verdict: Verdict,
     figures: Figures,
     others: Sequence[Verdict] = (),
     trained: tuple[int, ...] | None = None,
 ) -> list[Section]:
-    judgement = verdict.headline
+    """Make the parts that say how good a model is.
+
+    Args:
+        verdict: The scores that headline.
+        figures: From ``draw_verdict_figures``.
+        others: Scores on other images, for the table of scores.
+        trained: Training images of each class, where they are known.
+    """
+    judgement, scores = verdict.headline, make_scores([*others, verdict])
+    if isinstance(judgement, MultiLabelJudgement):
+        wrong = [row for row in verdict.mistakes if isinstance(row, LabelMistake)]
+        return [
+            scores,
+            make_label_classes(judgement, figures, trained),
+            make_label_sets(judgement, figures),
+            make_additions(judgement, figures),
+            make_wrong_labels(wrong, judgement),
+        ]
+    mistakes = [row for row in verdict.mistakes if isinstance(row, Mistake)]
+    # The temperature was fitted on plain views, so it is shown on them.
+    plain = judgement if isinstance(verdict.judgement, MultiLabelJudgement) else verdict.judgement
     return [
-        make_scores([*others, verdict]),
+        scores,
         make_classes(judgement, figures, trained),
         make_confusion(judgement, figures),
-        make_calibration(verdict.judgement, figures),
-        make_mistakes(verdict.mistakes, judgement),
+        make_calibration(plain, figures),
+        make_mistakes(mistakes, judgement),
     ]
 
 

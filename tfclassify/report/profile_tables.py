@@ -10,6 +10,7 @@ import csv
 import io
 from collections.abc import Sequence
 
+from tfclassify.files import guard_formula
 from tfclassify.report.profile_content import LayerRow, NetworkReport
 from tfclassify.report.tables import Column, render_table
 from tfclassify.report.wording import ABSENT, count_of, format_bytes, format_count
@@ -183,5 +184,7 @@ def _to_csv(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(head)
-    writer.writerows(rows)
+    writer.writerows(
+        [guard_formula(cell) if isinstance(cell, str) else cell for cell in row] for row in rows
+    )
     return buffer.getvalue()

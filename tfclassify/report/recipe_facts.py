@@ -6,9 +6,11 @@ Does not own: the recipe (``recipe``), the page (``run_sections``).
 
 from __future__ import annotations
 
+from tfclassify.recipe.backbone_names import OUTSIDE_SOURCES
 from tfclassify.recipe.schema import (
     AugmentRecipe,
     HeadRecipe,
+    ModelRecipe,
     PhaseRecipe,
     Recipe,
     TrainPartRecipe,
@@ -47,11 +49,8 @@ def describe_network(recipe: Recipe, parameters: int | None = None) -> tuple[Fac
         parameters: All parameters of the network; None if they were not counted.
     """
     height, width = recipe.data.image_size
-    weights = {"none": "no pretrained weights", "imagenet": "ImageNet weights"}.get(
-        recipe.model.weights, f"weights of {recipe.model.weights}"
-    )
     facts = [
-        Fact("Backbone", f"{recipe.model.backbone}, {weights}"),
+        *_describe_backbones(recipe.model),
         Fact("Input", f"{width} × {height} pixels; images {_RESIZE[recipe.data.resize]}"),
         Fact("Head", _describe_head(recipe.model.head)),
         Fact("BatchNorm", _describe_batch_norm(recipe)),
@@ -59,6 +58,25 @@ def describe_network(recipe: Recipe, parameters: int | None = None) -> tuple[Fac
     if parameters is not None:
         facts.append(Fact("Parameters", f"{parameters:,}"))
     return tuple(facts)
+
+
+def _describe_backbones(model: ModelRecipe) -> tuple[Fact, ...]:
+    """Say what each backbone is and which weights it starts from."""
+    members = model.stack or (model,)
+    texts = [
+        f"{part.backbone}, {_describe_weights(part.backbone, part.weights)}" for part in members
+    ]
+    if not model.stack:
+        return (Fact("Backbone", texts[0]),)
+    return tuple(Fact(f"Backbone {number}", text) for number, text in enumerate(texts, start=1))
+
+
+def _describe_weights(backbone: str, weights: str) -> str:
+    if weights == "none":
+        return "no pretrained weights"
+    if weights == "imagenet":
+        return "its own weights" if backbone.startswith(OUTSIDE_SOURCES) else "ImageNet weights"
+    return f"weights of {weights}"
 
 
 def _describe_head(head: HeadRecipe) -> str:
@@ -76,29 +94,57 @@ def _describe_head(head: HeadRecipe) -> str:
 
 
 def _describe_batch_norm(recipe: Recipe) -> str:
-    is_frozen = recipe.model.batch_norm == "frozen" or (
-        recipe.model.batch_norm == "auto" and recipe.model.weights != "none"
-    )
-    return "kept in inference mode" if is_frozen else "trained"
+    model = recipe.model
+    kept = {
+        model.batch_norm == "frozen" or (model.batch_norm == "auto" and part.weights != "none")
+        for part in (model.stack or (model,))
+    }
+    if len(kept) == 2:
+        return "kept in inference mode where pretrained, else trained"
+    return "kept in inference mode" if kept == {True} else "trained"
 
 
-def describe_training(recipe: Recipe) -> tuple[Fact, ...]:
-    """Say how a recipe trains: augmentation, loss, batches, phases, views."""
+def describe_training(recipe: Recipe, kept_phase: str | None = None) -> tuple[Fact, ...]:
+    """Say how a recipe trains: augmentation, loss, batches, phases, views.
+
+    Args:
+        recipe: The recipe.
+        kept_phase: Name of the phase whose weights the run has; None if it is not known.
+    """
     weights = recipe.class_weights
-    loss = "cross-entropy"
-    if recipe.loss.label_smoothing:
-        loss += f", label smoothing {recipe.loss.label_smoothing:g}"
     facts = [
         Fact("Augmentation", _describe_augmentation(recipe.augment)),
         Fact("Mixing", _describe_mixing(recipe.augment)),
         Fact("Class weights", weights if isinstance(weights, str) else "as given in the recipe"),
-        Fact("Loss", loss),
+        Fact("Loss", _describe_loss(recipe)),
         Fact("Batch", count_of(recipe.batch_size, "image")),
     ]
     facts += [Fact(f"Phase {phase.name}", _describe_phase(phase)) for phase in recipe.phases]
+    if recipe.keep_phase == "best" and kept_phase is not None:
+        facts.append(Fact("Best phase", f"{kept_phase}, by {recipe.metric} on validation; kept"))
+    if recipe.mining is not None:
+        delta, ceiling = recipe.mining.delta, recipe.mining.ceiling
+        facts.append(Fact("Hard examples", f"weight + {delta:g} at each miss, up to {ceiling:g}"))
     if recipe.tta is not None:
         facts.append(Fact("Views", _describe_views(recipe.tta)))
     return (*facts, Fact("Seed", str(recipe.seed)))
+
+
+def _describe_loss(recipe: Recipe) -> str:
+    loss = recipe.loss
+    plain = "binary_cross_entropy" if recipe.task == "multi_label" else "cross_entropy"
+    kind = plain if loss.kind == "auto" else loss.kind
+    text = kind.replace("binary_", "binary ").replace("cross_entropy", "cross-entropy")
+    if kind == "focal":
+        text += f", gamma {loss.gamma:g}"
+    if kind == "asymmetric":
+        text += (
+            f", gamma {loss.gamma_positive:g} where a class is there and "
+            f"{loss.gamma_negative:g} where not, clip {loss.clip:g}"
+        )
+    if loss.label_smoothing:
+        text += f", label smoothing {loss.label_smoothing:g}"
+    return text
 
 
 def _describe_augmentation(augment: AugmentRecipe) -> str:
@@ -138,11 +184,19 @@ def _describe_phase(phase: PhaseRecipe) -> str:
         f"{phase.optimizer} at {phase.learning_rate:g}",
     ]
     if phase.schedule.kind != "constant":
-        parts.append(f"{phase.schedule.kind} schedule")
+        parts.append(f"{phase.schedule.kind.replace('_', '-')} schedule")
+    if phase.layer_decay is not None:
+        parts.append(f"times {phase.layer_decay:g} for each block further from the head")
+    if phase.accumulate > 1:
+        parts.append(f"steps of {phase.accumulate} batches")
     if phase.weight_decay:
         parts.append(f"weight decay {phase.weight_decay:g}")
     if phase.clip_norm:
         parts.append(f"gradients clipped at {phase.clip_norm:g}")
+    if phase.ema is not None:
+        parts.append(f"moving average of the weights, decay {phase.ema:g}")
+    if phase.swa is not None:
+        parts.append(f"ends with the mean of its last {phase.swa} epochs")
     if phase.features is not None:
         parts.append(f"on {count_of(phase.features.views, 'cached view')} of each image")
     if phase.early_stopping is not None:

@@ -1,6 +1,6 @@
 """The parts of a page that show what was trained and how it went.
 
-Owns: the summary and the training section. Does not own: the curves
+Owns: the summary, the training section and the hardest images. Does not own: the curves
 (``figures``).
 """
 
@@ -18,6 +18,7 @@ from tfclassify.report.markup import (
 from tfclassify.report.sections import Section, list_facts
 from tfclassify.report.wording import (
     ABSENT,
+    count_of,
     format_count,
     format_score,
     format_seconds,
@@ -56,6 +57,23 @@ def make_training(report: RunReport, figures: Figures) -> Section:
     rows = [_phase_row(phase, report.metric, has_scores) for phase in report.phases]
     table = make_table(head, rows, numeric=len(head) - 3, caption="The phases of training")
     return Section("training", "How training went", join([figure, table]))
+
+
+def make_hard_images(report: RunReport) -> Section:
+    """Make the gallery of the training images that were missed most."""
+    intro = tag(
+        "p",
+        "Training images that were missed in the most epochs, and what they weighed in the end: "
+        "look for wrong labels. mining.csv lists them all.",
+    )
+    photos = []
+    for hard in report.hard:
+        photo = embed_picture(hard.thumbnail, hard.image) if hard.thumbnail else None
+        text = f"missed {count_of(hard.misses, 'time')}, weight {hard.weight:g}"
+        lines = [tag("b", hard.label or "no label"), tag("span", text), tag("span", hard.image)]
+        photos.append(tag("li", photo, *lines))
+    gallery = tag("ul", *photos, class_="photos")
+    return Section("hard", "Hardest training images", join([intro, gallery]))
 
 
 def _phase_row(phase: PhaseRecord, metric: str, has_scores: bool) -> list[str]:

@@ -1,6 +1,7 @@
 """The parts of a page that show how good the model is.
 
-Owns: headline, scores, classes, confusion, calibration, mistakes.
+Owns: headline and scores of either task; classes, confusion, calibration and mistakes
+where an image has one label (for label sets: ``label_sections``).
 Does not own: the figures in them (``score_figures``), the frame (``page``).
 """
 
@@ -29,19 +30,31 @@ from tfclassify.report.wording import (
 )
 from tfclassify.scoring.intervals import Interval
 from tfclassify.scoring.judgement import ClassScore, Judgement
-from tfclassify.scoring.metrics import METRICS
+from tfclassify.scoring.tasks import MULTI_CLASS, MULTI_LABEL, find_metric, get_task
+from tfclassify.scoring.verdicts import AnyJudgement
 
 #: Metrics beside the headline, the first six that apply.
-_TILES = (
-    "accuracy",
-    "balanced_accuracy",
-    "f1_macro",
-    "f1_weighted",
-    "top_2",
-    "top_3",
-    "roc_auc",
-    "ece",
-)
+_TILES = {
+    MULTI_CLASS: (
+        "accuracy",
+        "balanced_accuracy",
+        "f1_macro",
+        "f1_weighted",
+        "top_2",
+        "top_3",
+        "roc_auc",
+        "ece",
+    ),
+    MULTI_LABEL: (
+        "map",
+        "iou",
+        "f1_samples",
+        "f1_macro",
+        "f1_micro",
+        "f1_weighted",
+        "exact_match",
+    ),
+}
 _TILE_COUNT = 6
 
 
@@ -57,13 +70,18 @@ def make_headline(verdict: Verdict, metric: str) -> Markup:
     views = f", {verdict.views} views of each" if verdict.with_views else ""
     hero = tag(
         "div",
-        tag("p", f"{title_of(metric)} on {_name_images(verdict)}{views}", class_="name"),
+        tag(
+            "p",
+            f"{title_of(metric, judgement.task)} on {_name_images(verdict)}{views}",
+            class_="name",
+        ),
         tag("p", format_score(metric, interval.value), class_="score"),
         _make_gauge(metric, interval),
         tag("p", _describe_interval(metric, interval, judgement), class_="quiet"),
         class_="hero",
     )
-    names = [n for n in _TILES if n != metric and is_telling(n, len(judgement.classes))]
+    tiled = _TILES[judgement.task]
+    names = [n for n in tiled if n != metric and is_telling(n, len(judgement.classes))]
     tiles = [_make_tile(name, judgement.metrics[name]) for name in names[:_TILE_COUNT]]
     grid = tag("div", hero, tag("div", *tiles, class_="tiles"), class_="headline")
     return join([grid, tag("p", verdict.caution, class_="caution") if verdict.caution else None])
@@ -75,7 +93,7 @@ def _name_images(verdict: Verdict) -> str:
     return f"{count_of(verdict.headline.n, 'image')} of {verdict.judged_on}"
 
 
-def _describe_interval(metric: str, interval: Interval, judgement: Judgement) -> str:
+def _describe_interval(metric: str, interval: Interval, judgement: AnyJudgement) -> str:
     if interval.value is None:
         return "This metric has no value on these images."
     if interval.low is None:
@@ -93,7 +111,7 @@ def _describe_interval(metric: str, interval: Interval, judgement: Judgement) ->
 
 def _make_gauge(metric: str, interval: Interval) -> Markup | None:
     """Draw the interval on the metric's range; nothing for an unbounded metric."""
-    if METRICS[metric].range != (0.0, 1.0) or interval.value is None:
+    if find_metric(metric).range != (0.0, 1.0) or interval.value is None:
         return None
     low = interval.value if interval.low is None else interval.low
     high = interval.value if interval.high is None else interval.high
@@ -138,7 +156,7 @@ def _make_tile(name: str, interval: Interval) -> Markup:
 
 def make_scores(verdicts: Sequence[Verdict]) -> Section:
     """Make the table of every metric on every set of images, with and without views."""
-    columns: list[tuple[str, Judgement]] = []
+    columns: list[tuple[str, AnyJudgement]] = []
     for each in verdicts:
         name = each.judged_on.capitalize() if each.judged_on in SPLITS else each.judged_on
         if each.with_views is None:
@@ -146,19 +164,21 @@ def make_scores(verdicts: Sequence[Verdict]) -> Section:
         else:
             columns.append((f"{name}, one view", each.judgement))
             columns.append((f"{name}, {each.views} views", each.with_views))
-    rows = []
-    for name in METRICS:
-        if is_telling(name, len(columns[0][1].classes)):
+    rows, first = [], columns[0][1]
+    metrics = get_task(first.task).metrics
+    for name, metric in metrics.items():
+        if is_telling(name, len(first.classes)):
             cells = (show_interval(name, judgement.metrics[name]) for _, judgement in columns)
-            rows.append([title_of(name), *cells])
+            rows.append([metric.title, *cells])
     titles = [f"{title} (n = {format_count(judgement.n)})" for title, judgement in columns]
     table = make_table(
         ["Metric", *titles], rows, numeric=len(columns), caption="Every metric with its interval"
     )
+    lower = [metric.title for metric in metrics.values() if not metric.higher_is_better]
     note = tag(
         "p",
-        f"In grey: {100 * columns[0][1].metrics['accuracy'].level:.0f} % intervals. Cross-entropy, "
-        "calibration error and Brier score are better when lower.",
+        f"In grey: {100 * first.metrics['loss'].level:.0f} % intervals. Better when lower: "
+        f"{', '.join(lower)}.",
         class_="quiet",
     )
     return Section("scores", "Scores", join([table, note]))
@@ -264,7 +284,7 @@ def make_calibration(judgement: Judgement, figures: Figures) -> Section:
     return Section("calibration", "Calibration", body)
 
 
-def make_mistakes(mistakes: tuple[Mistake, ...], judgement: Judgement) -> Section:
+def make_mistakes(mistakes: Sequence[Mistake], judgement: Judgement) -> Section:
     """Make the gallery of the most confident mistakes."""
     wrong = judgement.n - sum(row[number] for number, row in enumerate(judgement.confusion))
     if not wrong:

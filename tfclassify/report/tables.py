@@ -24,6 +24,7 @@ from tfclassify.report.wording import (
     title_of_finding,
 )
 from tfclassify.scoring.judgement import Judgement
+from tfclassify.scoring.verdicts import AnyJudgement
 
 #: Space between two columns.
 _GAP = "  "
@@ -86,7 +87,7 @@ def _pad(text: str, width: int, align: str) -> str:
     return space + text if align == "right" else text + space
 
 
-def tabulate_metrics(judgement: Judgement, tta: Judgement | None = None) -> str:
+def tabulate_metrics(judgement: AnyJudgement, tta: AnyJudgement | None = None) -> str:
     """Write every metric with its interval, with and without views side by side."""
     columns = [
         Column("metric"),
@@ -99,7 +100,7 @@ def tabulate_metrics(judgement: Judgement, tta: Judgement | None = None) -> str:
     for name in judgement.metrics:
         if name.startswith("top_") and int(name.removeprefix("top_")) >= len(judgement.classes):
             continue
-        row = [title_of(name)]
+        row = [title_of(name, judgement.task)]
         for verdict in (judgement, tta):
             if verdict is not None:
                 value = verdict.metrics[name]
@@ -109,7 +110,7 @@ def tabulate_metrics(judgement: Judgement, tta: Judgement | None = None) -> str:
     return f"{render_table(columns, rows)}\n{count_of(judgement.n, 'image')}{groups}"
 
 
-def _interval_title(judgement: Judgement) -> str:
+def _interval_title(judgement: AnyJudgement) -> str:
     level = next(iter(judgement.metrics.values())).level
     return f"{100 * level:.0f} % interval"
 
@@ -163,7 +164,9 @@ def tabulate_data(data: DataSummary) -> str:
         counts = [data.counts[split][number] for split in splits]
         rows.append((name, [*(counts if is_split else []), sum(counts)]))
     sums = [data.total(split) for split in splits]
-    rows.append(("all", [*(sums if is_split else []), sum(sums)]))
+    rows.append(
+        ("all images" if data.is_multi_label else "all", [*(sums if is_split else []), sum(sums)])
+    )
     return render_table(columns, [[name, *map(format_count, counts)] for name, counts in rows])
 
 

@@ -13,6 +13,7 @@ from tfclassify.report.drawing import (
     ACCENT,
     ALERT,
     FAINT,
+    GRID,
     MUTED,
     SECOND,
     Drawing,
@@ -22,42 +23,59 @@ from tfclassify.report.drawing import (
     rule_grid,
 )
 from tfclassify.report.wording import format_score, title_of
+from tfclassify.scoring.tasks import MULTI_CLASS, MULTI_LABEL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+#: Panels side by side, and metrics shown: with the learning rate, two rows.
+_COLUMNS, _SHOWN = 3, 5
+
+#: Up to this many learning rates, each has its own tick.
+_NAMED_RATES = 3
 
 #: Up to this many epochs, each one gets a dot.
 _DOTTED_EPOCHS = 25
 
 
 def draw_learning_curves(phases: Sequence[PhaseRecord], metric: str) -> Drawing | None:
-    """Draw loss, headline metric and learning rate over all epochs.
+    """Draw loss, headline metric, more metrics and the learning rate over all epochs.
 
-    Phases follow one another from left to right, with a line between them; the epoch
+    Phases follow one another from left to right, every second one shaded; the epoch
     whose weights a phase kept is ringed.
 
     Args:
         phases: The phases in order.
-        metric: The headline metric, drawn beside the loss where it was recorded.
+        metric: The headline metric: drawn behind the loss where it was recorded. Behind
+            it come others as they were recorded, six panels in all at most.
 
     Returns:
         The drawing, or None if no epoch was finished.
     """
     if not any(phase.epochs for phase in phases):
         return None
-    shown = ["loss"] + ([metric] if metric != "loss" and _is_recorded(phases, metric) else [])
-    with new_figure(10.2, 3.3) as figure:
-        grid = figure.add_gridspec(1, len(shown) + 1, width_ratios=[4] * len(shown) + [2.6])
-        for column, name in enumerate(shown):
-            _draw_metric(figure.add_subplot(grid[0, column]), phases, name)
-        _draw_rates(figure.add_subplot(grid[0, -1]), phases)
+    shown = _list_shown(phases, metric)
+    columns = min(_COLUMNS, len(shown) + 1)
+    rows = -(-(len(shown) + 1) // columns)
+    with new_figure(10.2, 0.7 + 2.5 * rows) as figure:
+        grid = figure.add_gridspec(rows, columns)
+        places = [divmod(number, columns) for number in range(len(shown) + 1)]
+        for name, (row, column) in zip(shown, places, strict=False):
+            _draw_metric(figure.add_subplot(grid[row, column]), phases, name)
+        _draw_rates(figure.add_subplot(grid[places[-1]]), phases)
         _add_legend(figure, phases)
         return finish_drawing(figure, _describe(phases, metric))
 
 
-def _is_recorded(phases: Sequence[PhaseRecord], metric: str) -> bool:
-    return any(metric in {*e.train, *e.validation} for phase in phases for e in phase.epochs)
+def _list_shown(phases: Sequence[PhaseRecord], metric: str) -> list[str]:
+    """Return the loss, the headline metric, then what else was recorded, in its order."""
+    records = [record for phase in phases for record in phase.epochs]
+    recorded = dict.fromkeys(
+        name for record in records for name in (*record.validation, *record.train)
+    )
+    wanted = dict.fromkeys(("loss", metric, *recorded))
+    return [name for name in wanted if name in recorded or name == "loss"][:_SHOWN]
 
 
 def _starts(phases: Sequence[PhaseRecord]) -> list[int]:
@@ -84,7 +102,13 @@ def _draw_metric(axes: Axes, phases: Sequence[PhaseRecord], name: str) -> None:
                 start + (phase.best_epoch or 0), best, "o", markersize=7, markerfacecolor="none",
                 markeredgecolor=ALERT, markeredgewidth=1.4, zorder=4,
             )  # fmt: skip
-    _finish_axes(axes, phases, title_of(name))
+    _finish_axes(axes, phases, title_of(name, _find_task(phases)))
+
+
+def _find_task(phases: Sequence[PhaseRecord]) -> str:
+    """Say which task's metrics were recorded: only label sets have average precision."""
+    records = [record for phase in phases for record in phase.epochs]
+    return MULTI_LABEL if any("map" in record.validation for record in records) else MULTI_CLASS
 
 
 def _finish_axes(axes: Axes, phases: Sequence[PhaseRecord], title: str) -> None:
@@ -130,8 +154,9 @@ def _mark_phases(axes: Axes, phases: Sequence[PhaseRecord]) -> None:
     for number, (start, phase) in enumerate(zip(_starts(phases), phases, strict=True)):
         if not phase.epochs:
             continue
-        if number:
-            axes.axvline(start + 0.5, color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)), zorder=2)
+        if number % 2:
+            end = start + len(phase.epochs) + 0.5
+            axes.axvspan(start + 0.5, end, color=GRID, alpha=0.55, linewidth=0, zorder=0)
         if len(phases) > 1:
             axes.text(
                 start + 0.5, 1.02, label(phase.name, 14), transform=place,
@@ -140,21 +165,25 @@ def _mark_phases(axes: Axes, phases: Sequence[PhaseRecord]) -> None:
 
 
 def _draw_rates(axes: Axes, phases: Sequence[PhaseRecord]) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
-    is_positive = False
+    rates: set[float] = set()
     for start, phase in zip(_starts(phases), phases, strict=True):
         points = [(start + e.epoch, e.learning_rate) for e in phase.epochs if e.learning_rate]
         if points:
-            is_positive = True
+            rates |= {rate for _, rate in points}
             epochs, values = zip(*points, strict=True)
             marker = {"marker": "o", "markersize": 2.6} if len(points) == 1 else {}
             axes.plot(epochs, values, color=SECOND, linewidth=1.4, **marker)
-    if is_positive:
+    if rates:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(numticks=6))
+        is_few = len(rates) <= _NAMED_RATES
+        axes.yaxis.set_major_locator(
+            FixedLocator(sorted(rates)) if is_few else LogLocator(numticks=6)
+        )
+        form = ".2g" if is_few else ".0e"
         axes.yaxis.set_major_formatter(
-            FuncFormatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-"))
+            FuncFormatter(lambda value, _: f"{value:{form}}".replace("e-0", "e-"))
         )
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.tick_params(axis="y", which="minor", length=0)

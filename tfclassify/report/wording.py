@@ -9,13 +9,15 @@ import unicodedata
 
 from tfclassify.data.integrity import KINDS
 from tfclassify.scoring.intervals import Interval
-from tfclassify.scoring.metrics import METRICS
+from tfclassify.scoring.tasks import MULTI_CLASS, TASKS
 
 #: Shares of images (or means of such): read best as percentages.
 _PERCENT = frozenset(
     name
-    for name in METRICS
-    if name.startswith(("top_", "precision", "recall")) or name.endswith(("accuracy", "ece"))
+    for task in TASKS.values()
+    for name in task.metrics
+    if name.startswith(("top_", "precision", "recall", "exact", "hamming"))
+    or name.endswith(("accuracy", "ece"))
 ) | {"precision", "recall"}
 
 ABSENT = "–"
@@ -37,9 +39,17 @@ def format_range(name: str, interval: Interval) -> str:
     return f"{interval.low:.3f}–{interval.high:.3f}"
 
 
-def title_of(name: str) -> str:
-    """Return a metric's title; its name where it is not in the registry."""
-    return METRICS[name].title if name in METRICS else name
+def title_of(name: str, task: str = MULTI_CLASS) -> str:
+    """Return a metric's title; its name where no task has it.
+
+    Args:
+        name: The metric.
+        task: Whose metric of that name is meant; another task's where it has none.
+    """
+    for known in (TASKS[task], *TASKS.values()):
+        if name in known.metrics:
+            return known.metrics[name].title
+    return name
 
 
 def title_of_finding(kind: str) -> str:

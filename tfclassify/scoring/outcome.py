@@ -11,9 +11,10 @@ first. The predicted class is the first of that ranking, so ``accuracy`` and a
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,8 +29,38 @@ BoolArray = NDArray[np.bool_]
 SUM_TOLERANCE = 1e-2
 
 
-class Outcome:
-    """Targets and probabilities of the same ``n`` images, and what follows from them.
+class BaseOutcome(ABC):
+    """What every task's outcome has: which labels are there, which were said.
+
+    Attributes:
+        probabilities: ``(n, C)`` float64.
+    """
+
+    probabilities: FloatArray
+
+    @property
+    def images(self) -> int:
+        """Number of images, ``n``."""
+        return int(self.probabilities.shape[0])
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes, ``C``, with or without images."""
+        return int(self.probabilities.shape[1])
+
+    @property
+    @abstractmethod
+    def is_true(self) -> BoolArray:
+        """Whether the image has the class, ``(n, C)``."""
+
+    @property
+    @abstractmethod
+    def is_predicted(self) -> BoolArray:
+        """Whether the class was predicted for the image, ``(n, C)``."""
+
+
+class Outcome(BaseOutcome):
+    """Targets and probabilities of the same ``n`` images, one label each.
 
     Attributes:
         targets: True class ids, ``(n,)`` int64.
@@ -46,15 +77,19 @@ class Outcome:
         self.probabilities = _check_probabilities(np.asarray(probabilities))
         self.targets = _check_targets(np.asarray(targets), self.probabilities.shape)
 
-    @property
-    def images(self) -> int:
-        """Number of images, ``n``."""
-        return int(self.probabilities.shape[0])
+    def weigh(self, weights: FloatArray | None = None) -> Weighting:
+        """See the images under ``(R, n)`` weights; None weighs each by 1."""
+        return Weighting(self, weights)
 
-    @property
-    def class_count(self) -> int:
-        """Number of classes, ``C``, with or without images."""
-        return int(self.probabilities.shape[1])
+    @cached_property
+    def is_true(self) -> BoolArray:
+        """Whether the image is of the class, ``(n, C)``; one a row."""
+        return _one_hot(self.targets, self.class_count)
+
+    @cached_property
+    def is_predicted(self) -> BoolArray:
+        """Whether the class is the predicted one, ``(n, C)``; one a row."""
+        return _one_hot(self.predicted, self.class_count)
 
     @cached_property
     def predicted(self) -> IntArray:
@@ -100,7 +135,10 @@ class ClassCounts:
     predicted: FloatArray
 
 
-class Weighting:
+OutcomeT = TypeVar("OutcomeT", bound=BaseOutcome)
+
+
+class BaseWeighting(Generic[OutcomeT]):
     """An outcome seen under ``R`` weightings of its images at once.
 
     A bootstrap resample is the weighting that says how often each image was
@@ -112,7 +150,7 @@ class Weighting:
         weights: ``(R, n)`` float64, not negative; each row has a positive sum.
     """
 
-    def __init__(self, outcome: Outcome, weights: FloatArray | None = None) -> None:
+    def __init__(self, outcome: OutcomeT, weights: FloatArray | None = None) -> None:
         self.outcome = outcome
         self.weights = np.ones((1, outcome.images)) if weights is None else weights
 
@@ -124,9 +162,8 @@ class Weighting:
     @cached_property
     def class_counts(self) -> ClassCounts:
         """Hits, support and predictions of each class."""
-        outcome = self.outcome
-        is_true = _one_hot(outcome.targets, outcome.class_count)
-        is_predicted = _one_hot(outcome.predicted, outcome.class_count)
+        is_true = self.outcome.is_true.astype(np.float64)
+        is_predicted = self.outcome.is_predicted.astype(np.float64)
         return ClassCounts(
             hits=self.weights @ (is_true * is_predicted),
             support=self.weights @ is_true,
@@ -138,8 +175,12 @@ class Weighting:
         return self.weights @ values.astype(np.float64) / self.total
 
 
-def _one_hot(ids: IntArray, classes: int) -> FloatArray:
-    return (ids[:, None] == np.arange(classes)[None, :]).astype(np.float64)
+class Weighting(BaseWeighting[Outcome]):
+    """Weightings of images that have one label each."""
+
+
+def _one_hot(ids: IntArray, classes: int) -> BoolArray:
+    return np.asarray(ids[:, None] == np.arange(classes)[None, :])
 
 
 def _check_probabilities(values: NDArray[Any]) -> FloatArray:

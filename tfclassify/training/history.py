@@ -8,12 +8,13 @@ Does not own: where records are stored (``runs.journal``, ``state``).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tfclassify.recipe.schema import EarlyStoppingRecipe, ScheduleRecipe
-from tfclassify.scoring.metrics import get_metric
+from tfclassify.scoring.tasks import is_higher_better
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class EpochRecord:
         learning_rate: Rate of the last step.
         seconds: Wall time of training and validation.
         images_per_second: Training throughput.
-        train: Training loss and accuracy, on augmented and mixed images.
+        train: Training loss, and accuracy or IoU, on augmented and mixed images.
         validation: Metrics on the validation images; empty without any.
     """
 
@@ -51,8 +52,13 @@ class EpochRecord:
 
 
 def is_better(metric: str, value: float, than: float, min_delta: float = 0.0) -> bool:
-    """Tell whether a value of the metric beats another by more than ``min_delta``."""
-    gain = value - than if get_metric(metric).higher_is_better else than - value
+    """Tell whether a value of the metric beats another by more than ``min_delta``.
+
+    NaN, a metric without a value, beats nothing and is beaten by all.
+    """
+    if math.isnan(than):
+        return not math.isnan(value)
+    gain = value - than if is_higher_better(metric) else than - value
     return gain > min_delta
 
 

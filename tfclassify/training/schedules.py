@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tfclassify.recipe.schema import PhaseRecipe
+from tfclassify.recipe.schema import PhaseRecipe, ScheduleRecipe
 from tfclassify.training.history import EpochRecord, plateau_scale
 
 
@@ -19,15 +19,19 @@ def learning_rate_at(
 
     Args:
         phase: The phase; its ``learning_rate`` is the peak.
-        step: Step within the phase, from 0.
-        steps_per_epoch: Steps in an epoch.
+        step: Step of the optimizer within the phase, from 0.
+        steps_per_epoch: Steps of the optimizer in an epoch.
         records: The phase's finished epochs, for ``plateau``.
 
     Returns:
         The rate. A warm-up rises linearly and reaches the peak at its last step;
-        cosine then falls to ``final`` times the peak at the phase's last step.
+        cosine then falls to ``final`` times the peak at the phase's last step,
+        exponential by ``factor`` with each epoch after the warm-up, and multi_step by
+        ``factor`` after each epoch of ``milestones``, the warm-up's counted too.
     """
     schedule = phase.schedule
+    if schedule.kind == "one_cycle":
+        return phase.learning_rate * one_cycle_share(step, phase.epochs * steps_per_epoch, schedule)
     warmup_steps = round(schedule.warmup_epochs * steps_per_epoch)
     if step < warmup_steps:
         return phase.learning_rate * (step + 1) / warmup_steps
@@ -38,4 +42,37 @@ def learning_rate_at(
         return phase.learning_rate * (schedule.final + (1.0 - schedule.final) * wave)
     if schedule.kind == "plateau":
         return max(phase.learning_rate * plateau_scale(records, schedule), schedule.min_rate)
+    if schedule.kind == "multi_step":
+        falls = sum(step // steps_per_epoch >= milestone for milestone in schedule.milestones)
+        return phase.learning_rate * schedule.factor**falls
+    if schedule.kind == "exponential":
+        return phase.learning_rate * schedule.factor ** ((step - warmup_steps) // steps_per_epoch)
     return phase.learning_rate
+
+
+def one_cycle_share(step: int, steps: int, schedule: ScheduleRecipe) -> float:
+    """Return the share of the peak at one step of a single cycle.
+
+    A half cosine rises from ``1 / start_divisor`` to the peak, another falls to
+    ``1 / (start_divisor * final_divisor)`` at the last step. Momentum is left alone.
+
+    Args:
+        step: From 0.
+        steps: Steps of the phase.
+        schedule: Place of the peak and the divisors.
+
+    Reference:
+        Smith and Topin 2017, arXiv:1708.07120; PyTorch's ``OneCycleLR`` with
+        ``anneal_strategy="cos"``.
+    """
+    start = 1.0 / schedule.start_divisor
+    top, last = schedule.peak_at * steps - 1.0, steps - 1.0
+    if step <= top:
+        return _ease(start, 1.0, step / top if top > 0.0 else 1.0)
+    progress = (step - top) / (last - top) if last > top else 1.0
+    return _ease(1.0, start / schedule.final_divisor, progress)
+
+
+def _ease(first: float, final: float, progress: float) -> float:
+    """Go from one value to another along half a cosine."""
+    return final + (first - final) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))

@@ -23,7 +23,8 @@ from tfclassify.pipeline.stream import (
     training_stream,
 )
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
-from tfclassify.training.steps import ForwardPass, softmax
+from tfclassify.scoring.tasks import get_task
+from tfclassify.training.steps import ACTIVATIONS, ForwardPass
 
 Batch = tuple[Any, Any, Any]
 
@@ -35,13 +36,14 @@ class Material:
     Attributes:
         train: Training images with their targets.
         validation: Validation images, or None in whole-dataset mode.
-        validation_ids: Class ids of the validation images, ``(n,)`` int64.
-        class_weights: ``(classes,)`` float32, or None.
+        validation_targets: Their one-hot or multi-hot labels, ``(n, classes)`` float32.
+        class_weights: ``(classes,)`` float32, or None; see ``class_weights`` for what they
+            weigh under each task.
     """
 
     train: TrainingSet
     validation: ImageStore | None
-    validation_ids: np.ndarray
+    validation_targets: np.ndarray
     class_weights: np.ndarray | None
 
 
@@ -50,6 +52,14 @@ class BatchSource(Protocol):
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of an epoch of the phase, from 1, in increasing epochs."""
+        ...
+
+    def rows(self, epoch: int) -> np.ndarray:
+        """Return the row of each training image in the order of an epoch, ``(n,)``."""
+        ...
+
+    def replay(self, epoch: int) -> Iterator[Batch]:
+        """Yield the batches of any epoch of the phase, whichever was asked for last."""
         ...
 
     def validation_probabilities(self) -> np.ndarray:
@@ -77,18 +87,33 @@ class StreamSource:
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of an epoch; the stream starts at the first one asked for."""
         if self._iterator is None:
-            first = self._first_address + epoch - 1
-            stream = open_stream(self._material, self._recipe, self._phase, first_epoch=first)
-            self._iterator = iter(stream)
+            self._iterator = self._open(epoch)
+        yield from self._take_epoch(self._iterator)
+
+    def rows(self, epoch: int) -> np.ndarray:
+        """Return the row of each training image in the order of an epoch."""
+        images = len(self._material.train.images)
+        return epoch_order(images, self._recipe.seed, self._first_address + epoch - 1)
+
+    def replay(self, epoch: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch from a stream of its own."""
+        yield from self._take_epoch(self._open(epoch))
+
+    def _open(self, epoch: int) -> Iterator[Batch]:
+        first = self._first_address + epoch - 1
+        return iter(open_stream(self._material, self._recipe, self._phase, first_epoch=first))
+
+    def _take_epoch(self, stream: Iterator[Batch]) -> Iterator[Batch]:
         for _ in range(self._steps):
             with naming_broken_images(self._material.train.images):
-                batch = next(self._iterator)
+                batch = next(stream)
             yield batch
 
     def validation_probabilities(self) -> np.ndarray:
         """Run the whole network over the validation images."""
-        images = self._material.validation
-        return predict_probabilities(self._network, images, self._recipe.batch_size)
+        images, recipe = self._material.validation, self._recipe
+        activation = get_task(recipe.task).activation
+        return predict_probabilities(self._network, images, recipe.batch_size, activation)
 
 
 class FeatureSource:
@@ -143,21 +168,34 @@ class FeatureSource:
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Yield the epoch's view in the order that the stream would have."""
         features, targets, weights = self._cached[(epoch - 1) % self._views]
-        order = epoch_order(len(features), self._recipe.seed, self._first_address + epoch - 1)
+        order = self.rows(epoch)
         for start in range(0, len(order), self._recipe.batch_size):
             rows = order[start : start + self._recipe.batch_size]
             yield features[rows], targets[rows], weights[rows]
+
+    def rows(self, epoch: int) -> np.ndarray:
+        """Return the row of each training image in the order of an epoch."""
+        images = len(self._cached[0][0])
+        return epoch_order(images, self._recipe.seed, self._first_address + epoch - 1)
+
+    def replay(self, epoch: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch."""
+        yield from self.batches(epoch)
 
     def validation_probabilities(self) -> np.ndarray:
         """Run the head over the cached validation features."""
         size = self._recipe.batch_size
         starts = range(0, len(self._validation), size)
         logits = [self._head(self._validation[start : start + size]) for start in starts]
-        return softmax(np.concatenate(logits))
+        return ACTIVATIONS[get_task(self._recipe.task).activation](np.concatenate(logits))
 
 
 def open_stream(material: Material, recipe: Recipe, phase: PhaseRecipe, *, first_epoch: int) -> Any:
-    """Open a phase's stream of training batches at an epoch's address."""
+    """Open a phase's stream of training batches at an epoch's address.
+
+    Class weights of label sets are the loss's (``losses``), not the images'.
+    """
+    is_by_image = not get_task(recipe.task).is_multi_label
     return training_stream(
         material.train,
         recipe.augment,
@@ -166,7 +204,7 @@ def open_stream(material: Material, recipe: Recipe, phase: PhaseRecipe, *, first
         first_epoch=first_epoch,
         mix=phase.mix,
         augmented=phase.augment,
-        class_weights=material.class_weights,
+        class_weights=material.class_weights if is_by_image else None,
     )
 
 
@@ -178,10 +216,20 @@ def _extract_images(extract: ForwardPass, images: ImageStore | None, batch_size:
 
 
 def predict_probabilities(
-    network: ForwardPass, images: ImageStore | None, batch_size: int
+    network: ForwardPass, images: ImageStore | None, batch_size: int, activation: str = "softmax"
 ) -> np.ndarray:
-    """Run a network of logits over images in row order: ``(n, classes)`` float32."""
-    return softmax(_extract_images(network, images, batch_size))
+    """Run a network of logits over images in row order.
+
+    Args:
+        network: Images to logits.
+        images: The images, ``n`` of them.
+        batch_size: Images a pass.
+        activation: ``softmax`` or ``sigmoid``, as the task has it.
+
+    Returns:
+        Probabilities, ``(n, classes)`` float32.
+    """
+    return ACTIVATIONS[activation](_extract_images(network, images, batch_size))
 
 
 def count_steps(images: int, batch_size: int) -> int:

@@ -3,10 +3,11 @@
 Owns: the files under ``state/`` and the addressing of dropout's seeds.
 Does not own: when they are written (``trainer``).
 
-    state/last.npz       the variables that this phase can change, the optimizer,
-                         and every epoch record so far
+    state/last.npz       the variables that this phase can change, the optimizer, the
+                         weights' average where there is one, the misses of hard-example
+                         mining, and every epoch record so far
     state/best.npz       the phase's best variables
-    state/phase-<n>.npz  all variables at the end of phase n
+    state/phase-<n>.npz  all variables at the end of phase n, and their validation metrics
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,9 @@ import numpy as np
 from tfclassify.errors import RunError
 from tfclassify.files import open_replacing
 
+#: Beginning of the names of arrays that belong to no variable.
+_EXTRA = "extra:"
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -33,10 +38,37 @@ class Snapshot:
     Attributes:
         arrays: Values by position and shape of their variable.
         facts: What was stored beside them, JSON-clean.
+        extras: Arrays of no variable, by name.
     """
 
     arrays: Mapping[str, np.ndarray]
     facts: Mapping[str, Any]
+    extras: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    """Where a training keeps its state.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def last(self) -> Path:
+        """The state after the last finished epoch."""
+        return self.path / "last.npz"
+
+    @property
+    def best(self) -> Path:
+        """The best weights of the phase at work."""
+        return self.path / "best.npz"
+
+    def phase(self, number: int) -> Path:
+        """The weights that a phase ended with, phases counted from 0."""
+        return self.path / f"phase-{number}.npz"
 
 
 def variable_names(variables: Sequence[keras.Variable]) -> list[str]:
@@ -52,11 +84,15 @@ def variable_names(variables: Sequence[keras.Variable]) -> list[str]:
 
 
 def save_snapshot(
-    path: Path, variables: Sequence[keras.Variable], facts: Mapping[str, Any]
+    path: Path,
+    variables: Sequence[keras.Variable],
+    facts: Mapping[str, Any],
+    extras: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Write variables and facts to one file, atomically."""
+    """Write variables, facts and extra arrays to one file, atomically."""
     names = variable_names(variables)
     arrays = {name: variable.value.numpy() for name, variable in zip(names, variables, strict=True)}
+    arrays |= {_EXTRA + name: values for name, values in (extras or {}).items()}
     text = json.dumps(dict(facts), allow_nan=True)
     with open_replacing(path) as stream:
         np.savez(stream, facts=np.array(text), **arrays)
@@ -68,16 +104,35 @@ def load_snapshot(path: Path) -> Snapshot:
     Raises:
         RunError: If the file is damaged.
     """
+    with _opened(path) as stored:
+        facts = json.loads(str(stored["facts"]))
+        values = {name: stored[name] for name in stored.files if name != "facts"}
+    own = [name for name in values if name.startswith(_EXTRA)]
+    extras = {name.removeprefix(_EXTRA): values.pop(name) for name in own}
+    return Snapshot(values, facts, extras)
+
+
+def load_facts(path: Path) -> dict[str, Any]:
+    """Read the facts of a file of ``save_snapshot``, without its arrays.
+
+    Raises:
+        RunError: If the file is damaged.
+    """
+    with _opened(path) as stored:
+        facts: dict[str, Any] = json.loads(str(stored["facts"]))
+    return facts
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files if name != "facts"}
-            facts = json.loads(str(stored["facts"]))
+            yield stored
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise RunError(
             f"{path}: the training state cannot be read ({error}); delete the run's state "
             f"folder and train again"
         ) from error
-    return Snapshot(arrays, facts)
 
 
 def restore_variables(snapshot: Snapshot, variables: Sequence[keras.Variable], where: Path) -> None:

@@ -1,7 +1,7 @@
 """One training step and one forward pass, as compiled functions.
 
-Owns: the loss, the gradient step and the evaluation pass of one phase.
-Does not own: where batches come from, epochs, what is saved.
+Owns: the gradient step and the evaluation pass of one phase. Does not own: the loss
+(``losses``), where batches come from, epochs, what is saved.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfclassify.recipe.schema import Recipe
+from tfclassify.training.losses import build_loss
 
 
 class TrainingStep:
@@ -27,7 +28,14 @@ class TrainingStep:
         head: Model from features to logits.
         is_body_trained: Whether the phase changes the body.
         optimizer: The phase's optimizer.
-        recipe: For label smoothing, precision and jit.
+        recipe: For the loss, precision and jit.
+        positive_weights: ``(classes,)`` float32 for a loss of label sets, or None.
+        is_accumulating: Whether several batches make one update.
+
+    Attributes:
+        optimizer: As given, or what scales its losses under mixed precision.
+        models: The models that the phase trains.
+        variables: What the optimizer changes.
     """
 
     def __init__(
@@ -38,72 +46,107 @@ class TrainingStep:
         is_body_trained: bool,
         optimizer: keras.optimizers.Optimizer,
         recipe: Recipe,
+        positive_weights: np.ndarray | None = None,
+        is_accumulating: bool = False,
     ) -> None:
         self._body, self._head = body, head
         self._is_body_trained = is_body_trained
-        self._smoothing = recipe.loss.label_smoothing
+        self._loss = build_loss(recipe.loss, recipe.task, positive_weights)
         self._is_scaled = recipe.runtime.mixed_precision
         if self._is_scaled:
             optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
         self.optimizer = optimizer
-        trained = [head, body] if body is not None and is_body_trained else [head]
-        self._trained = trained
-        self.variables = [v for model in trained for v in model.trainable_variables]
+        self.models = [head, body] if body is not None and is_body_trained else [head]
+        self.variables = [v for model in self.models for v in model.trainable_variables]
         optimizer.build(self.variables)
-        first = body if body is not None else head
-        shape = tf.TensorSpec([None, *first.inputs[0].shape[1:]], tf.float32)
-        classes = head.outputs[0].shape[-1]
-        signature = [
-            shape,
-            tf.TensorSpec([None, classes], tf.float32),
-            tf.TensorSpec([None], tf.float32),
+        self._is_accumulating = is_accumulating
+        self._sums = [
+            tf.Variable(tf.zeros_like(v.value)) for v in self.variables if is_accumulating
         ]
-        self._run = tf.function(
-            self._compute, input_signature=signature, jit_compile=recipe.runtime.jit or None
-        )
+        signature = self._describe_batch()
+        share, jit = tf.TensorSpec([], tf.float32), recipe.runtime.jit or None
+        self._run = tf.function(self._compute, input_signature=signature, jit_compile=jit)
+        self._add = tf.function(self._gather, input_signature=[*signature, share], jit_compile=jit)
+        self._update = tf.function(self._apply_sums, jit_compile=jit)
 
-    def __call__(self, inputs: Any, targets: Any, weights: Any) -> tuple[float, int]:
+    def __call__(
+        self,
+        inputs: Any,
+        targets: Any,
+        weights: Any,
+        share: float = 1.0,
+        *,
+        ends_group: bool = True,
+    ) -> tuple[float, np.ndarray]:
         """Take one step.
 
         Args:
             inputs: Images or features, ``(b, ...)`` float32.
             targets: Soft labels, ``(b, classes)`` float32.
             weights: Weight of each image, ``(b,)`` float32.
+            share: What part of the images of one update these are; counts only where
+                batches are gathered.
+            ends_group: Whether the update happens now; always, where they are not.
 
         Returns:
-            The batch's loss and the number of images whose label came first.
+            The batch's loss and its logits, ``(b, classes)`` float32.
         """
-        loss, correct = self._run(inputs, targets, weights)
-        return float(loss), int(correct)
+        if not self._is_accumulating:
+            loss, logits = self._run(inputs, targets, weights)
+            return float(loss), logits.numpy()
+        loss, logits = self._add(inputs, targets, weights, tf.constant(share, tf.float32))
+        if ends_group:
+            self._update()
+        return float(loss), logits.numpy()
 
     def set_learning_rate(self, rate: float) -> None:
         """Set the rate of the next step."""
         inner = self.optimizer.inner_optimizer if self._is_scaled else self.optimizer
         inner.learning_rate = rate
 
+    def call_network(self, inputs: Any) -> Any:
+        """Run the network as the step does, in training mode: logits ``(b, classes)``."""
+        features = inputs
+        if self._body is not None:
+            features = self._body(inputs, training=self._is_body_trained)
+        return tf.cast(self._head(features, training=True), tf.float32)
+
+    def _describe_batch(self) -> list[tf.TensorSpec]:
+        first = self._body if self._body is not None else self._head
+        return [
+            tf.TensorSpec([None, *first.inputs[0].shape[1:]], tf.float32),
+            tf.TensorSpec([None, self._head.outputs[0].shape[-1]], tf.float32),
+            tf.TensorSpec([None], tf.float32),
+        ]
+
     def _compute(self, inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
+        total, logits, gradients = self._differentiate(inputs, targets, weights)
+        self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
+        return total, logits
+
+    def _gather(self, inputs: Any, targets: Any, weights: Any, share: Any) -> tuple[Any, Any]:
+        """Add a batch's share of the gradient of the mean over the whole group."""
+        total, logits, gradients = self._differentiate(inputs, targets, weights)
+        for gathered, gradient in zip(self._sums, gradients, strict=True):
+            if gradient is not None:
+                gathered.assign_add(tf.cast(share, gradient.dtype) * gradient)
+        return total, logits
+
+    def _apply_sums(self) -> None:
+        """Make the update and start anew, so that nothing is left for later."""
+        gradients = [tf.identity(gathered) for gathered in self._sums]
+        self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
+        for gathered in self._sums:
+            gathered.assign(tf.zeros_like(gathered))
+
+    def _differentiate(self, inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any, list[Any]]:
         with tf.GradientTape() as tape:
-            features = inputs
-            if self._body is not None:
-                features = self._body(inputs, training=self._is_body_trained)
-            logits = tf.cast(self._head(features, training=True), tf.float32)
-            errors = cross_entropy(targets, logits, self._smoothing)
-            loss = tf.reduce_mean(weights * errors)
-            penalties = [term for model in self._trained for term in model.losses]
+            logits = self.call_network(inputs)
+            loss = tf.reduce_mean(weights * self._loss(targets, logits))
+            penalties = [term for model in self.models for term in model.losses]
             total = tf.add_n([loss, *[tf.cast(term, tf.float32) for term in penalties]])
             scaled = self.optimizer.scale_loss(total) if self._is_scaled else total
-        gradients = tape.gradient(scaled, self.variables)
-        self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
-        hits = tf.equal(tf.argmax(logits, axis=-1), tf.argmax(targets, axis=-1))
-        return total, tf.reduce_sum(tf.cast(hits, tf.int32))
-
-
-def cross_entropy(targets: Any, logits: Any, label_smoothing: float = 0.0) -> Any:
-    """Cross-entropy of soft labels, ``(b,)``; smoothing mixes in the uniform label."""
-    if label_smoothing:
-        classes = tf.cast(tf.shape(targets)[-1], tf.float32)
-        targets = targets * (1.0 - label_smoothing) + label_smoothing / classes
-    return tf.nn.softmax_cross_entropy_with_logits(labels=targets, logits=logits)
+        return total, logits, tape.gradient(scaled, self.variables)
 
 
 class ForwardPass:
@@ -126,3 +169,13 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """Turn logits ``(n, classes)`` into probabilities, float32, without overflow."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float32)
     return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Turn each logit of ``(n, classes)`` into a probability, float32, without overflow."""
+    small = np.exp(-np.abs(logits), dtype=np.float32)
+    return np.where(logits >= 0, 1.0, small) / (np.float32(1.0) + small)
+
+
+#: Logits to probabilities, by the task's activation.
+ACTIVATIONS = {"softmax": softmax, "sigmoid": sigmoid}

@@ -3,7 +3,7 @@
 Owns: the event files below a run's ``tensorboard/``. Does not own: what is recorded
 (``history``), when (``trainer``).
 
-    tensorboard/train/       loss and accuracy on training images, learning_rate
+    tensorboard/train/       loss, and accuracy or IoU, on training images; learning_rate
     tensorboard/validation/  every validation metric; absent in whole-dataset mode
 
 To look at them: ``pip install tensorboard`` and ``tensorboard --logdir reports``.

@@ -1,7 +1,8 @@
 """The training: phases in their order, epochs in theirs, nothing lost between.
 
-Owns: the loop, what is saved after each epoch, resuming, best weights.
-Does not own: data, the model's shape, the bundle, the report.
+Owns: the loop, what is saved after each epoch, resuming, best weights, the best phase.
+Does not own: what a phase does with a batch (``phases``, ``steps``), data, the model's
+shape, the bundle, the report.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,44 +19,24 @@ import numpy as np
 from tfclassify.errors import TrainingError
 from tfclassify.events import SILENT, Observer
 from tfclassify.model.assembly import Classifier
-from tfclassify.model.freezing import apply_freezing
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
-from tfclassify.scoring.metrics import compute_metrics
+from tfclassify.scoring.tasks import get_task
 from tfclassify.training.history import EpochRecord, best_epoch, should_stop
-from tfclassify.training.optimizers import build_optimizer
+from tfclassify.training.hits import EpochTally, find_missed, score_images
+from tfclassify.training.mining import HardExamples
+from tfclassify.training.phases import WorkingPhase, count_updates, group_batches, start_phase
 from tfclassify.training.schedules import learning_rate_at
-from tfclassify.training.sources import (
-    BatchSource,
-    FeatureSource,
-    Material,
-    StreamSource,
-    count_steps,
-    predict_probabilities,
-    split_at_pooling,
-)
+from tfclassify.training.sources import BatchSource, Material, count_steps, predict_probabilities
 from tfclassify.training.state import (
     Snapshot,
+    StateFolder,
     address_dropout,
+    load_facts,
     load_snapshot,
     restore_variables,
     save_snapshot,
 )
-from tfclassify.training.steps import ForwardPass, TrainingStep
-
-#: Metrics of the validation images that every epoch records.
-WATCHED = ("loss", "accuracy", "balanced_accuracy", "f1_macro", "f1_weighted")
-
-
-@dataclass
-class _Phase:
-    """One phase at work."""
-
-    number: int
-    recipe: PhaseRecipe
-    step: TrainingStep
-    source: BatchSource
-    changing: Sequence[keras.Variable]
-    saved: Sequence[keras.Variable]
+from tfclassify.training.steps import ForwardPass
 
 
 class Trainer:
@@ -68,6 +49,11 @@ class Trainer:
         state_dir: Where the state is kept.
         on_record: Called with all records after each finished epoch is safe.
         observer: Receives progress.
+
+    Attributes:
+        classifier: As given.
+        hard_examples: The images' misses and weights, where the recipe mines.
+        kept_phase: Name of the phase whose weights the network has after ``run``.
     """
 
     def __init__(
@@ -83,10 +69,15 @@ class Trainer:
         if len(material.train.images) == 0:
             raise TrainingError(f"{recipe.name}: there is no training image left to learn from")
         self._recipe, self.classifier, self._material = recipe, classifier, material
-        self._state_dir, self._on_record, self._observer = state_dir, on_record, observer
+        self._state, self._on_record, self._observer = StateFolder(state_dir), on_record, observer
+        self._task = get_task(recipe.task)
         self._network = ForwardPass(classifier.network)
-        self._steps = count_steps(len(material.train.images), recipe.batch_size)
+        self._images = len(material.train.images)
         self._records: list[EpochRecord] = []
+        self.kept_phase = recipe.phases[-1].name
+        self.hard_examples: HardExamples | None = None
+        if recipe.mining is not None:
+            self.hard_examples = HardExamples(recipe.mining, material.train.weights)
 
     def run(self, *, resume: bool = False) -> list[EpochRecord]:
         """Train through all phases and return a record of every epoch.
@@ -98,114 +89,110 @@ class Trainer:
             TrainingError: If the loss is no longer finite; the state before is kept.
             RunError: If the saved state is damaged or of another network.
         """
-        last = self._load_last() if resume else None
-        first_phase = last.facts["phase_number"] if last else 0
-        if last:
-            self._records = [EpochRecord.from_dict(item) for item in last.facts["records"]]
-            self._on_record(self._records)
-        for number, phase in enumerate(self._recipe.phases):
-            if number < first_phase:
-                continue
-            ended = self._phase_path(number)
+        last = load_snapshot(self._state.last) if resume and self._state.last.exists() else None
+        first_phase = self._take_over(last) if last else 0
+        for number in range(first_phase, len(self._recipe.phases)):
+            ended = self._state.phase(number)
             if last is not None and ended.exists():
                 restore_variables(load_snapshot(ended), self._everything(), ended)
                 continue
             if last is not None and number > 0:
-                before = self._phase_path(number - 1)
+                before = self._state.phase(number - 1)
                 restore_variables(load_snapshot(before), self._everything(), before)
-            self._run_phase(number, phase, last if number == first_phase else None)
+            self._run_phase(number, last if number == first_phase else None)
+        self._keep_phase()
         return self._records
 
     def validation_metrics(self) -> dict[str, float]:
         """Score the network as it is now on the validation images; empty without any."""
         if self._material.validation is None:
             return {}
-        probabilities = predict_probabilities(
-            self._network, self._material.validation, self._recipe.batch_size
-        )
-        return self._score(probabilities)
+        size, activation = self._recipe.batch_size, self._task.activation
+        images = self._material.validation
+        return self._score(predict_probabilities(self._network, images, size, activation))
 
-    def _run_phase(self, number: int, phase: PhaseRecipe, last: Snapshot | None) -> None:
-        work = self._start_phase(number, phase)
-        if last is not None:
-            restore_variables(last, work.saved, self._last_path)
-        done = self._phase_records(number)
-        self._observer.on_phase_start(
-            phase.name, phase.epochs, self._steps, len(self._material.train.images)
+    def _take_over(self, last: Snapshot) -> int:
+        """Take what a saved state knows of the past; return the phase it is of."""
+        self._records = [EpochRecord.from_dict(item) for item in last.facts["records"]]
+        if self.hard_examples is not None and "misses" in last.extras:
+            self.hard_examples.restore(last.extras["misses"], self._state.last)
+        self._on_record(self._records)
+        return int(last.facts["phase_number"])
+
+    def _run_phase(self, number: int, last: Snapshot | None) -> None:
+        phase = self._recipe.phases[number]
+        work = start_phase(
+            self._recipe, number, self.classifier, self._material, self._network, self._observer
         )
-        reason = f"all {phase.epochs} epochs done"
-        for epoch in range(len(done) + 1, phase.epochs + 1):
+        if last is not None:
+            restore_variables(last, work.saved, self._state.last)
+        steps = count_steps(self._images, self._recipe.batch_size)
+        self._observer.on_phase_start(phase.name, phase.epochs, steps, self._images)
+        for epoch in range(len(self._phase_records(number)) + 1, phase.epochs + 1):
             if should_stop(self._phase_records(number), phase.early_stopping):
                 break
             self._run_epoch(work, epoch)
-        if should_stop(self._phase_records(number), phase.early_stopping):
-            reason = self._explain_stop(phase, len(self._phase_records(number)))
-        self._keep_best(work)
-        save_snapshot(self._phase_path(number), self._everything(), {"phase": phase.name})
+        records = self._phase_records(number)
+        reason = f"all {phase.epochs} epochs done"
+        if should_stop(records, phase.early_stopping):
+            reason = _explain_stop(phase, len(records))
+        facts = {"phase": phase.name, "validation": self._end_phase(work)}
+        save_snapshot(self._state.phase(number), self._everything(), facts)
         self._observer.on_phase_end(phase.name, reason)
 
-    def _start_phase(self, number: int, phase: PhaseRecipe) -> _Phase:
-        classifier = self.classifier
-        apply_freezing(classifier, phase.train, self._recipe.model.batch_norm)
-        address = sum(earlier.epochs for earlier in self._recipe.phases[:number])
-        is_head_only = phase.train == "head"
-        body: keras.Model | None = classifier.backbone
-        head = classifier.head
-        source: BatchSource
-        if phase.features is not None:
-            extractor, head = split_at_pooling(classifier)
-            source = FeatureSource(
-                self._material,
-                self._recipe,
-                phase,
-                ForwardPass(extractor),
-                ForwardPass(head),
-                address,
-                self._observer,
-            )
-            body = None
-        else:
-            source = StreamSource(self._material, self._recipe, phase, self._network, address)
-        step = TrainingStep(
-            body,
-            head,
-            is_body_trained=not is_head_only,
-            optimizer=build_optimizer(phase),
-            recipe=self._recipe,
-        )
-        changing = classifier.head.weights if is_head_only else classifier.network.weights
-        saved = [*changing, *step.optimizer.variables]
-        return _Phase(number, phase, step, source, changing, saved)
-
-    def _run_epoch(self, work: _Phase, epoch: int) -> None:
-        started = time.perf_counter()
+    def _run_epoch(self, work: WorkingPhase, epoch: int) -> None:
         address_dropout(self.classifier.network, self._recipe.seed, work.number, epoch)
+        tally = EpochTally(np.zeros(self._images, bool))
+        rate = self._train_epoch(work, epoch, tally)
+        speed = tally.images_per_second
+        work.follow_epoch(epoch)
+        with work.shown():
+            validation = self._validate(work.source)
+            record = EpochRecord(
+                phase=work.recipe.name,
+                phase_number=work.number,
+                epoch=epoch,
+                learning_rate=rate,
+                seconds=time.perf_counter() - tally.started,
+                images_per_second=speed,
+                train={
+                    "loss": tally.loss / tally.seen,
+                    self._task.train_score: tally.score / tally.seen,
+                },
+                validation=validation,
+            )
+            self._records.append(record)
+            is_best = self._save_best(work)
+        self._finish_epoch(work, tally, is_best)
+
+    def _train_epoch(self, work: WorkingPhase, epoch: int, tally: EpochTally) -> float:
+        """Take every step of an epoch; return the last one's learning rate."""
+        phase, size = work.recipe, self._recipe.batch_size
+        rows = work.source.rows(epoch)
+        factors = self.hard_examples.factors() if self.hard_examples else None
         past = self._phase_records(work.number)
-        total_loss, correct, seen, rate = 0.0, 0, 0, work.recipe.learning_rate
-        for number, (images, targets, weights) in enumerate(work.source.batches(epoch)):
-            position = (epoch - 1) * self._steps + number
-            rate = learning_rate_at(work.recipe, position, self._steps, past)
+        updates = count_updates(self._images, self._recipe, phase)
+        done, rate = (epoch - 1) * updates, phase.learning_rate
+        groups = group_batches(self._images, size, phase.accumulate)
+        batches = zip(work.source.batches(epoch), groups, strict=True)
+        for number, ((images, targets, weights), group) in enumerate(batches):
+            rate = learning_rate_at(phase, done, updates, past)
             work.step.set_learning_rate(rate)
-            loss, hits = work.step(images, targets, weights)
+            here = rows[number * size : (number + 1) * size]
+            if factors is not None:
+                weights = weights * factors[here]
+            loss, logits = work.step(images, targets, weights, group.share, ends_group=group.ends)
             if not math.isfinite(loss):
-                raise TrainingError(self._explain_nan(work.recipe, epoch, number + 1, loss, rate))
-            count = int(images.shape[0])
-            total_loss, correct, seen = total_loss + loss * count, correct + hits, seen + count
-            speed = seen / (time.perf_counter() - started)
-            self._observer.on_step(epoch, number + 1, speed, total_loss / seen)
-        trained_seconds = time.perf_counter() - started
-        validation = self._validate(work.source)
-        record = EpochRecord(
-            phase=work.recipe.name,
-            phase_number=work.number,
-            epoch=epoch,
-            learning_rate=rate,
-            seconds=time.perf_counter() - started,
-            images_per_second=seen / trained_seconds,
-            train={"loss": total_loss / seen, "accuracy": correct / seen},
-            validation=validation,
-        )
-        self._finish_epoch(work, record)
+                raise TrainingError(_explain_nan(phase, epoch, number + 1, loss, rate))
+            if group.ends:
+                done += 1
+                work.follow_update(done)
+            tally.add(len(here), loss, score_images(self._task, np.asarray(targets), logits))
+            tally.missed[here] = find_missed(self._task, self._material.train.targets[here], logits)
+            self._observer.on_step(
+                epoch, number + 1, tally.images_per_second, tally.loss / tally.seen
+            )
+        return rate
 
     def _validate(self, source: BatchSource) -> dict[str, float]:
         if self._material.validation is None:
@@ -213,10 +200,13 @@ class Trainer:
         return self._score(source.validation_probabilities())
 
     def _score(self, probabilities: np.ndarray) -> dict[str, float]:
-        names = dict.fromkeys([*WATCHED, self._recipe.metric, *self._watched_by_phases()])
-        return compute_metrics(list(names), self._material.validation_ids, probabilities)
+        names = dict.fromkeys([*self._task.watched, self._recipe.metric, *self._named_by_phases()])
+        thresholds = self._recipe.thresholds
+        fixed = thresholds if isinstance(thresholds, float) else None
+        targets = self._material.validation_targets
+        return self._task.compute(list(names), targets, probabilities, fixed)
 
-    def _watched_by_phases(self) -> list[str]:
+    def _named_by_phases(self) -> list[str]:
         names = []
         for phase in self._recipe.phases:
             names += [phase.keep_best] if phase.keep_best else []
@@ -224,39 +214,69 @@ class Trainer:
             names += [phase.schedule.metric] if phase.schedule.kind == "plateau" else []
         return names
 
-    def _finish_epoch(self, work: _Phase, record: EpochRecord) -> None:
-        """Make an epoch safe: first the best weights, then the state, then the journal."""
-        self._records.append(record)
-        is_best = self._is_best(work)
-        if is_best and work.recipe.keep_best:
-            best = {"phase_number": work.number, "epoch": record.epoch}
-            save_snapshot(self._best_path, work.changing, best)
-        facts = {
+    def _save_best(self, work: WorkingPhase) -> bool:
+        """Keep the weights that are shown, where the epoch is the phase's best so far."""
+        records, metric = self._phase_records(work.number), work.keep_best
+        if metric is None or not records[-1].validation:
+            return False
+        values = [record.validation[metric] for record in records]
+        is_best = best_epoch(values, metric) == len(values) - 1
+        if is_best:
+            facts = {"phase_number": work.number, "epoch": records[-1].epoch}
+            save_snapshot(self._state.best, work.changing, facts)
+        return is_best
+
+    def _finish_epoch(self, work: WorkingPhase, tally: EpochTally, is_best: bool) -> None:
+        """Make an epoch safe: the best weights are, now the state, then the journal."""
+        facts: dict[str, Any] = {
             "phase_number": work.number,
-            "epoch": record.epoch,
+            "epoch": self._records[-1].epoch,
             "records": [item.to_dict() for item in self._records],
         }
-        save_snapshot(self._last_path, work.saved, facts)
+        extras = {}
+        if self.hard_examples is not None:
+            self.hard_examples.count(tally.missed)
+            extras["misses"] = self.hard_examples.misses
+        save_snapshot(self._state.last, work.saved, facts, extras)
         self._on_record(self._records)
+        record = self._records[-1]
         values = {f"train_{name}": value for name, value in record.train.items()}
         values |= {f"val_{name}": value for name, value in record.validation.items()}
         self._observer.on_epoch_end(record.epoch, values, is_best)
 
-    def _is_best(self, work: _Phase) -> bool:
-        records = self._phase_records(work.number)
-        metric = work.recipe.keep_best
-        if metric is None or not records[-1].validation:
-            return False
-        values = [record.validation[metric] for record in records]
-        return best_epoch(values, metric) == len(values) - 1
+    def _end_phase(self, work: WorkingPhase) -> dict[str, float]:
+        """Give the network the weights that the phase ends with; return their metrics."""
+        records, metric = self._phase_records(work.number), work.keep_best
+        if metric is not None and self._material.validation is not None:
+            restore_variables(load_snapshot(self._state.best), work.changing, self._state.best)
+            values = [record.validation[metric] for record in records]
+            return dict(records[best_epoch(values, metric)].validation)
+        # Random layers of the pass over the images, where the phase makes one.
+        address_dropout(
+            self.classifier.network, self._recipe.seed, work.number, work.recipe.epochs + 1
+        )
+        work.settle_average(len(records))
+        if work.recipe.swa is None:
+            return dict(records[-1].validation)
+        return self._validate(work.source)
 
-    def _keep_best(self, work: _Phase) -> None:
-        if work.recipe.keep_best is None or self._material.validation is None:
+    def _keep_phase(self) -> None:
+        """Give the network the weights of the best phase, where the recipe asks for it."""
+        if self._recipe.keep_phase != "best" or self._material.validation is None:
             return
-        restore_variables(load_snapshot(self._best_path), work.changing, self._best_path)
-
-    def _load_last(self) -> Snapshot | None:
-        return load_snapshot(self._last_path) if self._last_path.exists() else None
+        names = [phase.name for phase in self._recipe.phases]
+        ends = [load_facts(self._state.phase(number)) for number in range(len(names))]
+        metric = self._recipe.metric
+        values = [facts["validation"][metric] for facts in ends]
+        best = best_epoch(values, metric)
+        self.kept_phase = names[best]
+        if best != len(names) - 1:
+            path = self._state.phase(best)
+            restore_variables(load_snapshot(path), self._everything(), path)
+        self._observer.on_note(
+            f"phase {self.kept_phase} is kept: validation {metric} {values[best]:.4f}, the best "
+            f"of {len(names)} phases"
+        )
 
     def _phase_records(self, number: int) -> list[EpochRecord]:
         return [record for record in self._records if record.phase_number == number]
@@ -264,30 +284,19 @@ class Trainer:
     def _everything(self) -> list[keras.Variable]:
         return list(self.classifier.network.weights)
 
-    @property
-    def _last_path(self) -> Path:
-        return self._state_dir / "last.npz"
 
-    @property
-    def _best_path(self) -> Path:
-        return self._state_dir / "best.npz"
+def _explain_stop(phase: PhaseRecipe, epoch: int) -> str:
+    stopping = phase.early_stopping
+    assert stopping is not None
+    return (
+        f"early stop after epoch {epoch}: validation {stopping.metric} brought no gain "
+        f"for {stopping.patience} epochs"
+    )
 
-    def _phase_path(self, number: int) -> Path:
-        return self._state_dir / f"phase-{number}.npz"
 
-    @staticmethod
-    def _explain_stop(phase: PhaseRecipe, epoch: int) -> str:
-        stopping = phase.early_stopping
-        assert stopping is not None
-        return (
-            f"early stop after epoch {epoch}: validation {stopping.metric} brought no gain "
-            f"for {stopping.patience} epochs"
-        )
-
-    @staticmethod
-    def _explain_nan(phase: PhaseRecipe, epoch: int, step: int, loss: float, rate: float) -> str:
-        return (
-            f"phase {phase.name!r}, epoch {epoch}, step {step}: the loss is {loss} at learning "
-            f"rate {rate:.3g}; the state before this epoch is kept. Try a lower learning_rate, "
-            f"clip_norm: 1.0, or schedule: {{kind: cosine, warmup_epochs: 1}}"
-        )
+def _explain_nan(phase: PhaseRecipe, epoch: int, step: int, loss: float, rate: float) -> str:
+    return (
+        f"phase {phase.name!r}, epoch {epoch}, step {step}: the loss is {loss} at learning "
+        f"rate {rate:.3g}; the state before this epoch is kept. Try a lower learning_rate, "
+        f"clip_norm: 1.0, or schedule: {{kind: cosine, warmup_epochs: 1}}"
+    )

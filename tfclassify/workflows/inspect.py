@@ -15,8 +15,9 @@ from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_text
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import DataRecipe
-from tfclassify.report.content import Command, DataSummary, InspectReport, Integrity
+from tfclassify.report.content import Command, DataSummary, Fact, InspectReport, Integrity
 from tfclassify.report.pictures import Thumbnail, make_thumbnail
+from tfclassify.report.wording import count_of
 from tfclassify.workflows.reporting import describe_integrity, format_now, summarise_data
 
 #: Pictures of each class on the page, and their longest side in pixels.
@@ -104,6 +105,9 @@ def _fill_page(
         name or "unlabelled": tuple(_read_thumbnail(path) for path in paths)
         for name, paths in pick_per_class(prepared.index, SAMPLES, seed=0).items()
     }
+    facts = tuple(
+        Fact(f"Marked {name}", count_of(count, "image")) for name, count in statistics.flags.items()
+    )
     source = shlex.quote(request.source)
     following = Command("Start a recipe for it", f"tfclassify new NAME --data {source}")
     if _is_recipe(request.source):
@@ -117,6 +121,7 @@ def _fill_page(
         std=_to_unit(colours.std) if colours.images else None,
         samples=samples,
         integrity=integrity,
+        facts=facts,
         commands=(following,),
     )
 

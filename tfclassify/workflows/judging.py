@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfclassify.data.index import Index
+from tfclassify.data.index import SEPARATOR, Index
 from tfclassify.events import Observer
 from tfclassify.files import write_json
 from tfclassify.recipe.schema import Recipe, TtaRecipe
-from tfclassify.scoring.judgement import Judgement, judge
+from tfclassify.recipe.task_checks import needs_search
+from tfclassify.scoring.tasks import MULTI_LABEL
+from tfclassify.scoring.thresholds import cross_fit_thresholds, search_thresholds
+from tfclassify.scoring.verdicts import AnyJudgement, judge_task
 
 if TYPE_CHECKING:
     from tfclassify.model.bundle import Bundle
@@ -34,17 +37,20 @@ class Verdict:
         plain: Judgement of one plain view an image.
         tta: Judgement of the averaged views, or None.
         views: Names of the averaged views.
+        thresholds: multi_label: what the images were judged by, ``(n, classes)``; None
+            under multi_class.
     """
 
     split: str
     index: Index
     probabilities: np.ndarray
-    plain: Judgement
-    tta: Judgement | None
+    plain: AnyJudgement
+    tta: AnyJudgement | None
     views: tuple[str, ...]
+    thresholds: np.ndarray | None = None
 
     @property
-    def headline(self) -> Judgement:
+    def headline(self) -> AnyJudgement:
         """The judgement of how the model is meant to be used."""
         return self.tta or self.plain
 
@@ -60,6 +66,9 @@ def judge_index(
 ) -> Verdict:
     """Judge a bundle on the images of an index, with and without views.
 
+    Where the thresholds of a multi-label model were searched on the validation images,
+    these are judged by cross-fitted ones: no image has a part in its own.
+
     Args:
         bundle: The model.
         index: Labelled, usable images.
@@ -73,34 +82,87 @@ def judge_index(
     from tfclassify.inference.views import build_view_model
     from tfclassify.pipeline.cache import open_images
 
-    targets, groups = index.class_ids(), find_groups(index)
     images = open_images(index.paths(), recipe.data, observer=observer)
     plain = plain_probabilities
     if plain is None:
         plain = predict_store(bundle.model, images, observer=observer)
+    if tta is None:
+        return judge_probabilities(bundle, index, split, recipe, plain)
+    views = build_view_model(bundle.model, tta)
+    averaged = predict_store(views, images, observer=observer)
+    return judge_probabilities(bundle, index, split, recipe, plain, averaged, views.names)
 
-    def judge_probabilities(probabilities: np.ndarray) -> Judgement:
-        return judge(
+
+def judge_probabilities(
+    bundle: Bundle,
+    index: Index,
+    split: str,
+    recipe: Recipe,
+    plain: np.ndarray,
+    averaged: np.ndarray | None = None,
+    views: tuple[str, ...] = ("identity",),
+) -> Verdict:
+    """Judge what was predicted on the images of an index; see ``judge_index``.
+
+    Args:
+        bundle: The model, for its classes, temperature and thresholds.
+        index: Labelled, usable images.
+        split: What to call them.
+        recipe: For the task, the seed and the groups.
+        plain: Probabilities of one plain view of each, ``(n, classes)``.
+        averaged: Those averaged over the views, or None.
+        views: Names of the views.
+    """
+    targets, groups = index.targets(), find_groups(index)
+    stored = bundle.label_thresholds
+    crossed = None
+    if split == "validation" and needs_search(recipe) and bundle.thresholds is not None:
+        crossed = cross_fit_thresholds(
+            targets, plain, str(recipe.thresholds), seed=recipe.seed, groups=groups
+        )
+
+    def judge(probabilities: np.ndarray) -> AnyJudgement:
+        return judge_task(
+            recipe.task,
             targets,
             probabilities,
             bundle.classes,
             seed=recipe.seed,
             groups=groups,
             temperature=bundle.temperature,
+            thresholds=stored if bundle.thresholds is not None else None,
+            crossed=crossed,
         )
 
-    if tta is None:
-        return Verdict(split, index, plain, judge_probabilities(plain), None, ("identity",))
-    views = build_view_model(bundle.model, tta)
-    averaged = predict_store(views, images, observer=observer)
-    return Verdict(
-        split,
-        index,
-        averaged,
-        judge_probabilities(plain),
-        judge_probabilities(averaged),
-        views.names,
-    )
+    used = crossed
+    if used is None and stored is not None:
+        used = np.broadcast_to(stored, targets.shape)
+    if averaged is None:
+        return Verdict(split, index, plain, judge(plain), None, views, used)
+    return Verdict(split, index, averaged, judge(plain), judge(averaged), views, used)
+
+
+def find_thresholds(
+    recipe: Recipe, validation: Index, probabilities: np.ndarray | None
+) -> dict[str, float] | None:
+    """Find what a bundle stores as its thresholds, by class name.
+
+    Args:
+        recipe: Says how; a number is taken for every class.
+        validation: The images to search them on.
+        probabilities: Of one plain view of each; None where there are no such images.
+
+    Returns:
+        None under multi_class, and where there is nothing to search on.
+    """
+    if recipe.task != MULTI_LABEL:
+        return None
+    if not isinstance(recipe.thresholds, str):
+        return dict.fromkeys(validation.classes, float(recipe.thresholds))
+    if probabilities is None or not len(validation):
+        return None
+    found = search_thresholds(validation.targets(), probabilities, recipe.thresholds)
+    return dict(zip(validation.classes, found.tolist(), strict=True))
 
 
 def find_groups(index: Index) -> list[str] | None:
@@ -141,28 +203,40 @@ def summarise_headline(verdicts: Sequence[Verdict], metric: str) -> dict[str, An
 
 
 def write_predictions(path: Path, verdicts: Sequence[Verdict], classes: Sequence[str]) -> None:
-    """Write ``predictions.csv``: each held-out image with its label and probabilities."""
+    """Write ``predictions.csv``: each held-out image with its labels and probabilities.
+
+    The columns are ``split, file``, then ``true_label, label, probability`` or, under
+    multi_label, ``true_labels, labels`` with ``|`` between the names, then one of
+    probabilities for each class, named ``probability:<class>``.
+    """
     import pandas as pd
 
-    from tfclassify.files import write_text
-    from tfclassify.inference.prediction import guard_formula
+    from tfclassify.files import render_csv, write_text
 
-    parts = []
-    for verdict in verdicts:
-        frame = verdict.index.frame
-        order = verdict.probabilities.argmax(axis=1)
-        part = pd.DataFrame(
-            {
-                "split": verdict.split,
-                "file": [guard_formula(name) for name in frame["image"]],
-                "true_label": [guard_formula(name) for name in frame["label"]],
-                "label": [guard_formula(classes[position]) for position in order],
-                "probability": verdict.probabilities.max(axis=1),
-            }
-        )
-        columns = [f"probability:{name}" for name in classes]
-        parts.append(
-            pd.concat([part, pd.DataFrame(verdict.probabilities, columns=columns)], axis=1)
-        )
+    parts = [pd.DataFrame(_list_answers(verdict, classes)) for verdict in verdicts]
     table = pd.concat(parts) if parts else pd.DataFrame(columns=["split", "file"])
-    write_text(path, table.to_csv(index=False, float_format="%.8g", lineterminator="\n"))
+    write_text(path, render_csv(table, "%.8g"))
+
+
+def _list_answers(verdict: Verdict, classes: Sequence[str]) -> dict[str, Any]:
+    """Return the columns of one split."""
+    from tfclassify.inference.prediction import list_labels
+
+    frame, probabilities = verdict.index.frame, verdict.probabilities
+    columns: dict[str, Any] = {
+        "split": verdict.split,
+        "file": frame["image"].tolist(),
+    }
+    true = frame["label"].tolist()
+    if verdict.thresholds is None:
+        best = probabilities.argmax(axis=1)
+        columns["true_label"] = true
+        columns["label"] = [classes[position] for position in best]
+        columns["probability"] = probabilities.max(axis=1)
+    else:
+        given = list_labels(classes, probabilities, verdict.thresholds)
+        columns["true_labels"] = true
+        columns["labels"] = [SEPARATOR.join(labels) for labels in given]
+    for number, name in enumerate(classes):
+        columns[f"probability:{name}"] = probabilities[:, number]
+    return columns

@@ -16,6 +16,7 @@ import numpy as np
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData
 from tfclassify.events import Observer
+from tfclassify.recipe.model_checks import settle_files
 from tfclassify.recipe.schema import Recipe
 
 if TYPE_CHECKING:
@@ -40,11 +41,7 @@ def settle_paths(recipe: Recipe, base: Path) -> Recipe:
         return text if is_here or not (base / text).exists() else str(base / text)
 
     data = recipe.data.model_copy(update={"source": settle(recipe.data.source)})
-    weights = recipe.model.weights
-    if weights not in ("imagenet", "none"):
-        weights = settle(weights)
-    model = recipe.model.model_copy(update={"weights": weights})
-    return recipe.model_copy(update={"data": data, "model": model})
+    return recipe.model_copy(update={"data": data, "model": settle_files(recipe.model, base)})
 
 
 def anchor_images(data: PreparedData) -> PreparedData:
@@ -90,18 +87,20 @@ def open_material(recipe: Recipe, index: Index, observer: Observer) -> Material:
     watched = None
     if len(validation):
         watched = open_images(validation.paths(), recipe.data, observer=observer)
-    weights = resolve_class_weights(recipe.class_weights, train.class_ids(), index.classes)
-    return Material(training_set, watched, validation.class_ids(), weights)
+    weights = resolve_class_weights(
+        recipe.class_weights, training_set.targets, index.classes, recipe.task
+    )
+    return Material(training_set, watched, validation.targets(), weights)
 
 
 def open_training_set(recipe: Recipe, index: Index, observer: Observer) -> TrainingSet:
-    """Decode the images of an index and pair them with their one-hot targets."""
+    """Decode the images of an index and pair them with their targets."""
     from tfclassify.pipeline.cache import open_images
     from tfclassify.pipeline.stream import TrainingSet
 
     return TrainingSet(
         images=open_images(index.paths(), recipe.data, observer=observer),
         keys=index.keys(),
-        targets=np.eye(len(index.classes), dtype=np.float32)[index.class_ids()],
+        targets=index.targets(),
         weights=index.frame["weight"].to_numpy(dtype=np.float32),
     )

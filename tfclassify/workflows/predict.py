@@ -30,6 +30,7 @@ class PredictRequest:
         out: CSV to write, or None.
         top_k: Labels shown for an image.
         is_calibrated: Whether the temperature fitted on validation is applied.
+        is_simple: Whether ``out`` holds file names and labels alone.
     """
 
     run: Path
@@ -38,6 +39,7 @@ class PredictRequest:
     out: Path | None = None
     top_k: int = 3
     is_calibrated: bool = False
+    is_simple: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,11 @@ def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -
 
     Raises:
         TargetError: If there is no such run, or a folder without images.
-        RequestError: If views or calibration are asked for that the run does not have.
+        RequestError: If views or calibration are asked for that the run does not have, or
+            a form of table without a table.
     """
+    if request.is_simple and request.out is None:
+        raise RequestError("predict --format simple: name the CSV to write with --out")
     start_tensorflow()
     from tfclassify.inference.prediction import predict_paths
     from tfclassify.model.bundle import load_bundle
@@ -70,14 +75,18 @@ def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -
     bundle = load_bundle(run.bundle_dir)
     temperature = bundle.temperature
     if request.is_calibrated and temperature is None:
+        reason = "it trained without validation images"
+        if bundle.task.is_multi_label:
+            reason = "it labels by thresholds"
         raise RequestError(
-            f"--calibrated: {run.path} has no temperature, since it trained without validation "
-            f"images; leave --calibrated out"
+            f"--calibrated: {run.path} has no temperature, since {reason}; leave --calibrated out"
         )
     predictions = predict_paths(bundle, request.paths, tta, top_k=request.top_k, observer=observer)
     if request.is_calibrated and temperature is not None:
         predictions = _soften(predictions, temperature)
-    if request.out is not None:
+    if request.out is not None and request.is_simple:
+        predictions.write_simple_csv(request.out)
+    elif request.out is not None:
         predictions.write_csv(request.out, per_class=True)
     return PredictResult(predictions, request.out)
 

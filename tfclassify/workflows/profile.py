@@ -139,8 +139,9 @@ def _profile_saved(
 ) -> Profile:
     import tensorflow as tf
 
+    from tfclassify.backbones.hub_modules import fetch_module
     from tfclassify.profiler.saved_model_profile import profile_saved, time_saved
-    from tfclassify.profiler.saved_models import fetch_module, open_saved_model
+    from tfclassify.profiler.saved_models import open_saved_model
 
     folder = fetch_module(target.text) if target.kind == "hub" else target.path
     with tf.device(device):

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
+import pandas as pd
 
 from tfclassify import __version__
 from tfclassify.data.images import decode_image
 from tfclassify.data.index import Index
 from tfclassify.data.integrity import IntegrityReport
+from tfclassify.data.label_statistics import count_label_sets
 from tfclassify.data.preparation import PreparedData
 from tfclassify.errors import ImageError
 from tfclassify.files import write_text
@@ -30,8 +31,10 @@ from tfclassify.report.content import (
     EpochRecord,
     EvaluationReport,
     Fact,
+    HardImage,
     Integrity,
     IntegrityRow,
+    LabelMistake,
     Mistake,
     PhaseRecord,
     RunReport,
@@ -43,10 +46,12 @@ from tfclassify.report.recipe_facts import (
     describe_trained_part,
     describe_training,
 )
+from tfclassify.runs.crossval_directory import find_crossval
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.runs.environment import describe_environment
-from tfclassify.scoring.mistakes import find_mistakes
+from tfclassify.scoring.mistakes import find_mistakes, find_wrong_labels
 from tfclassify.workflows import judging
+from tfclassify.workflows.hard_examples import read_hardest
 
 if TYPE_CHECKING:
     from tfclassify.training.history import EpochRecord as TrainedEpoch
@@ -65,6 +70,7 @@ def write_run_report(
     parameters: int,
     trainable: Sequence[int],
     preview: Thumbnail | None = None,
+    kept_phase: str | None = None,
 ) -> None:
     """Write ``report.html`` and the figures of a run.
 
@@ -77,6 +83,7 @@ def write_run_report(
         parameters: Of the network.
         trainable: Parameters that each phase trained, in the recipe's order.
         preview: Sheet of what the model saw.
+        kept_phase: Name of the phase whose weights the run has, where the best is kept.
     """
     from tfclassify.report.figures import write_figures
     from tfclassify.report.page import render_page
@@ -93,7 +100,7 @@ def write_run_report(
         description=recipe.description,
         data=summarise_data(data.index, recipe.data.source),
         model=describe_network(recipe, parameters),
-        recipe=describe_training(recipe),
+        recipe=describe_training(recipe, kept_phase),
         recipe_text=dump_recipe(recipe),
         phases=describe_phases(recipe, records, trainable),
         verdict=describe_verdict(verdicts[-1], recipe) if verdicts else None,
@@ -102,6 +109,7 @@ def write_run_report(
         environment=describe_machine(environment),
         commands=list_commands(run),
         preview=preview,
+        hard=picture_hard_images(run, data.index, recipe),
     )
     figures = write_figures(report, run.figures_dir)
     write_text(run.report_path, render_page(report, figures))
@@ -142,13 +150,17 @@ def format_now() -> str:
 
 def summarise_data(index: Index, source: str, *, is_split: bool = True) -> DataSummary:
     """Count the usable images of each class in each split, or in all."""
-    frame = index.usable().frame
-    counts = {}
-    splits = frame["split"].replace("", "all") if is_split else np.repeat("all", len(frame))
-    for split, rows in frame.groupby(splits):
-        found = rows["label"].value_counts()
-        counts[str(split)] = tuple(int(found.get(name, 0)) for name in index.classes)
-    return DataSummary(source, index.classes, counts)
+    usable = index.usable()
+    marks, frame = usable.mark_labels(), usable.frame
+    splits = frame["split"].replace("", "all") if is_split else pd.Series("all", frame.index)
+    counts, images = {}, {}
+    for split in sorted(splits.unique()):
+        rows = marks[(splits == split).to_numpy()]
+        counts[split] = tuple(rows.sum(axis=0).tolist())
+        images[split] = len(rows)
+    if not index.is_multi_label:
+        return DataSummary(source, index.classes, counts)
+    return DataSummary(source, index.classes, counts, images, count_label_sets(usable))
 
 
 def describe_phases(
@@ -201,8 +213,16 @@ def describe_verdict(verdict: judging.Verdict, recipe: Recipe) -> Verdict:
     )
 
 
-def picture_mistakes(verdict: judging.Verdict, recipe: Recipe) -> tuple[Mistake, ...]:
-    """Return the most confident wrong predictions with their pictures."""
+def picture_mistakes(
+    verdict: judging.Verdict, recipe: Recipe
+) -> tuple[Mistake, ...] | tuple[LabelMistake, ...]:
+    """Return the worst mistakes with their pictures.
+
+    They are the most confident wrong predictions, or the wrong label sets of the greatest
+    loss.
+    """
+    if verdict.index.is_multi_label:
+        return _picture_wrong_labels(verdict, recipe)
     frame, classes = verdict.index.frame, verdict.index.classes
     return tuple(
         Mistake(
@@ -214,6 +234,45 @@ def picture_mistakes(verdict: judging.Verdict, recipe: Recipe) -> tuple[Mistake,
             true_probability=wrong.true_probability,
         )
         for wrong in find_mistakes(verdict.index.class_ids(), verdict.probabilities, limit=MISTAKES)
+    )
+
+
+def _picture_wrong_labels(verdict: judging.Verdict, recipe: Recipe) -> tuple[LabelMistake, ...]:
+    frame, classes = verdict.index.frame, verdict.index.classes
+    wrong_sets = find_wrong_labels(
+        verdict.index.targets(), verdict.probabilities, verdict.thresholds, limit=MISTAKES
+    )
+
+    def name(position: int, ids: tuple[int, ...]) -> tuple[tuple[str, float], ...]:
+        return tuple((classes[i], float(verdict.probabilities[position, i])) for i in ids)
+
+    return tuple(
+        LabelMistake(
+            image=frame["image"].iloc[wrong.position],
+            thumbnail=_read_thumbnail(frame["path"].iloc[wrong.position], recipe),
+            loss=wrong.loss,
+            found=tuple(classes[number] for number in wrong.found),
+            missed=name(wrong.position, wrong.missed),
+            added=name(wrong.position, wrong.added),
+        )
+        for wrong in wrong_sets
+    )
+
+
+def picture_hard_images(run: RunDirectory, index: Index, recipe: Recipe) -> tuple[HardImage, ...]:
+    """Return the training images that mining missed most, with pictures; none without it."""
+    if recipe.mining is None or not run.mining_path.exists():
+        return ()
+    rows = index.frame.set_index("image")
+    return tuple(
+        HardImage(
+            image=image,
+            thumbnail=_read_thumbnail(str(rows.loc[image, "path"]), recipe),
+            label=str(rows.loc[image, "label"]),
+            misses=misses,
+            weight=weight,
+        )
+        for image, misses, weight in read_hardest(run.mining_path, index, limit=MISTAKES)
     )
 
 
@@ -250,9 +309,12 @@ def describe_machine(environment: dict[str, object]) -> tuple[Fact, ...]:
 def list_commands(run: RunDirectory) -> tuple[Command, ...]:
     """Say how to repeat and use a run."""
     folder = shlex.quote(str(run.path))
-    recipe = shlex.quote(str(run.recipe_path))
+    again = Command("Repeat the training", f"tfclassify train {shlex.quote(str(run.recipe_path))}")
+    crossval = find_crossval(run.path)
+    if crossval is not None:  # by its recipe alone, a fold would be split in another way
+        again = Command("Repeat the cross-validation", crossval.command)
     return (
-        Command("Repeat the training", f"tfclassify train {recipe}"),
+        again,
         Command("Judge it on other images", f"tfclassify evaluate {folder} --data IMAGES"),
         Command("Predict", f"tfclassify predict {folder} IMAGES --out predictions.csv"),
         Command("Submit", f"tfclassify submit {folder} --format codalab"),

@@ -19,12 +19,26 @@ import numpy as np
 
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData, prepare_data
-from tfclassify.errors import InterruptedTraining, RequestError, RunError, TfclassifyError
+from tfclassify.errors import (
+    InterruptedTraining,
+    RequestError,
+    RunError,
+    TargetError,
+    TfclassifyError,
+)
 from tfclassify.events import SILENT, Observer
 from tfclassify.recipe.loading import dump_recipe, load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.workflows.judging import Verdict, judge_index, write_metrics, write_predictions
+from tfclassify.scoring.tasks import get_task
+from tfclassify.workflows.hard_examples import write_hard_examples
+from tfclassify.workflows.judging import (
+    Verdict,
+    find_thresholds,
+    judge_index,
+    write_metrics,
+    write_predictions,
+)
 from tfclassify.workflows.material import (
     anchor_images,
     build_network,
@@ -69,6 +83,7 @@ class TrainResult:
         epochs: Epochs trained.
         seconds: Wall time of this call.
         report: The page.
+        kept_phase: Name of the phase whose weights the run has.
     """
 
     run: Path
@@ -77,6 +92,7 @@ class TrainResult:
     epochs: int
     seconds: float
     report: Path
+    kept_phase: str
 
 
 def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainResult:
@@ -95,7 +111,7 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
     observer.on_note(f"run {run.path}")
     with run.lock(), _explain_interruption(run), _remove_unstarted(run):
         data = _prepare(run, recipe, observer)
-        return _train_in(run, recipe, data, observer, resume=False)
+        return train_prepared(run, recipe, data, observer, resume=False)
 
 
 def resume_training(
@@ -116,6 +132,11 @@ def resume_training(
             "train the changed recipe anew"
         )
     run = RunDirectory.open(folder)
+    if run.ensemble_path.exists():
+        raise TargetError(
+            f"{run.path}: is an ensemble, which was not trained itself; train its members, "
+            "and join them again by `tfclassify ensemble`"
+        )
     recipe = load_recipe(run.recipe_path)
     with run.lock(), _explain_interruption(run):
         if run.report_path.exists():
@@ -124,7 +145,7 @@ def resume_training(
             data = PreparedData.load(run.index_path, run.integrity_path)
         else:
             data = _prepare(run, recipe, observer)
-        return _train_in(run, recipe, data, observer, resume=True)
+        return train_prepared(run, recipe, data, observer, resume=True)
 
 
 @contextmanager
@@ -156,9 +177,21 @@ def _prepare(run: RunDirectory, recipe: Recipe, observer: Observer) -> PreparedD
     return data
 
 
-def _train_in(
+def train_prepared(
     run: RunDirectory, recipe: Recipe, data: PreparedData, observer: Observer, *, resume: bool
 ) -> TrainResult:
+    """Train on prepared data in a run that is locked already, judge and report it.
+
+    Args:
+        run: Its folder, with the recipe and the index in it.
+        recipe: The recipe.
+        data: The images, split.
+        observer: Told of progress.
+        resume: Go on from the last finished epoch, where there is one.
+
+    Raises:
+        TfclassifyError: If the model cannot be built or trained.
+    """
     started = time.perf_counter()
     set_up_keras(recipe)
     from tfclassify.training.tensorboard import TensorBoardLog
@@ -180,10 +213,14 @@ def _train_in(
     records = trainer.run(resume=resume)
     if log is not None:
         log.close()
+    if trainer.hard_examples is not None:
+        write_hard_examples(run.mining_path, index.in_split("train"), trainer.hard_examples)
     verdicts = _judge_run(run, recipe, index, classifier, material, observer)
-    seconds = time.perf_counter() - started
-    _write_results(run, recipe, data, records, verdicts, seconds, classifier)
-    return TrainResult(run.path, recipe, tuple(verdicts), len(records), seconds, run.report_path)
+    seconds, kept = time.perf_counter() - started, trainer.kept_phase
+    _write_results(run, recipe, data, records, verdicts, seconds, classifier, kept)
+    return TrainResult(
+        run.path, recipe, tuple(verdicts), len(records), seconds, run.report_path, kept
+    )
 
 
 def _judge_run(
@@ -201,12 +238,22 @@ def _judge_run(
     from tfclassify.training.steps import ForwardPass
 
     temperature, in_memory = None, None
+    held_out = index.in_split("validation")
     if material.validation is not None:
         network = ForwardPass(classifier.network)
-        in_memory = predict_probabilities(network, material.validation, recipe.batch_size)
-        temperature = fit_temperature(material.validation_ids, in_memory)
+        task = get_task(recipe.task)
+        in_memory = predict_probabilities(
+            network, material.validation, recipe.batch_size, task.activation
+        )
+        if not task.is_multi_label:
+            temperature = fit_temperature(material.validation_targets.argmax(axis=1), in_memory)
     save_bundle(
-        run.bundle_dir, classifier, classes=index.classes, recipe=recipe, temperature=temperature
+        run.bundle_dir,
+        classifier,
+        classes=index.classes,
+        recipe=recipe,
+        temperature=temperature,
+        thresholds=find_thresholds(recipe, held_out, in_memory),
     )
     bundle = load_bundle(run.bundle_dir)
     verdicts = []
@@ -236,6 +283,7 @@ def _write_results(
     verdicts: Sequence[Verdict],
     seconds: float,
     classifier: Classifier,
+    kept_phase: str,
 ) -> None:
     from tfclassify.workflows.reporting import write_run_report
 
@@ -244,6 +292,7 @@ def _write_results(
         verdicts,
         recipe.metric,
         epochs=len(records),
+        kept_phase=kept_phase,
         training_seconds=round(sum(record.seconds for record in records), 1),
         seconds=round(seconds, 1),
     )
@@ -256,5 +305,6 @@ def _write_results(
         verdicts,
         parameters=classifier.network.count_params(),
         trainable=count_trainable(recipe, classifier),
+        kept_phase=kept_phase,
         preview=draw_thumbnail(recipe, data.index),
     )

@@ -1,0 +1,120 @@
+"""A handle leads to a folder: as it is, from the cache, or by a download."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hub_modules import make_hub_module
+from tfclassify.backbones.hub_modules import (
+    fetch_module,
+    find_cached_module,
+    has_module,
+    locate_module,
+)
+from tfclassify.errors import DownloadError, WeightsError
+
+HANDLE = "https://tfhub.dev/example/tiny/1"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of TensorFlow Hub."""
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every request fail at once."""
+
+    def refuse(*arguments: object, **keywords: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("urllib.request.OpenerDirector.open", refuse)
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """Serve ``tmp_path/site`` on this machine."""
+    (tmp_path / "site").mkdir()
+    handler = functools.partial(_Quiet, directory=str(tmp_path / "site"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_address[1]}"
+        running.shutdown()
+        thread.join()
+
+
+def pack(folder: Path, archive: Path) -> None:
+    with tarfile.open(archive, "w:gz") as opened:
+        for path in folder.rglob("*"):
+            opened.add(path, str(path.relative_to(folder)), recursive=False)
+
+
+def test_a_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+    make_hub_module(tmp_path / "m")
+    assert locate_module(str(tmp_path / "m")) == tmp_path / "m"
+    assert has_module(str(tmp_path / "m"))
+
+
+def test_a_folder_that_is_no_module_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"the folder holds no saved_model\.pb; name the folder"):
+        locate_module(str(tmp_path))
+    with pytest.raises(WeightsError, match=r"model\.backbone: 'hub:.*': there is no such folder"):
+        locate_module(str(tmp_path / "absent"))
+    assert not has_module(str(tmp_path))
+
+
+def test_an_address_comes_from_the_cache(cache: Path, offline: None) -> None:
+    assert find_cached_module(HANDLE) is None
+    assert not has_module(HANDLE)
+    place = cache / hashlib.sha1(HANDLE.encode()).hexdigest()
+    make_hub_module(place)
+    assert fetch_module(HANDLE) == locate_module(HANDLE) == place
+    assert has_module(HANDLE)
+
+
+def test_without_a_network_the_ways_out_are_told(cache: Path, offline: None) -> None:
+    place = cache / hashlib.sha1(HANDLE.encode()).hexdigest()
+    message = (
+        rf"cannot be fetched: .*no network.*download {HANDLE}\?tf-hub-format=compressed elsewhere "
+        rf"and unpack it to {place}; or set TFHUB_CACHE_DIR .*name that folder"
+    )
+    with pytest.raises(DownloadError, match=message):
+        fetch_module(HANDLE)
+    with pytest.raises(WeightsError, match=f"model.backbone: {HANDLE}: is not in TensorFlow Hub"):
+        locate_module(HANDLE)
+
+
+def test_an_address_is_downloaded_once(tmp_path: Path, cache: Path, server: str) -> None:
+    make_hub_module(tmp_path / "m")
+    archive = tmp_path / "site" / "m.tar.gz"
+    pack(tmp_path / "m", archive)
+    first = fetch_module(f"{server}/m.tar.gz")
+    assert (first / "saved_model.pb").read_bytes() == (
+        tmp_path / "m" / "saved_model.pb"
+    ).read_bytes()
+    archive.unlink()
+    assert fetch_module(f"{server}/m.tar.gz") == first
+
+
+def test_a_download_that_is_no_module_is_refused(tmp_path: Path, cache: Path, server: str) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "readme.txt").write_text("an older module")
+    pack(tmp_path / "other", tmp_path / "site" / "old.tar.gz")
+    with pytest.raises(DownloadError, match=r"holds no saved_model\.pb, so it is no TF2"):
+        fetch_module(f"{server}/old.tar.gz")

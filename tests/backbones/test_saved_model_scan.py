@@ -1,0 +1,134 @@
+"""A SavedModel that could do more than compute is refused before it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.hub_modules import make_hub_module
+from tfclassify.backbones.hub_layer import load_module
+from tfclassify.backbones.saved_model_scan import check_saved_model
+from tfclassify.errors import ModelError
+
+
+def save(folder: Path, function: Callable[[Any], Any]) -> Path:
+    module = tf.Module()
+    module.__call__ = tf.function(function, input_signature=[tf.TensorSpec((None, 4), tf.float32)])
+    tf.saved_model.save(module, str(folder))
+    return folder
+
+
+def read(x: Any) -> Any:
+    return x + tf.cast(tf.strings.length(tf.io.read_file("secret")), tf.float32)
+
+
+def write(x: Any) -> Any:
+    with tf.control_dependencies([tf.io.write_file("ran", tf.strings.as_string(x[0, 0]))]):
+        return x * 2
+
+
+def run_python(x: Any) -> Any:
+    return tf.numpy_function(lambda y: y, [x], tf.float32)
+
+
+def print_to_file(x: Any) -> Any:
+    tf.print(x, output_stream="file://ran")
+    return x
+
+
+def list_files(x: Any) -> Any:
+    return x + tf.cast(tf.size(tf.io.matching_files("*")), tf.float32)
+
+
+def map_file(x: Any) -> Any:
+    region = tf.raw_ops.ImmutableConst(dtype=tf.float32, shape=(4,), memory_region_name="/f")
+    return x + region
+
+
+def read_records(x: Any) -> Any:
+    return tf.data.TFRecordDataset("f").reduce(x, lambda state, _: state)
+
+
+@pytest.mark.parametrize(
+    ("function", "operation"),
+    [
+        (read, "ReadFile"),
+        (write, "WriteFile"),
+        (run_python, "PyFunc"),
+        (print_to_file, "PrintV2"),
+        (list_files, "MatchingFiles"),
+        (map_file, "ImmutableConst"),
+        (read_records, "TFRecordDataset"),
+    ],
+)
+def test_what_does_more_than_compute_is_refused(
+    function: Callable[[Any], Any], operation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = save(tmp_path / "m", function)
+    with pytest.raises(ModelError, match=rf"was not loaded: .*{operation} \(1x\)"):
+        load_module(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_it_is_found_however_deep_it_lies(tmp_path: Path) -> None:
+    @tf.function
+    def inner(x: Any) -> Any:
+        return tf.cond(tf.reduce_sum(x) > 1e30, lambda: write(x), lambda: x)
+
+    def outer(x: Any) -> Any:
+        return tf.while_loop(lambda y: tf.reduce_sum(y) < 0, lambda y: (inner(y),), (x,))[0]
+
+    with pytest.raises(ModelError, match=r"WriteFile \(1x\)"):
+        check_saved_model(save(tmp_path, outer))
+
+
+def test_it_is_found_in_a_function_that_is_offered_but_not_called(tmp_path: Path) -> None:
+    module = tf.Module()
+    spec = tf.TensorSpec((None, 4), tf.float32)
+    module.__call__ = tf.function(lambda x: x, input_signature=[spec])
+    module.regularization_losses = [tf.function(lambda: tf.io.read_file("x"), input_signature=[])]
+    tf.saved_model.save(module, str(tmp_path))
+    with pytest.raises(ModelError, match=r"ReadFile \(1x\)"):
+        check_saved_model(tmp_path)
+
+
+def test_what_only_computes_is_allowed(tmp_path: Path) -> None:
+    table = tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(np.arange(3, dtype=np.int64), np.ones(3, np.float32)),
+        0.0,
+    )
+    module = tf.Module()
+    module.table = table
+    module.scale = tf.Variable(2.0)
+
+    def compute(x: Any) -> Any:
+        x = tf.nn.dropout(x, 0.1) + tf.random.normal(tf.shape(x))
+        x = tf.while_loop(lambda y: tf.reduce_sum(y) < 0, lambda y: (y + 1,), (x,))[0]
+        module.scale.assign_add(1.0)
+        return module.scale * x + table.lookup(tf.argmax(x, axis=1))[:, None]
+
+    spec = tf.TensorSpec((None, 4), tf.float32)
+    module.__call__ = tf.function(compute, input_signature=[spec])
+    tf.saved_model.save(module, str(tmp_path / "all"))
+    check_saved_model(tmp_path / "all")
+    make_hub_module(tmp_path / "hub")
+    check_saved_model(tmp_path / "hub")
+
+
+def test_files_that_are_no_saved_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModelError, match=r"saved_model\.pb: is not a readable SavedModel"):
+        check_saved_model(tmp_path)
+    graph = tmp_path / "saved_model.pb"
+    for content, reason in ((b"", "it holds no graph"), (b"\xff" * 9, "is not a readable")):
+        graph.write_bytes(content)
+        with pytest.raises(ModelError, match=reason):
+            check_saved_model(tmp_path)
+    monkeypatch.setattr("tfclassify.backbones.saved_model_scan._LARGEST_GRAPH", 3)
+    with pytest.raises(ModelError, match="it is over 3 bytes"):
+        check_saved_model(tmp_path)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tfclassify.data.stratify import stratify
+
+
+def share(
+    rows: Sequence[Sequence[int]],
+    shares: Sequence[float],
+    *,
+    sizes: Sequence[int] | None = None,
+    address: str = "0",
+    may_take_all: Sequence[bool] | None = None,
+) -> np.ndarray:
+    return stratify(
+        np.array(rows, dtype=np.int64),
+        np.array(sizes or [max(1, sum(row)) for row in rows], dtype=np.int64),
+        shares,
+        [f"unit {number}" for number in range(len(rows))],
+        may_take_all=may_take_all or [False] * len(shares),
+        address=address,
+    )
+
+
+def amounts(rows: Sequence[Sequence[int]], subsets: np.ndarray) -> list[list[int]]:
+    table = np.array(rows)
+    return [table[subsets == number].sum(axis=0).tolist() for number in range(subsets.max() + 1)]
+
+
+def test_single_labels_are_shared_out_exactly() -> None:
+    rows = [[1, 0, 0]] * 40 + [[0, 1, 0]] * 20 + [[0, 0, 1]] * 5
+    assert amounts(rows, share(rows, [0.2] * 5)) == [[8, 4, 1]] * 5
+
+
+def test_what_does_not_divide_is_evened_out_over_labels() -> None:
+    # 7 and 8 images in 5 folds: 2 2 1 1 1 and 2 2 2 1 1, but 3 in each fold.
+    rows = [[1, 0]] * 7 + [[0, 1]] * 8
+    held = amounts(rows, share(rows, [0.2] * 5))
+    assert [sum(row) for row in held] == [3] * 5
+    assert sorted(row[0] for row in held) == [1, 1, 1, 2, 2]
+
+
+def test_label_sets_are_shared_out_as_well_as_can_be() -> None:
+    # Each of the eight sets over three labels four times: a quarter of everything is
+    # one image of each set.
+    sets = list(product([0, 1], repeat=3)) * 4
+    held = amounts(sets, share(sets, [0.25] * 4, sizes=[1] * 32))
+    assert held == [[4, 4, 4]] * 4
+
+
+def test_unequal_shares() -> None:
+    sets = [row for row in product([0, 1], repeat=2) for _ in range(10)]
+    subsets = share(sets, [0.2, 0.1, 0.7], sizes=[1] * 40, may_take_all=[False, False, True])
+    assert np.bincount(subsets).tolist() == [8, 4, 28]
+    assert amounts(sets, subsets) == [[4, 4], [2, 2], [14, 14]]
+
+
+def test_a_lone_image_of_a_label_goes_to_the_one_that_may_take_all() -> None:
+    rows = [[1, 0]] * 50 + [[1, 1]]
+    for seed in range(10):
+        subsets = share(rows, [0.5, 0.5], address=str(seed), may_take_all=[False, True])
+        assert subsets[-1] == 1
+
+
+def test_no_subset_takes_all_images_of_a_label_that_could_be_apart() -> None:
+    # The second label has one large and one small unit: by size alone both would fit.
+    rows = [[30, 0], [0, 29], [0, 1], [30, 0]]
+    for seed in range(10):
+        subsets = share(rows, [0.5, 0.5], address=str(seed))
+        assert subsets[1] != subsets[2]
+        assert subsets[0] != subsets[3]
+
+
+def test_no_subset_stays_empty() -> None:
+    # One unit outweighs all: nothing is lacking but in the subset that has it.
+    rows = [[100], [1], [1]]
+    assert sorted(share(rows, [1 / 3] * 3).tolist()) == [0, 1, 2]
+    assert sorted(share([[1]] * 4, [0.25] * 4).tolist()) == [0, 1, 2, 3]
+
+
+def test_fewer_units_than_subsets() -> None:
+    assert len(set(share([[1], [1]], [0.25] * 4).tolist())) == 2
+
+
+def cost_of(rows: np.ndarray, sizes: np.ndarray, subsets: Sequence[int], parts: int) -> float:
+    cost = 0.0
+    for number in range(parts):
+        is_in = np.array(subsets) == number
+        for amount in (*rows.T, sizes):
+            wanted, held = amount.sum() / parts, amount[is_in].sum()
+            if wanted:
+                cost += (held - wanted) ** 2 / wanted
+    for amount in rows.T:
+        taken = any(amount[np.array(subsets) == n].sum() == amount.sum() for n in range(parts))
+        cost += 1e9 * bool(amount.sum() and taken)
+    return cost
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(st.lists(st.integers(0, 4), min_size=2, max_size=2), min_size=3, max_size=8),
+    st.sampled_from([2, 3]),
+    st.data(),
+)
+def test_units_come_near_the_best_of_all_ways(
+    rows: list[list[int]], parts: int, data: st.DataObject
+) -> None:
+    table = np.array(rows, dtype=np.int64)
+    extra = data.draw(st.lists(st.integers(0, 2), min_size=len(rows), max_size=len(rows)))
+    sizes = np.maximum(1, table.max(axis=1)) + np.array(extra)
+    found = share(rows, [1 / parts] * parts, sizes=sizes.tolist())
+    costs = [
+        cost_of(table, sizes, subsets, parts)
+        for subsets in product(range(parts), repeat=len(rows))
+        if len(set(subsets)) == parts
+    ]
+    everything_in_one = cost_of(table, sizes, [0] * len(rows), parts) % 1e9
+    reached = cost_of(table, sizes, found.tolist(), parts)
+    # No label is taken whole that need not be, and at least nine tenths of the cost of
+    # one heap are saved of what can be.
+    assert reached // 1e9 == min(costs) // 1e9
+    assert reached <= min(costs) + 0.1 * everything_in_one + 1e-6
+
+
+def test_the_address_draws_another_way() -> None:
+    rows = [[1, 0]] * 20 + [[0, 1]] * 20
+    ways = {share(rows, [0.25] * 4, address=str(seed)).tobytes() for seed in range(5)}
+    assert len(ways) == 5
+
+
+@pytest.mark.parametrize("labels", [0, 1])
+def test_units_without_any_label_are_shared_out_by_size(labels: int) -> None:
+    counts = np.zeros((10, labels), dtype=np.int64)
+    subsets = stratify(
+        counts,
+        np.ones(10, dtype=np.int64),
+        [0.5, 0.5],
+        [str(number) for number in range(10)],
+        may_take_all=[False, False],
+        address="0",
+    )
+    assert np.bincount(subsets).tolist() == [5, 5]

@@ -1,0 +1,72 @@
+"""What the two tasks mean, to whoever asks without knowing which it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.builders import make_label_outcome, make_outcome
+from tfclassify.errors import ScoringError
+from tfclassify.recipe.metric_names import list_metric_names
+from tfclassify.scoring.multi_label_metrics import compute_label_metrics
+from tfclassify.scoring.tasks import TASKS, find_class_ids, find_metric, get_task, is_higher_better
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_contract_of_every_task(task) -> None:
+    assert tuple(task.metrics) == list_metric_names(task.name)
+    assert set(task.watched) <= set(task.metrics)
+    targets = np.eye(4, dtype=np.float32)[[0, 1, 2, 3, 1]]
+    values = task.compute(task.watched, targets, targets)
+    assert tuple(values) == task.watched
+    for name, value in values.items():
+        assert value == pytest.approx(1.0 if is_higher_better(name) else 0.0, abs=1e-6)
+
+
+def test_one_hot_targets_score_like_their_class_ids() -> None:
+    targets, probabilities = make_outcome(seed=0, images=50, classes=4)
+    values = get_task("multi_class").compute(["accuracy"], np.eye(4)[targets], probabilities)
+    assert values == {"accuracy": np.mean(probabilities.argmax(1) == targets)}
+
+
+def test_multi_label_takes_thresholds() -> None:
+    targets, probabilities = make_label_outcome(seed=0, images=50, classes=4)
+    values = get_task("multi_label").compute(["iou"], targets, probabilities, 0.3)
+    assert values == compute_label_metrics(["iou"], targets, probabilities, np.full(4, 0.3))
+    assert values != get_task("multi_label").compute(["iou"], targets, probabilities)
+
+
+def test_directions() -> None:
+    lower = {"loss", "ece", "brier", "hamming"}
+    names = {name for task in TASKS for name in list_metric_names(task)}
+    assert {name for name in names if not is_higher_better(name)} == lower
+
+
+def test_metrics_that_share_a_name_agree_in_what_is_shown() -> None:
+    for name in set(TASKS["multi_class"].metrics) & set(TASKS["multi_label"].metrics):
+        one, other = (task.metrics[name] for task in TASKS.values())
+        assert (one.higher_is_better, one.range) == (other.higher_is_better, other.range)
+        assert name == "loss" or one.title == other.title
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        ([0, 1], r"shape \(images, classes\), got \(2,\)"),
+        ([[0, 1], [1, 1]], r"row 1 must hold one 1 and else 0, got \[1, 1\].* task: multi_label"),
+        ([[0.4, 0.6]], r"row 0 must hold one 1 and else 0, got \[0.4, 0.6\]"),
+        ([[0, 0]], r"row 0 must hold one 1"),
+    ],
+)
+def test_targets_that_are_not_one_hot_are_refused(targets, message: str) -> None:
+    with pytest.raises(ScoringError, match=message):
+        find_class_ids(targets)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(ScoringError, match=r"task: unknown name 'detect'; allowed: multi_class, m"):
+        get_task("detect")
+    with pytest.raises(
+        ScoringError, match=r"metric: unknown name 'hammin'; did you mean 'hamming'"
+    ):
+        find_metric("hammin")

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from tests.training.builders import HEAD, WHOLE, make_recipe, make_trainer, weights_of
+from tfclassify.events import Observer
+from tfclassify.training.averages import WeightAverage, mean_share, moving_share
+from tfclassify.training.trainer import Trainer
+
+PLAIN = {
+    "backbone": "custom_cnn",
+    "weights": "none",
+    "layers": [{"conv": 4, "stride": 2}],
+}
+
+
+class Follows(Observer):
+    """Remembers the weights after each step and each epoch."""
+
+    def __init__(self) -> None:
+        self.trainer: Trainer | None = None
+        self.steps: list[list[np.ndarray]] = []
+        self.epochs: list[list[np.ndarray]] = []
+
+    def on_step(self, epoch: int, step: int, images_per_second: float, loss: float) -> None:
+        assert self.trainer is not None
+        self.steps.append(weights_of(self.trainer))
+
+    def on_epoch_end(self, epoch: int, values: object, is_best: bool) -> None:
+        assert self.trainer is not None
+        self.epochs.append(weights_of(self.trainer))
+
+
+def follow(tmp_path: Path, phase: dict[str, object], **sections: object) -> tuple[Trainer, Follows]:
+    observer = Follows()
+    recipe = make_recipe([phase], model=PLAIN, **sections)
+    trainer = make_trainer(recipe, tmp_path / "photos", tmp_path / "state", observer=observer)
+    observer.trainer = trainer
+    return trainer, observer
+
+
+def assert_close(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> None:
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-6)
+
+
+def test_an_average_follows_by_shares() -> None:
+    variable = keras.Variable(np.array([0.0, 8.0], np.float32))
+    average = WeightAverage([variable])
+    variable.assign([4.0, 8.0])
+    average.move(0.25)
+    assert average.copies[0].numpy().tolist() == [1.0, 8.0]
+    variable.assign([3.0, 8.0])
+    average.move(0.5)
+    assert average.copies[0].numpy().tolist() == [2.0, 8.0]
+    average.put()
+    assert variable.numpy().tolist() == [2.0, 8.0]
+
+
+def test_an_average_is_shown_until_the_block_ends() -> None:
+    variable = keras.Variable(np.array([1.0], np.float32))
+    average = WeightAverage([variable])
+    variable.assign([5.0])
+
+    def stop_while_shown() -> None:
+        with average.shown():
+            assert variable.numpy().tolist() == [1.0]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop_while_shown()
+    assert variable.numpy().tolist() == [5.0]
+    assert average.copies[0].numpy().tolist() == [1.0]
+
+
+def test_a_moving_average_starts_fast() -> None:
+    # decay min(0.9, (1 + t) / (10 + t)): 2/11, 3/12, then 0.9 from t = 80 on.
+    assert moving_share(0.9, 1) == pytest.approx(9 / 11)
+    assert moving_share(0.9, 2) == pytest.approx(9 / 12)
+    assert moving_share(0.9, 80) == pytest.approx(0.1)
+    assert moving_share(0.9, 5000) == pytest.approx(0.1)
+
+
+def test_shares_of_a_mean() -> None:
+    total = 0.0
+    for count, value in enumerate((3.0, 5.0, 10.0), start=1):
+        total += mean_share(count) * (value - total)
+    assert total == pytest.approx(6.0)
+
+
+def test_the_moving_average_is_judged_and_kept(tmp_path: Path) -> None:
+    phase = WHOLE | {"epochs": 2, "ema": 0.7, "learning_rate": 0.02, "keep_best": None}
+    trainer, observer = follow(tmp_path, phase)
+    average = weights_of(trainer)
+    records = trainer.run()
+    # 12 images in batches of 4: 6 updates, at shares of 9/11, 9/12, 9/13, 9/14, 9/15, 9/16.
+    for update, weights in enumerate(observer.steps, start=1):
+        share = 9 / (10 + update)
+        average = [one + share * (other - one) for one, other in zip(average, weights, strict=True)]
+    assert len(observer.steps) == 6
+    assert_close(weights_of(trainer), average)
+    judged = trainer.validation_metrics()
+    assert judged["loss"] == pytest.approx(records[-1].validation["loss"], abs=1e-6)
+
+
+def test_the_best_moving_average_is_kept(tmp_path: Path) -> None:
+    phase = WHOLE | {"epochs": 4, "ema": 0.5, "learning_rate": 0.5, "keep_best": "loss"}
+    trainer, _ = follow(tmp_path, phase)
+    best = min(record.validation["loss"] for record in trainer.run())
+    assert trainer.validation_metrics()["loss"] == pytest.approx(best, abs=1e-6)
+
+
+def test_the_mean_of_the_last_epochs_is_kept(tmp_path: Path) -> None:
+    phase = WHOLE | {"epochs": 4, "swa": 3, "learning_rate": 0.02, "keep_best": None}
+    trainer, observer = follow(tmp_path, phase)
+    trainer.run()
+    expected = [np.mean(values, axis=0) for values in zip(*observer.epochs[1:], strict=True)]
+    assert_close(weights_of(trainer), expected)
+
+
+def test_a_phase_that_stops_before_its_last_epochs_has_no_mean(tmp_path: Path) -> None:
+    # A recipe from a file is refused; one that is made otherwise ends with its last epoch.
+    stopping = {"metric": "accuracy", "patience": 1, "min_delta": 1.0}
+    phase = HEAD | {"epochs": 9, "swa": 2, "early_stopping": stopping, "keep_best": None}
+    trainer, observer = follow(tmp_path, phase)
+    assert len(trainer.run()) == 2
+    assert_close(weights_of(trainer), observer.epochs[-1])

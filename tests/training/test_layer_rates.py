@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from tests.training.builders import make_recipe
+from tfclassify.model.assembly import Classifier, build_classifier
+from tfclassify.recipe.schema import ModelRecipe, PhaseRecipe
+from tfclassify.training.layer_rates import list_factors
+from tfclassify.training.optimizers import build_optimizer
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    recipe = make_recipe([{"name": "p", "epochs": 1}])
+    return build_classifier(recipe.model, 3, (16, 16), seed=0)
+
+
+def test_factors_fall_from_the_head_to_the_input(classifier: Classifier) -> None:
+    factors = list_factors(classifier, 0.5)
+    assert {factors[id(variable)] for variable in classifier.head.weights} == {1.0}
+    weighty = [layer for layer in classifier.extractor.layers if layer.weights]
+    found = [factors[id(layer.weights[0])] for layer in weighty]
+    # Two blocks: convolution and BatchNorm of the first, convolution of the second.
+    assert found == [0.25, 0.25, 0.5]
+    assert set(factors) >= {id(variable) for variable in classifier.network.weights}
+
+
+@pytest.mark.slow
+def test_each_backbone_of_a_stack_counts_its_own_blocks() -> None:
+    model = ModelRecipe.model_validate(
+        {
+            "stack": [
+                {"backbone": "efficientnet_lite0", "weights": "none"},
+                {"backbone": "mobilenet", "weights": "none"},
+            ]
+        }
+    )
+    stack = build_classifier(model, 3, (32, 32), seed=0)
+    factors = list_factors(stack, 0.5)
+    for member in stack.members:
+        found = [
+            factors[id(layer.weights[0])] for layer in member.extractor.layers if layer.weights
+        ]
+        assert found[-1] == 0.5
+        assert found == sorted(found)
+        assert len(set(found)) > 5
+
+
+def take_step(optimizer: str, factor: float | None, **phase: object) -> tuple[float, float]:
+    """Return what one step made of two weights of 1 whose gradients are 2."""
+    recipe = PhaseRecipe.model_validate(
+        {"name": "p", "epochs": 1, "optimizer": optimizer, "learning_rate": 0.1, **phase}
+    )
+    near, far = (keras.Variable(np.float32(1.0)) for _ in range(2))
+    factors = None if factor is None else {id(near): 1.0, id(far): factor}
+    built = build_optimizer(recipe, factors)
+    built.build([near, far])
+    built.apply_gradients([(np.float32(2.0), near), (np.float32(2.0), far)])
+    return float(near.numpy()), float(far.numpy())
+
+
+def test_a_step_is_as_long_as_its_factor() -> None:
+    assert take_step("sgd", 0.25) == pytest.approx((1 - 0.2, 1 - 0.05), abs=1e-6)
+
+
+def test_weight_decay_follows_the_factor() -> None:
+    # First 1 - rate * decay, then the step: 1 * (1 - 0.1 * 0.5) - 0.2; a quarter of both.
+    near, far = take_step("sgd", 0.25, weight_decay=0.5)
+    assert near == pytest.approx(0.75, abs=1e-6)
+    assert far == pytest.approx(1 - 0.0125 - 0.05, abs=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop", "adagrad"])
+def test_every_optimizer_keeps_to_the_factors(optimizer: str) -> None:
+    plain, _ = take_step(optimizer, None)
+    near, far = take_step(optimizer, 0.25)
+    assert near == pytest.approx(plain, abs=1e-7)
+    assert 1 - far == pytest.approx(0.25 * (1 - plain), rel=1e-3)
+
+
+def test_a_factor_of_one_changes_nothing() -> None:
+    assert take_step("adamw", 1.0) == take_step("adamw", None)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from tfclassify.errors import RunError
+from tfclassify.training.state import (
+    StateFolder,
+    load_facts,
+    load_snapshot,
+    restore_variables,
+    save_snapshot,
+)
+
+
+def test_extra_arrays_lie_beside_the_variables(tmp_path: Path) -> None:
+    variable = keras.Variable(np.array([1.0, 2.0], np.float32))
+    path = tmp_path / "last.npz"
+    save_snapshot(path, [variable], {"epoch": 3}, {"misses": np.array([0, 7])})
+    snapshot = load_snapshot(path)
+    assert snapshot.facts == {"epoch": 3}
+    assert {name: values.tolist() for name, values in snapshot.extras.items()} == {"misses": [0, 7]}
+    variable.assign([0.0, 0.0])
+    restore_variables(snapshot, [variable], path)
+    assert variable.numpy().tolist() == [1.0, 2.0]
+
+
+def test_facts_are_read_without_the_arrays(tmp_path: Path) -> None:
+    path = StateFolder(tmp_path).phase(1)
+    save_snapshot(path, [keras.Variable(np.zeros(2, np.float32))], {"phase": "head"})
+    assert path.name == "phase-1.npz"
+    assert load_facts(path) == {"phase": "head"}
+
+
+def test_damaged_facts_are_named(tmp_path: Path) -> None:
+    (tmp_path / "phase-0.npz").write_bytes(b"PK nothing")
+    with pytest.raises(RunError, match=r"phase-0\.npz: the training state cannot be read"):
+        load_facts(tmp_path / "phase-0.npz")

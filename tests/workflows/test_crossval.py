@@ -1,0 +1,289 @@
+"""Cross-validation: what the folds are, what is gathered, what an interruption leaves."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from tests.fake_runs import fill_run
+from tests.tiny_run import CommandLine, make_labelled_photos, write_recipe
+from tests.workflows.test_resume import StopsAfter, assert_same_weights
+from tfclassify.data.preparation import PreparedData
+from tfclassify.data.table import load_index
+from tfclassify.errors import (
+    DataError,
+    InterruptedTraining,
+    RequestError,
+    RunError,
+    TargetError,
+    TrainingError,
+)
+from tfclassify.events import Observer
+from tfclassify.recipe.schema import Recipe
+from tfclassify.runs.directory import RunDirectory
+from tfclassify.workflows.crossval import CrossvalRequest, crossval_recipe, resume_crossval
+from tfclassify.workflows.crossval_results import CrossvalResult
+
+SHORT = (
+    "  - {name: whole, train: all, epochs: 2, learning_rate: 1.0e-2, schedule: cosine}\n",
+    "",
+)
+
+
+class FakeTrainer:
+    """Stands in for a training: writes answers of a skill, and counts its calls."""
+
+    def __init__(
+        self, stop_at: int | None = None, error: type[BaseException] | None = None
+    ) -> None:
+        self.runs: list[str] = []
+        self.recipes: list[Recipe] = []
+        self._stop_at, self._error = stop_at, error
+
+    def __call__(
+        self,
+        run: RunDirectory,
+        recipe: Recipe,
+        data: PreparedData,
+        observer: Observer,
+        *,
+        resume: bool,
+    ) -> None:
+        self.runs.append(f"{run.path.name}{' again' if resume else ''}")
+        self.recipes.append(recipe)
+        if len(self.runs) == self._stop_at and self._error is not None:
+            run.journal.append({"epoch": 1})
+            raise self._error("stop")
+        fill_run(run, recipe, data.index, seed=recipe.seed, splits=("validation",))
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTrainer]:
+    trainer = FakeTrainer()
+    monkeypatch.setattr("tfclassify.workflows.crossval.train_prepared", trainer)
+    monkeypatch.setattr("tfclassify.workflows.crossval._forget_network", lambda: None)
+    return trainer
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    make_labelled_photos(tmp_path / "photos")
+    return write_recipe(tmp_path, SHORT)
+
+
+def cross(recipe: Path, **named: object) -> CrossvalResult:
+    return crossval_recipe(CrossvalRequest(recipe, reports=recipe.parent / "reports", **named))
+
+
+def test_every_image_is_judged_once_by_another_fold(recipe: Path, fake: FakeTrainer) -> None:
+    result = cross(recipe, folds=3)
+    assert fake.runs == ["fold-1", "fold-2", "fold-3"]
+    indexes = [load_index(result.path / f"fold-{n}" / "index.csv") for n in (1, 2, 3)]
+    held = pd.concat([index.in_split("validation").frame for index in indexes])
+    whole = load_index(result.path / "index.csv").frame
+    judged = whole[whole["split"] != "test"]
+    assert sorted(held["image"]) == sorted(judged["image"])
+    # Groups stay together, and test images are neither trained on nor in a fold.
+    assert (held.assign(fold=np.repeat([1, 2, 3], [len(i.in_split("validation")) for i in indexes]))
+            .groupby("group")["fold"].nunique() == 1).all()  # fmt: skip
+    tests = set(whole[whole["split"] == "test"]["image"])
+    assert tests
+    assert all(set(index.in_split("test").frame["image"]) == tests for index in indexes)
+
+
+def test_scores_agree_with_scikit_learn_on_the_table(recipe: Path, fake: FakeTrainer) -> None:
+    result = cross(recipe, folds=3)
+    table = pd.read_csv(result.path / "predictions.csv")
+    content = json.loads((result.path / "metrics.json").read_text("utf-8"))
+    assert set(table["split"]) == {"out-of-fold"}
+    assert sorted(table["fold"].unique()) == [1, 2, 3]
+    measured = {name: each.value for name, each in result.judgement.metrics.items()}
+    truth, answer = table["true_label"], table["label"]
+    assert measured["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(truth, answer))
+    expected = sklearn_metrics.f1_score(truth, answer, average="macro")
+    assert measured["f1_macro"] == pytest.approx(expected)
+    assert content["headline"]["value"] == measured["accuracy"]
+    # The intervals resample painters, of whom each painted three.
+    assert result.judgement.groups == len(table) / 3
+    folds = table.assign(hit=truth == answer).groupby("fold")["hit"].mean()
+    spread = content["over_folds"]["accuracy"]
+    assert spread["values"] == pytest.approx(folds.tolist())
+    assert spread["mean"] == pytest.approx(np.mean(folds))
+    assert spread["deviation"] == pytest.approx(np.std(folds, ddof=1))
+
+
+def test_repeats_deal_anew_and_draw_an_images_judgements_together(
+    recipe: Path, fake: FakeTrainer
+) -> None:
+    result = cross(recipe, folds=2, repeats=2)
+    assert [each.seed for each in fake.recipes] == [3, 3, 4, 4]
+    assert (result.path / "repeat-2" / "fold-1" / "index.csv").exists()
+    table = pd.read_csv(result.path / "predictions.csv")
+    assert (table.groupby("file").size() == 2).all()
+    assert result.images == table["file"].nunique()
+    assert result.judgement.n == 2 * result.images
+    assert result.judgement.groups == result.images / 3
+    first = table[table["repeat"] == 1].set_index("file")["fold"]
+    second = table[table["repeat"] == 2].set_index("file")["fold"]
+    assert (first != second.loc[first.index]).any()
+    assert len(result.spreads["accuracy"].values) == 4
+
+
+def test_label_sets_are_judged_by_what_was_given(tmp_path: Path, fake: FakeTrainer) -> None:
+    photos = make_labelled_photos(tmp_path / "photos")
+    table = pd.read_csv(photos / "labels.csv")
+    also = np.where(np.arange(len(table)) % 4 == 0, "|dark", "")
+    table.assign(colour=table["colour"] + also).to_csv(photos / "labels.csv", index=False)
+    recipe = write_recipe(
+        tmp_path,
+        SHORT,
+        ("seed: 3\n", "seed: 3\ntask: multi_label\nmetric: iou\nthresholds: 0.5\n"),
+        ("  image_size: 16\n", '  image_size: 16\n  label_separator: "|"\n'),
+        ("class_weights: balanced\n", ""),
+    )
+    result = cross(recipe, folds=2)
+    rows = pd.read_csv(result.path / "predictions.csv", keep_default_na=False)
+    truth = rows["true_labels"].str.get_dummies("|")
+    given = rows["labels"].str.get_dummies("|").reindex(columns=truth.columns, fill_value=0)
+    exact = (truth == given).all(axis=1).mean()
+    assert result.judgement.metrics["exact_match"].value == pytest.approx(exact)
+    assert result.judgement.metrics["hamming"].value == pytest.approx(
+        sklearn_metrics.hamming_loss(truth, given)
+    )
+    assert "cross-validation in 2 folds" in result.report.read_text("utf-8")
+
+
+def test_the_page_links_to_the_folds_and_loads_nothing(recipe: Path, fake: FakeTrainer) -> None:
+    result = cross(recipe, folds=2)
+    page = result.report.read_text("utf-8")
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', page)
+    links = [each for each in addresses if not each.startswith(("data:", "#"))]
+    assert links == ["fold-1/report.html", "fold-2/report.html"]
+    assert all((result.path / link).exists() for link in links)
+    assert f"tfclassify crossval {result.path / 'crossval.yaml'} --folds 2" in page
+    assert (result.path / "figures" / "folds.svg").stat().st_size > 0
+
+
+def test_a_stopped_one_goes_on_with_the_fold_that_it_was_in(
+    recipe: Path, fake: FakeTrainer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = cross(recipe, folds=3, out=tmp_path / "whole")
+    fake._stop_at, fake._error = 5, KeyboardInterrupt
+    place = tmp_path / "a cv"
+    with pytest.raises(InterruptedTraining, match=r"tfclassify crossval --resume '.*a cv'"):
+        cross(recipe, folds=3, out=place)
+    fake.runs.clear()
+    fake._stop_at = None
+    shutil.rmtree(tmp_path / "photos")  # what was prepared once is not read again
+    result = resume_crossval(place, None, ())
+    assert fake.runs == ["fold-2 again", "fold-3"]
+    for name in ("predictions.csv", "index.csv"):
+        assert (place / name).read_bytes() == (whole.path / name).read_bytes()
+    assert result.judgement.to_dict() == whole.judgement.to_dict()
+    assert resume_crossval(None, place, ()).images == whole.images
+    assert len(fake.runs) == 2
+
+
+def test_a_fold_whose_folder_was_half_made_is_started_anew(
+    recipe: Path, fake: FakeTrainer, tmp_path: Path
+) -> None:
+    fake._stop_at, fake._error = 2, KeyboardInterrupt
+    with pytest.raises(InterruptedTraining):
+        cross(recipe, folds=2, out=tmp_path / "cv")
+    (tmp_path / "cv" / "fold-2" / "recipe.yaml").unlink()
+    fake.runs.clear()
+    resume_crossval(tmp_path / "cv", None, ())
+    assert fake.runs == ["fold-2"]
+
+
+def test_a_training_that_fails_leaves_what_can_be_resumed(
+    recipe: Path, fake: FakeTrainer, tmp_path: Path
+) -> None:
+    fake._stop_at, fake._error = 2, TrainingError
+    with pytest.raises(TrainingError, match="stop"):
+        cross(recipe, folds=2, out=tmp_path / "cv")
+    assert (tmp_path / "cv" / "fold-1" / "metrics.json").exists()
+
+
+def test_data_that_cannot_be_dealt_leaves_nothing(
+    recipe: Path, fake: FakeTrainer, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="13 folds"):
+        cross(recipe, folds=13, out=tmp_path / "cv")
+    assert not (tmp_path / "cv").exists()
+    assert fake.runs == []
+
+
+def test_a_fold_without_scores_is_named(recipe: Path, fake: FakeTrainer, tmp_path: Path) -> None:
+    cross(recipe, folds=2, out=tmp_path / "cv")
+    (tmp_path / "cv" / "fold-2" / "metrics.json").write_text("{}", "utf-8")
+    with pytest.raises(RunError, match=r"fold-2/metrics\.json: the fold's scores cannot be read"):
+        resume_crossval(tmp_path / "cv", None, ())
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"folds": 1}, "--folds: must be from 2 to 100, got 1"),
+        ({"folds": 101}, "--folds: must be from 2 to 100, got 101"),
+        ({"repeats": 0}, "--repeat: must be at least 1, got 0"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(
+    recipe: Path, named: dict[str, int], message: str
+) -> None:
+    with pytest.raises(RequestError, match=message):
+        cross(recipe, **named)
+
+
+def test_resuming_names_what_it_lacks(tmp_path: Path) -> None:
+    run = RunDirectory.create_at(tmp_path / "run", "name: tiny\n").path
+    with pytest.raises(RequestError, match="crossval --resume: name what to go on with"):
+        resume_crossval(None, None, ())
+    with pytest.raises(RequestError, match="--set cannot be given"):
+        resume_crossval(run, None, ("seed=1",))
+    with pytest.raises(TargetError, match="is a run, not a cross-validation"):
+        resume_crossval(run, None, ())
+
+
+def test_the_command_prints_the_folds_or_json(
+    recipe: Path, fake: FakeTrainer, in_tmp: Path, tfclassify: CommandLine
+) -> None:
+    answer = tfclassify("crossval", recipe, "--folds", 2, "--set", "seed=5")
+    assert answer.code == 0, answer.err
+    assert "out of fold: Accuracy" in answer.out
+    assert "(mean ± standard deviation)" in answer.out
+    assert "folder  reports/tiny/cv-001" in answer.out
+    assert "fold 2 of 2" in answer.err
+    again = tfclassify("crossval", "reports/tiny/cv-001", "--resume", "--json", "-q")
+    content = json.loads(again.out)
+    assert content["crossval"] == "reports/tiny/cv-001"
+    assert [fold["path"] for fold in content["folds"]] == ["fold-1", "fold-2"]
+    assert tfclassify("crossval").code == 2
+    refused = tfclassify("evaluate", "reports/tiny/cv-001")
+    assert "is a cross-validation, whose folds are runs; name one of them" in refused.err
+
+
+@pytest.mark.slow  # four trainings of tiny networks
+def test_a_resumed_cross_validation_ends_where_an_unbroken_one_does(
+    recipe: Path, tmp_path: Path
+) -> None:
+    request = CrossvalRequest(recipe, folds=2, out=tmp_path / "whole")
+    whole = crossval_recipe(request)
+    broken = CrossvalRequest(recipe, folds=2, out=tmp_path / "broken")
+    with pytest.raises(InterruptedTraining):
+        crossval_recipe(broken, StopsAfter(2))
+    resume_crossval(tmp_path / "broken", None, ())
+    assert_same_weights(whole.path / "fold-2", tmp_path / "broken" / "fold-2")
+    one, other = (path / "predictions.csv" for path in (whole.path, tmp_path / "broken"))
+    assert one.read_bytes() == other.read_bytes()
+    page = (whole.path / "fold-1" / "report.html").read_text("utf-8")
+    assert "Repeat the cross-validation" in page

@@ -1,0 +1,129 @@
+"""Where a TensorFlow Hub module lies: a folder, the cache, or an address.
+
+Owns: handles, TensorFlow Hub's cache, the download and what is said without a network.
+Does not own: what may be in a module (``saved_model_scan``), running it (``hub_layer``).
+Imports no TensorFlow at module level.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import tempfile
+import warnings
+from pathlib import Path
+
+from tfclassify.errors import DownloadError, WeightsError
+
+#: What a recipe writes before the handle of a module.
+PREFIX = "hub:"
+_SCHEMES = ("https://", "http://", "gs://")
+#: Seconds without a byte after which a download has failed.
+_PATIENCE_S = 20.0
+_GRAPH = "saved_model.pb"
+
+
+def is_address(handle: str) -> bool:
+    """Say whether a handle is an address and not a folder."""
+    return handle.startswith(_SCHEMES)
+
+
+def is_saved_model(folder: Path) -> bool:
+    """Say whether a folder looks like a SavedModel."""
+    return (folder / _GRAPH).is_file()
+
+
+def has_module(handle: str) -> bool:
+    """Say whether a module is on this machine."""
+    folder = find_cached_module(handle) if is_address(handle) else Path(handle).expanduser()
+    return folder is not None and is_saved_model(folder)
+
+
+def locate_module(handle: str) -> Path:
+    """Return the folder of the SavedModel that a handle names.
+
+    Args:
+        handle: A folder, or an address, which is looked for in TensorFlow Hub's cache and
+            downloaded if it is not there.
+
+    Raises:
+        WeightsError: If there is no such folder, or the module is not cached and cannot
+            be downloaded; the message holds the ways out.
+    """
+    if is_address(handle):
+        try:
+            return fetch_module(handle)
+        except DownloadError as error:
+            raise WeightsError(f"model.backbone: {error}") from error
+    folder = Path(handle).expanduser()
+    if is_saved_model(folder):
+        return folder
+    reason = f"the folder holds no {_GRAPH}" if folder.is_dir() else "there is no such folder"
+    raise WeightsError(
+        f"model.backbone: '{PREFIX}{handle}': {reason}; name the folder of a TF2 SavedModel, or an "
+        "address that begins with https://. `tfclassify backbones efficientnet_lite0 --export "
+        "FOLDER` writes one"
+    )
+
+
+def fetch_module(handle: str) -> Path:
+    """Return the folder of a module with an address, from the cache or the network.
+
+    Raises:
+        DownloadError: If it is not cached and cannot be fetched.
+    """
+    cached = find_cached_module(handle)
+    if cached is not None:
+        return cached
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_PATIENCE_S)
+    try:
+        folder = Path(_resolve(handle))
+    except Exception as error:  # the resolver raises whatever the network does
+        raise DownloadError(_explain(handle, error)) from error
+    finally:
+        socket.setdefaulttimeout(before)
+    if not is_saved_model(folder):
+        raise DownloadError(
+            f"{handle}: what was downloaded to {folder} holds no {_GRAPH}, so it is no TF2 "
+            "SavedModel; give the address of one, or a folder"
+        )
+    return folder
+
+
+def _resolve(handle: str) -> str:
+    """Let TensorFlow Hub download a module into its cache."""
+    with warnings.catch_warnings():
+        # It asks a package that is about to go for TensorFlow's version; nothing to act on.
+        warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
+        import tensorflow_hub as hub
+    return str(hub.resolve(handle))
+
+
+def _explain(handle: str, error: Exception) -> str:
+    """Say what failed and the ways out."""
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    mark = "&" if "?" in handle else "?"
+    archive = f"{handle}{mark}tf-hub-format=compressed" if handle.startswith("http") else handle
+    return (
+        f"{handle}: is not in TensorFlow Hub's cache and cannot be fetched: {reason}. Ways out: "
+        f"download {archive} elsewhere and unpack it to {_cache_place(handle)}; or set "
+        "TFHUB_CACHE_DIR to a cache that has it; or unpack it anywhere and name that folder"
+    )
+
+
+def find_cached_module(handle: str) -> Path | None:
+    """Return where TensorFlow Hub keeps a module that it fetched before, or None.
+
+    Its cache is ``$TFHUB_CACHE_DIR``, else ``tfhub_modules`` in the temporary folder; a
+    module's folder is the SHA-1 of its address.
+    """
+    folder = _cache_place(handle)
+    return folder if is_saved_model(folder) else None
+
+
+def _cache_place(handle: str) -> Path:
+    cache = os.environ.get("TFHUB_CACHE_DIR")
+    root = Path(cache) if cache else Path(tempfile.gettempdir()) / "tfhub_modules"
+    return root / hashlib.sha1(handle.encode(), usedforsecurity=False).hexdigest()

@@ -1,0 +1,185 @@
+"""What a wrong answer costs: the losses, each from logits and soft labels.
+
+Owns: the formulas, label smoothing, positive weights. Does not own: the weight of a
+whole image (``pipeline.stream``), penalties on kernels, averaging over a batch (``steps``).
+
+Every loss gives one number an image and is linear in the label, so that the label of a
+mixed image costs the expectation of what its parts cost. The losses of label sets are
+means over the classes, like the loss among the metrics; the papers sum, which is the same
+at a learning rate that is lower by the number of classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfclassify.errors import TrainingError
+from tfclassify.recipe.schema import LossRecipe
+from tfclassify.recipe.task_checks import LOSS_KINDS
+from tfclassify.scoring.tasks import MULTI_LABEL
+
+#: Targets ``(b, classes)`` and logits ``(b, classes)`` to what each image costs, ``(b,)``.
+Loss = Callable[[Any, Any], Any]
+
+#: What ``loss.kind: auto`` stands for.
+DEFAULTS = {"multi_class": "cross_entropy", "multi_label": "binary_cross_entropy"}
+
+#: Smallest share that a logarithm is taken of.
+SMALLEST = 1e-7
+
+
+def build_loss(recipe: LossRecipe, task: str, positive_weights: np.ndarray | None = None) -> Loss:
+    """Build the loss of a recipe.
+
+    Args:
+        recipe: Kind, label smoothing and focusing.
+        task: ``multi_class`` or ``multi_label``.
+        positive_weights: ``(classes,)`` float32, what presence of a class weighs against
+            its absence, for ``multi_label``; None weighs both the same.
+
+    Raises:
+        TrainingError: If the kind is not one of the task's.
+    """
+    kinds = LOSS_KINDS[task]
+    kind = DEFAULTS[task] if recipe.kind == "auto" else recipe.kind
+    if kind not in kinds:
+        raise TrainingError(
+            f"loss.kind: {kind!r} does not go with task {task!r}; allowed: {', '.join(kinds)}"
+        )
+    if task == MULTI_LABEL:
+        return _build_label_set_loss(kind, recipe, positive_weights)
+    gamma = recipe.gamma if kind == "focal" else 0.0
+
+    def cost_class(targets: Any, logits: Any) -> Any:
+        smooth = smooth_classes(targets, recipe.label_smoothing)
+        return (
+            focal_cross_entropy(smooth, logits, gamma) if gamma else cross_entropy(smooth, logits)
+        )
+
+    return cost_class
+
+
+def _build_label_set_loss(
+    kind: str, recipe: LossRecipe, positive_weights: np.ndarray | None
+) -> Loss:
+    weights = None if positive_weights is None else tf.constant(positive_weights, tf.float32)
+
+    def cost_set(targets: Any, logits: Any) -> Any:
+        smooth = smooth_labels(targets, recipe.label_smoothing)
+        if kind == "asymmetric":
+            return asymmetric(
+                smooth, logits, recipe.gamma_positive, recipe.gamma_negative, recipe.clip, weights
+            )
+        gamma = recipe.gamma if kind == "focal" else 0.0
+        return binary_focal_cross_entropy(smooth, logits, gamma, weights)
+
+    return cost_set
+
+
+def smooth_classes(targets: Any, smoothing: float) -> Any:
+    """Mix the uniform label into rows that sum to 1."""
+    if not smoothing:
+        return targets
+    classes = tf.cast(tf.shape(targets)[-1], tf.float32)
+    return targets * (1.0 - smoothing) + smoothing / classes
+
+
+def smooth_labels(targets: Any, smoothing: float) -> Any:
+    """Draw each presence and absence towards one half."""
+    return targets * (1.0 - smoothing) + 0.5 * smoothing if smoothing else targets
+
+
+def cross_entropy(targets: Any, logits: Any) -> Any:
+    """Cost the softmax of the logits: ``-sum_c y_c log p_c``, ``(b,)``."""
+    return tf.nn.softmax_cross_entropy_with_logits(labels=targets, logits=logits)
+
+
+def focal_cross_entropy(targets: Any, logits: Any, gamma: float) -> Any:
+    """Cost the softmax of the logits, the less the surer: ``(b,)``.
+
+        loss = -sum_c y_c (1 - p_c)^gamma log p_c
+
+    Args:
+        targets: ``(b, classes)``, rows summing to 1.
+        logits: ``(b, classes)``.
+        gamma: 0 is cross-entropy.
+
+    Reference:
+        Lin et al. 2017, arXiv:1708.02002, equation 4, over classes.
+    """
+    logs = tf.nn.log_softmax(logits)
+    rest = tf.maximum(1.0 - tf.exp(logs), SMALLEST)
+    return -tf.reduce_sum(targets * tf.pow(rest, gamma) * logs, axis=-1)
+
+
+def binary_focal_cross_entropy(
+    targets: Any, logits: Any, gamma: float = 0.0, positive_weights: Any = None
+) -> Any:
+    """Cost the sigmoid of each logit, the less the surer: ``(b,)``, the mean over classes.
+
+        loss = -mean_c [w_c y_c (1 - p_c)^gamma log p_c + (1 - y_c) p_c^gamma log(1 - p_c)]
+
+    Args:
+        targets: ``(b, classes)`` from 0 to 1.
+        logits: ``(b, classes)``.
+        gamma: 0 is binary cross-entropy.
+        positive_weights: ``w``, ``(classes,)``; None is 1.
+
+    Reference:
+        Lin et al. 2017, arXiv:1708.02002, equation 4.
+    """
+    # -log p and -log(1 - p), exact where p itself would round to 0 or 1.
+    miss, alarm = tf.nn.softplus(-logits), tf.nn.softplus(logits)
+    positive, negative = miss, alarm
+    if gamma:
+        positive, negative = miss * tf.exp(-gamma * alarm), alarm * tf.exp(-gamma * miss)
+    return _join_sides(targets, positive, negative, positive_weights)
+
+
+def asymmetric(
+    targets: Any,
+    logits: Any,
+    gamma_positive: float,
+    gamma_negative: float,
+    clip: float,
+    positive_weights: Any = None,
+) -> Any:
+    """Cost presence and absence each with its own focus: ``(b,)``, the mean over classes.
+
+        q    = max(p - clip, 0)
+        loss = -mean_c [w y (1 - p)^g_positive log p + (1 - y) q^g_negative log(1 - q)]
+
+    An absent class of less than ``clip`` costs nothing. The gradient runs through the
+    focus too, as in the paper's formula; its authors' code leaves that part out.
+
+    Args:
+        targets: ``(b, classes)`` from 0 to 1.
+        logits: ``(b, classes)``.
+        gamma_positive: Focus where the class is there.
+        gamma_negative: Focus where it is not.
+        clip: What is taken off the probability of an absent class.
+        positive_weights: ``w``, ``(classes,)``; None is 1.
+
+    Reference:
+        Ridnik et al. 2021, arXiv:2009.14119, equations 4 to 7.
+    """
+    miss, alarm = tf.nn.softplus(-logits), tf.nn.softplus(logits)
+    positive = miss * tf.exp(-gamma_positive * alarm)
+    if clip:
+        shifted = tf.maximum(tf.sigmoid(logits) - clip, 0.0)
+        focus = tf.pow(tf.maximum(shifted, SMALLEST), gamma_negative)
+        negative = -focus * tf.math.log(tf.maximum(1.0 - shifted, SMALLEST))
+    else:
+        negative = alarm * tf.exp(-gamma_negative * miss)
+    return _join_sides(targets, positive, negative, positive_weights)
+
+
+def _join_sides(targets: Any, positive: Any, negative: Any, positive_weights: Any) -> Any:
+    """Weigh what presence and absence cost by the label, and average over the classes."""
+    if positive_weights is not None:
+        positive = positive * positive_weights
+    return tf.reduce_mean(targets * positive + (1.0 - targets) * negative, axis=-1)

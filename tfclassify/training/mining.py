@@ -1,0 +1,80 @@
+"""Hard examples: images weigh more each time the training misses them.
+
+Owns: how misses become weights, and the count of misses. Does not own: what a miss is
+(``hits``), where the count is stored (``state``).
+
+A weight follows from the image's start and its misses alone, so the count is all that
+resuming needs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tfclassify.errors import RunError
+from tfclassify.recipe.schema import MiningRecipe
+
+
+def mine_weights(
+    start: npt.NDArray[np.float32], misses: npt.NDArray[np.int64], recipe: MiningRecipe
+) -> npt.NDArray[np.float32]:
+    """Return the weight of each image after its misses, ``(n,)``.
+
+        weight = max(start, min(ceiling, start + delta * misses))
+
+    An image that starts above the ceiling keeps its start.
+
+    Args:
+        start: ``(n,)``, the images' own weights.
+        misses: ``(n,)``, epochs in which each was missed.
+        recipe: Delta and ceiling.
+    """
+    raised = np.minimum(recipe.ceiling, start + recipe.delta * misses)
+    return np.maximum(start, raised).astype(np.float32)
+
+
+class HardExamples:
+    """The misses of each training image so far, and what it weighs in the next epoch.
+
+    Args:
+        recipe: Delta and ceiling.
+        start: ``(n,)``, the images' own weights.
+
+    Attributes:
+        start: As given.
+        misses: ``(n,)`` int64, finished epochs in which each image was missed.
+    """
+
+    def __init__(self, recipe: MiningRecipe, start: npt.NDArray[np.float32]) -> None:
+        self._recipe = recipe
+        self.start = np.asarray(start, np.float32)
+        self.misses = np.zeros(len(self.start), np.int64)
+
+    @property
+    def weights(self) -> npt.NDArray[np.float32]:
+        """What each image weighs now, ``(n,)``."""
+        return mine_weights(self.start, self.misses, self._recipe)
+
+    def factors(self) -> npt.NDArray[np.float32]:
+        """Return what each image's own weight is multiplied by, ``(n,)``; 1 without misses."""
+        return np.asarray(self.weights / self.start, np.float32)
+
+    def count(self, is_missed: npt.NDArray[np.bool_]) -> None:
+        """Take in which images a finished epoch missed, ``(n,)``."""
+        self.misses = self.misses + is_missed.astype(np.int64)
+
+    def restore(self, misses: npt.NDArray[np.int64], where: Path) -> None:
+        """Take over the misses of a training that goes on.
+
+        Raises:
+            RunError: If they are of other images.
+        """
+        if misses.shape != self.misses.shape:
+            raise RunError(
+                f"{where}: the saved state counts the misses of {len(misses)} images, but there "
+                f"are {len(self.misses)} to train on; train anew, in another run"
+            )
+        self.misses = np.asarray(misses, np.int64)

@@ -1,0 +1,206 @@
+"""One phase at work: its part of the network, its batches, its step, its average.
+
+Owns: setting a phase up, and which weights it shows and ends with. Does not own: the
+order of phases and epochs, what is saved (``trainer``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import keras
+
+from tfclassify.events import Observer
+from tfclassify.model.assembly import Classifier
+from tfclassify.model.freezing import apply_freezing
+from tfclassify.recipe.schema import PhaseRecipe, Recipe
+from tfclassify.scoring.tasks import get_task
+from tfclassify.training.averages import WeightAverage, mean_share, moving_share
+from tfclassify.training.layer_rates import list_factors
+from tfclassify.training.norm_statistics import find_trained_norms, measure_statistics
+from tfclassify.training.optimizers import build_optimizer
+from tfclassify.training.sources import (
+    BatchSource,
+    FeatureSource,
+    Material,
+    StreamSource,
+    count_steps,
+    split_at_pooling,
+)
+from tfclassify.training.steps import ForwardPass, TrainingStep
+
+
+@dataclass(frozen=True)
+class Group:
+    """The batches of one update of the optimizer.
+
+    Attributes:
+        share: Part of the update's images that the batch at hand is.
+        ends: Whether the update follows this batch.
+    """
+
+    share: float
+    ends: bool
+
+
+class WorkingPhase:
+    """A phase that is being trained.
+
+    Args:
+        number: Its position in the recipe, from 0.
+        recipe: Its keys.
+        step: Its gradient step.
+        source: Its batches.
+        changing: Every variable of the network that it may change.
+
+    Attributes:
+        average: What follows the weights, where the phase averages them.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        recipe: PhaseRecipe,
+        step: TrainingStep,
+        source: BatchSource,
+        changing: Sequence[keras.Variable],
+    ) -> None:
+        self.number, self.recipe, self.step = number, recipe, step
+        self.source, self.changing = source, list(changing)
+        is_averaged = recipe.ema is not None or recipe.swa is not None
+        self.average = WeightAverage(self.changing) if is_averaged else None
+
+    @property
+    def saved(self) -> list[keras.Variable]:
+        """What resuming needs: the weights, the optimizer's memory and the average."""
+        copies = self.average.copies if self.average else []
+        return [*self.changing, *self.step.optimizer.variables, *copies]
+
+    @property
+    def keep_best(self) -> str | None:
+        """The metric of the epoch that is kept; None where an average is, or the last."""
+        return None if self.recipe.swa else self.recipe.keep_best
+
+    def shown(self) -> AbstractContextManager[None]:
+        """Show the weights that are judged and kept: a moving average, or the weights."""
+        if self.average is None or self.recipe.ema is None:
+            return nullcontext()
+        return self.average.shown()
+
+    def follow_update(self, updates: int) -> None:
+        """Let a moving average follow an update, the phase's ``updates``-th from 1."""
+        if self.average is not None and self.recipe.ema is not None:
+            self.average.move(moving_share(self.recipe.ema, updates))
+
+    def follow_epoch(self, epoch: int) -> None:
+        """Let the mean of the last epochs take in one, where it is among them."""
+        if self.average is None or self.recipe.swa is None:
+            return
+        count = epoch - (self.recipe.epochs - self.recipe.swa)
+        if count >= 1:
+            self.average.move(mean_share(count))
+
+    def settle_average(self, epochs: int) -> None:
+        """End the phase with its averaged weights, where it averages.
+
+        The BatchNorms that the phase trains are measured anew for the mean of its last
+        epochs, on the images as its last epoch showed them.
+
+        Args:
+            epochs: Epochs that the phase had.
+        """
+        skipped = 0 if self.recipe.swa is None else self.recipe.epochs - self.recipe.swa
+        if self.average is None or epochs <= skipped:
+            return
+        self.average.put()
+        norms = find_trained_norms(self.step.models)
+        if self.recipe.swa is not None and norms:
+            batches = (batch[0] for batch in self.source.replay(self.recipe.epochs))
+            measure_statistics(norms, self.step.call_network, batches)
+
+
+def group_batches(images: int, batch_size: int, accumulate: int) -> Iterator[Group]:
+    """Yield for each batch of an epoch which part of an update it is.
+
+    A group never reaches into the next epoch: the last one of an epoch may hold fewer
+    images, and is the mean over those, like a last batch that does not come out even.
+
+    Args:
+        images: Images of an epoch.
+        batch_size: Images a batch.
+        accumulate: Batches an update.
+
+    Example:
+        >>> [(group.share, group.ends) for group in group_batches(10, 4, 2)]
+        [(0.5, False), (0.5, True), (1.0, True)]
+    """
+    size = batch_size * accumulate
+    for start in range(0, images, batch_size):
+        first = start - start % size
+        last = min(first + size, images)
+        end = min(start + batch_size, images)
+        yield Group((end - start) / (last - first), end == last)
+
+
+def start_phase(
+    recipe: Recipe,
+    number: int,
+    classifier: Classifier,
+    material: Material,
+    network: ForwardPass,
+    observer: Observer,
+) -> WorkingPhase:
+    """Set a phase up on the network as it is.
+
+    Args:
+        recipe: The recipe.
+        number: Position of the phase, from 0.
+        classifier: The network; freezing changes it.
+        material: Training and validation images.
+        network: The whole network in inference mode.
+        observer: Receives the progress of caching features.
+    """
+    phase = recipe.phases[number]
+    apply_freezing(classifier, phase.train, recipe.model.batch_norm)
+    source, body, head = _open_source(recipe, number, classifier, material, network, observer)
+    is_head_only = phase.train == "head"
+    factors = None if phase.layer_decay is None else list_factors(classifier, phase.layer_decay)
+    is_multi_label = get_task(recipe.task).is_multi_label
+    step = TrainingStep(
+        body,
+        head,
+        is_body_trained=not is_head_only,
+        optimizer=build_optimizer(phase, factors),
+        recipe=recipe,
+        positive_weights=material.class_weights if is_multi_label else None,
+        is_accumulating=phase.accumulate > 1,
+    )
+    changing = classifier.head.weights if is_head_only else classifier.network.weights
+    return WorkingPhase(number, phase, step, source, changing)
+
+
+def _open_source(
+    recipe: Recipe,
+    number: int,
+    classifier: Classifier,
+    material: Material,
+    network: ForwardPass,
+    observer: Observer,
+) -> tuple[BatchSource, keras.Model | None, keras.Model]:
+    """Open a phase's batches, with the models from them to features and to logits."""
+    phase = recipe.phases[number]
+    address = sum(earlier.epochs for earlier in recipe.phases[:number])
+    if phase.features is None:
+        source = StreamSource(material, recipe, phase, network, address)
+        return source, classifier.backbone, classifier.head
+    extractor, head = split_at_pooling(classifier)
+    extract, judge = ForwardPass(extractor), ForwardPass(head)
+    cached = FeatureSource(material, recipe, phase, extract, judge, address, observer)
+    return cached, None, head
+
+
+def count_updates(images: int, recipe: Recipe, phase: PhaseRecipe) -> int:
+    """Return the optimizer's steps in an epoch of a phase."""
+    return count_steps(images, recipe.batch_size * phase.accumulate)

@@ -1,0 +1,296 @@
+"""``compare``: which of several runs is better, by how much, and at what cost."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from tfclassify import __version__
+from tfclassify.errors import RequestError, TfclassifyError
+from tfclassify.events import SILENT, Observer
+from tfclassify.files import write_text
+from tfclassify.recipe.wording import suggest
+from tfclassify.report.compare_content import CompareReport, ContenderRow, PairRow
+from tfclassify.report.content import Command
+from tfclassify.report.score_sections import is_telling
+from tfclassify.scoring.comparison import (
+    Statistic,
+    adjust_holm,
+    compare_hits,
+    resample_difference,
+)
+from tfclassify.scoring.intervals import plan_resamples
+from tfclassify.scoring.tasks import Task, get_task
+from tfclassify.workflows.contenders import (
+    Contender,
+    describe_differences,
+    find_common,
+    read_contenders,
+)
+from tfclassify.workflows.outcomes import StoredAnswers
+
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class CompareRequest:
+    """What to compare.
+
+    Attributes:
+        runs: Runs and cross-validations, two or more.
+        metric: The score; None for the first one's own.
+        split: validation or test; None for the best that all have.
+        against: What the others are set against: the first named, or the best.
+        allow_different: Whether they may have been judged on different images.
+        has_cost: Whether the models are profiled.
+        has_latency: Whether they are timed as well.
+        out: Page to write, or None.
+    """
+
+    runs: tuple[Path, ...]
+    metric: str | None = None
+    split: str | None = None
+    against: Literal["first", "best"] = "first"
+    allow_different: bool = False
+    has_cost: bool = True
+    has_latency: bool = False
+    out: Path | None = None
+
+
+@dataclass(frozen=True)
+class CompareResult:
+    """What was found.
+
+    Attributes:
+        report: Everything.
+        out: The page, or None if none was asked for.
+    """
+
+    report: CompareReport
+    out: Path | None
+
+
+def compare_runs(request: CompareRequest, observer: Observer = SILENT) -> CompareResult:
+    """Compare runs on the images that they were judged on.
+
+    Raises:
+        RequestError: If there are not two, their tasks differ, they were judged on
+            different images and that is not allowed, or the metric is unknown.
+        TargetError: If one is neither a run nor a cross-validation.
+        RunError: If what one left cannot be read.
+    """
+    if len(request.runs) < 2:
+        raise RequestError(f"compare: needs two runs at least, got {len(request.runs)}")
+    contenders = read_contenders(request.runs, request.split)
+    task = _check_task(contenders)
+    metric = _check_metric(request.metric or contenders[0].recipe.metric, task)
+    remarks = _check_images(contenders, request.allow_different)
+    reference = _choose_reference(contenders, metric, task, request.against)
+    command = Command("Repeat the comparison", _repeat(request))
+    report = make_comparison(contenders, reference, metric, remarks, (command,))
+    if request.has_cost:
+        report = _add_costs(report, contenders, request, observer)
+    if request.out is not None:
+        _write_page(report, request.out)
+    return CompareResult(report, request.out)
+
+
+def make_comparison(
+    contenders: Sequence[Contender],
+    reference: Contender,
+    metric: str,
+    remarks: Sequence[str] = (),
+    commands: tuple[Command, ...] = (),
+) -> CompareReport:
+    """Set contenders of one task against one of them, without their costs."""
+    task = get_task(reference.recipe.task)
+    notes = list(remarks)
+    if any(contender.units is not None for contender in contenders):
+        notes.append(
+            "The images come in groups, which the intervals respect; McNemar's test takes every "
+            "image as independent and is too sure here."
+        )
+    return CompareReport(
+        task=task.name,
+        metric=metric,
+        shown=_list_shown(metric, task, contenders),
+        is_higher_better=task.metrics[metric].higher_is_better,
+        right="every label of an image" if task.is_multi_label else "the label of an image",
+        reference=reference.name,
+        contenders=tuple(_describe(contender) for contender in contenders),
+        pairs=tuple(pair_with(reference, contenders, metric, task)),
+        remarks=tuple(notes),
+        version=__version__,
+        commands=commands,
+    )
+
+
+def _check_task(contenders: Sequence[Contender]) -> Task:
+    tasks = {contender.recipe.task: contender.name for contender in contenders}
+    if len(tasks) > 1:
+        named = " and ".join(f"{name} is {task}" for task, name in tasks.items())
+        raise RequestError(f"compare: the runs have different tasks, {named}")
+    return get_task(contenders[0].recipe.task)
+
+
+def _check_metric(metric: str, task: Task) -> str:
+    if metric not in task.metrics:
+        hint = suggest(metric, task.metrics) or ";"
+        raise RequestError(
+            f"--metric: {task.name} has no metric {metric!r}{hint} allowed: "
+            f"{', '.join(task.metrics)}"
+        )
+    return metric
+
+
+def _check_images(contenders: Sequence[Contender], is_allowed: bool) -> list[str]:
+    """Refuse runs that were judged on different images, or remark on it."""
+    remarks = []
+    first = contenders[0]
+    for other in contenders[1:]:
+        found = describe_differences(first, other)
+        if not found:
+            continue
+        if not is_allowed:
+            raise RequestError(
+                f"compare: {first.name} and {other.name} were judged on different images: {found}; "
+                "train both on one split (same data, seed and shares), or compare each on its own "
+                "by --allow-different-images"
+            )
+        remarks.append(
+            f"{first.name} and {other.name} were judged on different images: {found}. Their "
+            "scores are not of the same question; differences are of the images in common."
+        )
+    return remarks
+
+
+def _choose_reference(
+    contenders: Sequence[Contender], metric: str, task: Task, against: str
+) -> Contender:
+    if against == "first":
+        return contenders[0]
+    sign = 1.0 if task.metrics[metric].higher_is_better else -1.0
+
+    def rank(contender: Contender) -> float:
+        value = contender.judgement.metrics[metric].value
+        return -np.inf if value is None else sign * value
+
+    return max(contenders, key=rank)
+
+
+def pair_with(
+    reference: Contender, contenders: Sequence[Contender], metric: str, task: Task
+) -> list[PairRow]:
+    """Set every other contender against the reference on the images in common."""
+    pairs = [_pair(reference, each, metric, task) for each in contenders if each is not reference]
+    tested = [place for place, pair in enumerate(pairs) if pair.p_value is not None]
+    adjusted = adjust_holm([pairs[place].p_value or 0.0 for place in tested])
+    for place, value in zip(tested, adjusted, strict=True):
+        pairs[place] = replace(pairs[place], p_adjusted=value)
+    return pairs
+
+
+def _pair(reference: Contender, other: Contender, metric: str, task: Task) -> PairRow:
+    if set(reference.answers.index.classes) != set(other.answers.index.classes):
+        return PairRow(other.name, reference.name, 0, reason="it has other classes")
+    rows, others = find_common(reference, other)
+    if not len(rows):
+        return PairRow(other.name, reference.name, 0, reason="it shares no image")
+    first, second = reference.answers.take(rows), other.answers.take(others)
+    units = _take_units(reference, rows) or _take_units(other, others)
+    plan = plan_resamples(len(rows), seed=reference.recipe.seed, resamples=_RESAMPLES, groups=units)
+    difference = resample_difference(
+        _make_statistic(first, metric, task), _make_statistic(second, metric, task), plan
+    )
+    hits = compare_hits(first.is_right(), second.is_right())
+    return PairRow(
+        other.name,
+        reference.name,
+        len(rows),
+        difference,
+        hits.only_first,
+        hits.only_second,
+        hits.p_value,
+    )
+
+
+def _take_units(contender: Contender, rows: np.ndarray) -> list[str] | None:
+    """Return what is drawn together; one of a pair that knows of groups is enough."""
+    return None if contender.units is None else [contender.units[row] for row in rows]
+
+
+def _make_statistic(answers: StoredAnswers, metric: str, task: Task) -> Statistic:
+    outcome, measure = answers.to_outcome(), task.metrics[metric]
+    return lambda weights: measure.weigh(outcome.weigh(weights))
+
+
+def _list_shown(metric: str, task: Task, contenders: Sequence[Contender]) -> tuple[str, ...]:
+    """Return the metric, then every other that can differ with so many classes."""
+    classes = max(len(contender.answers.index.classes) for contender in contenders)
+    others = [name for name in task.metrics if is_telling(name, classes)]
+    return tuple(dict.fromkeys([metric, *others]))
+
+
+def _describe(contender: Contender) -> ContenderRow:
+    judgement = contender.judgement
+    return ContenderRow(
+        contender.name,
+        str(contender.path),
+        contender.judged_on,
+        judgement.metrics,
+        judgement.n,
+        judgement.groups,
+        contender.views,
+        contender.training_seconds,
+    )
+
+
+def _add_costs(
+    report: CompareReport,
+    contenders: Sequence[Contender],
+    request: CompareRequest,
+    observer: Observer,
+) -> CompareReport:
+    """Profile every model; one that cannot be profiled keeps its row, with a remark."""
+    from tfclassify.workflows.profile import ProfileRequest, profile_targets
+
+    rows, remarks = [], list(report.remarks)
+    for row, contender in zip(report.contenders, contenders, strict=True):
+        wanted = ProfileRequest((str(contender.model),), has_latency=request.has_latency)
+        try:
+            (found,) = profile_targets(wanted, observer)
+        except TfclassifyError as error:
+            remarks.append(f"{row.name}: its cost is not known: {error}")
+            rows.append(row)
+            continue
+        profile = found.profile
+        if profile.cost.uncounted:
+            remarks.append(f"{row.name}: operations not counted: {dict(profile.cost.uncounted)}")
+        latency = profile.latency.single.median_ms if profile.latency else None
+        rows.append(replace(row, params=profile.params, macs=profile.macs, latency_ms=latency))
+    return replace(report, contenders=tuple(rows), remarks=tuple(remarks))
+
+
+def _repeat(request: CompareRequest) -> str:
+    words = ["tfclassify", "compare", *map(str, request.runs)]
+    words += ["--metric", request.metric] if request.metric else []
+    words += ["--split", request.split] if request.split else []
+    words += ["--against", request.against] if request.against != "first" else []
+    words += ["--allow-different-images"] if request.allow_different else []
+    words += ["--latency"] if request.has_latency else []
+    words += ["--out", str(request.out)] if request.out else []
+    return shlex.join(words)
+
+
+def _write_page(report: CompareReport, out: Path) -> None:
+    from tfclassify.report.compare_page import render_compare_page
+    from tfclassify.workflows.reporting import format_now
+
+    if out.is_dir():
+        raise RequestError(f"--out: {out} is a folder; name the page to write")
+    write_text(out, render_compare_page(replace(report, created=format_now())))

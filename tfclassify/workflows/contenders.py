@@ -1,0 +1,244 @@
+"""Runs and cross-validations as things to compare: their scores and their answers.
+
+Owns: choosing the split that all were judged on, reading scores and answers back, which
+images two of them share. Does not own: the tests (``scoring.comparison``), the page.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfclassify.data.table import load_index
+from tfclassify.errors import RequestError, RunError, TargetError
+from tfclassify.recipe.loading import load_recipe
+from tfclassify.recipe.schema import Recipe
+from tfclassify.report.wording import count_of
+from tfclassify.runs.crossval_directory import CrossvalDirectory
+from tfclassify.runs.directory import RunDirectory, is_crossval
+from tfclassify.scoring.verdicts import AnyJudgement, read_judgement
+from tfclassify.workflows.crossval_results import SPLIT as OUT_OF_FOLD
+from tfclassify.workflows.crossval_results import find_units, read_folds
+from tfclassify.workflows.judging import find_groups
+from tfclassify.workflows.outcomes import StoredAnswers, read_answers
+
+#: Splits that runs are compared on, the first that all of them have.
+SPLITS = ("test", "validation")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One model, or one cross-validated recipe, that is compared.
+
+    Attributes:
+        name: What it is called.
+        path: Its run or cross-validation.
+        model: The run whose model is profiled: itself, or the first fold.
+        recipe: What it was trained by.
+        judged_on: The split.
+        judgement: Its scores, as it reported them.
+        answers: What it said about each image.
+        units: What is resampled together, a name for each answer, or None.
+        views: Views of an image that are averaged.
+        training_seconds: Time of all epochs, or None.
+    """
+
+    name: str
+    path: Path
+    model: Path
+    recipe: Recipe
+    judged_on: str
+    judgement: AnyJudgement
+    answers: StoredAnswers
+    units: list[str] | None
+    views: int
+    training_seconds: float | None
+
+    def keys(self) -> list[tuple[str, int]]:
+        """Name each answer: the image, and how often it was there before."""
+        seen: dict[str, int] = {}
+        keys = []
+        for name in self.answers.index.frame["image"]:
+            seen[name] = seen.get(name, 0) + 1
+            keys.append((name, seen[name]))
+        return keys
+
+    def facts(self) -> dict[tuple[str, int], tuple[str, str]]:
+        """Return what must be the same for an image to be the same: its bytes and label."""
+        frame = self.answers.index.frame
+        pairs = zip(frame["sha256"], frame["label"], strict=True)
+        return dict(zip(self.keys(), pairs, strict=True))
+
+
+def read_contenders(paths: Sequence[Path], split: str | None) -> list[Contender]:
+    """Read what was measured of every run or cross-validation.
+
+    Args:
+        paths: What the user named.
+        split: The split to compare on, or None for the best that all have.
+
+    Raises:
+        TargetError: If a path is neither a run nor a cross-validation.
+        RequestError: If a run has not been judged on the split, or none is common.
+        RunError: If what a run left cannot be read.
+    """
+    places = [_open(path) for path in paths]
+    metrics = [_read_metrics(place.metrics_path) for place in places]
+    runs = [
+        (place.path, set(content["splits"]))
+        for place, content in zip(places, metrics, strict=True)
+        if isinstance(place, RunDirectory)
+    ]
+    chosen = _choose_split(runs, split)
+    names = _name(places)
+    found = []
+    for place, content, name in zip(places, metrics, names, strict=True):
+        if isinstance(place, RunDirectory):
+            found.append(_read_run(place, content, name, chosen))
+        else:
+            found.append(_read_crossval(place, content, name))
+    return found
+
+
+def _open(path: Path) -> RunDirectory | CrossvalDirectory:
+    place = CrossvalDirectory.open(path) if is_crossval(path) else RunDirectory.open(path)
+    if not place.metrics_path.exists() or not place.predictions_path.exists():
+        kind = "train" if isinstance(place, RunDirectory) else "crossval"
+        raise TargetError(
+            f"{place.path}: has no scores yet, since it has not ended; go on with it by "
+            f"`tfclassify {kind} --resume {place.path}`"
+        )
+    return place
+
+
+def _read_metrics(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("no JSON object")
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: the scores cannot be read ({error}); train the run again") from (
+            error
+        )
+    return content
+
+
+def _choose_split(runs: Sequence[tuple[Path, set[str]]], split: str | None) -> str:
+    for path, there in runs:
+        if not there or (split is not None and split not in there):
+            wanted = f"{split} images" if split else "images"
+            raise RequestError(
+                f"{path}: was not judged on {wanted} of its own"
+                + (f", but on {' and '.join(sorted(there))}" if there else "")
+                + "; a run needs held-out images to be compared"
+            )
+    if split is not None:
+        return split
+    common = [name for name in SPLITS if all(name in there for _, there in runs)]
+    if not common:
+        named = ", ".join(f"{path} on {' and '.join(sorted(there))}" for path, there in runs)
+        raise RequestError(f"compare: the runs were judged on different splits: {named}")
+    return common[0]
+
+
+def _name(places: Sequence[RunDirectory | CrossvalDirectory]) -> list[str]:
+    """Call each by its last two names, or by its whole path where that is not enough."""
+    names = ["/".join(place.path.absolute().parts[-2:]) for place in places]
+    if len(set(names)) == len(names):
+        return names
+    paths = [str(place.path) for place in places]
+    if len(set(paths)) < len(paths):
+        twice = next(path for path in paths if paths.count(path) > 1)
+        raise RequestError(f"compare: {twice} is named twice; name each run once")
+    return paths
+
+
+def _read_run(run: RunDirectory, content: dict[str, Any], name: str, split: str) -> Contender:
+    try:
+        judged = content["splits"][split]
+        judgement = read_judgement(judged["tta"] or judged["plain"])
+        views = len(judged["views"])
+        seconds = content.get("training_seconds")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{run.metrics_path}: the scores are incomplete ({error!r}); train the run again"
+        ) from error
+    answers = read_answers(run.predictions_path, load_index(run.index_path), split)
+    return Contender(
+        name,
+        run.path,
+        run.path,
+        load_recipe(run.recipe_path),
+        split,
+        judgement,
+        answers,
+        find_groups(answers.index),
+        views,
+        None if seconds is None else float(seconds),
+    )
+
+
+def _read_crossval(place: CrossvalDirectory, content: dict[str, Any], name: str) -> Contender:
+    try:
+        judgement = read_judgement(content["out_of_fold"])
+        seconds = sum(float(fold["training_seconds"]) for fold in content["each_fold"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{place.metrics_path}: the scores are incomplete ({error!r}); go on with "
+            f"`tfclassify crossval --resume {place.path}`"
+        ) from error
+    first = place.fold(1, 1)
+    judged = _read_metrics(first.metrics_path)["splits"]["validation"]
+    answers = read_folds(place).all
+    return Contender(
+        name,
+        place.path,
+        first.path,
+        load_recipe(place.recipe_path),
+        OUT_OF_FOLD,
+        judgement,
+        answers,
+        find_units(answers, place.plan.repeats),
+        len(judged["views"]),
+        seconds,
+    )
+
+
+def describe_differences(first: Contender, second: Contender) -> str:
+    """Say in which images two contenders differ; empty where they have the same ones."""
+    one, other = first.facts(), second.facts()
+    only_one, only_other = one.keys() - other.keys(), other.keys() - one.keys()
+    changed = [key for key in one.keys() & other.keys() if not _is_same(one[key], other[key])]
+    parts = []
+    for number, what in (
+        (len(only_one), f"that only {first.name} was judged on"),
+        (len(only_other), f"that only {second.name} was judged on"),
+        (len(changed), "with another label or other bytes"),
+    ):
+        if number:
+            parts.append(f"{count_of(number, 'image')} {what}")
+    return ", ".join(parts)
+
+
+def _is_same(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Compare (sha256, label); images that were never scanned have no sha256."""
+    is_same_file = one[0] == other[0] or not (one[0] and other[0])
+    return is_same_file and one[1] == other[1]
+
+
+def find_common(first: Contender, second: Contender) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of the images that two contenders share, ``(m,)`` each, in step."""
+    one, other = first.facts(), second.facts()
+    place_of = {key: row for row, key in enumerate(second.keys())}
+    pairs = [
+        (row, place_of[key])
+        for row, key in enumerate(first.keys())
+        if key in place_of and _is_same(one[key], other[key])
+    ]
+    rows = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    return rows[:, 0], rows[:, 1]

@@ -14,7 +14,7 @@ from tests.backbones.networks import ALL, QUICK, built
 from tests.backbones.test_contracts import apply_contract
 from tfclassify.backbones.blocks import split_blocks
 from tfclassify.backbones.catalog import BACKBONES
-from tfclassify.backbones.origins import KerasNetwork
+from tfclassify.backbones.origins import KerasNetwork, TorchNetwork
 
 #: From black to white, what each channel of the first convolution's input must gain:
 #: 2 for -1..1, 255 for shifted bytes, 1 / deviation for ImageNet's normalisation.
@@ -59,6 +59,8 @@ PUBLISHED = {
     "mobilenet_v3_large": 15,
     "nasnet_mobile": 2 + 3 * 4 + 2,  # two stem cells, three stacks, two reductions
     "nasnet_large": 2 + 3 * 6 + 2,
+    "resnet18": 2 + 2 + 2 + 2,
+    "resnet34": 3 + 4 + 6 + 3,
     "resnet50": 3 + 4 + 6 + 3,
     "resnet50_v2": 3 + 4 + 6 + 3,
     "resnet101": 3 + 4 + 23 + 3,
@@ -108,6 +110,8 @@ def check_exactly_one_rescaling(name: str, network: keras.Model) -> None:
     gain = STEPS_OF_128TH
     if isinstance(spec.origin, KerasNetwork) and name not in LARGE_V2:
         gain = GAINS.get(spec.origin.module, SYMMETRIC)
+    elif isinstance(spec.origin, TorchNetwork):
+        gain = NORMALISED
     np.testing.assert_allclose(scaled[1, 0, 0] - scaled[0, 0, 0], gain, rtol=1e-5)
 
 

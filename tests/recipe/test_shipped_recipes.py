@@ -64,3 +64,11 @@ def test_clothing_keeps_senders_together_and_has_17_classes_left() -> None:
     data = load_recipe(FOLDER / "clothing_lite.yaml").data
     assert data.columns.group == "sender_id"
     assert data.drop_labels == ("Not sure", "Other", "Skip")
+
+
+@pytest.mark.parametrize("name", ["plants_lite", "plants_custom", "plants_stack"])
+def test_the_views_of_plants_are_the_eight_ways_to_lay_a_photo(name: str) -> None:
+    tta = load_recipe(FOLDER / f"{name}.yaml").tta
+    assert tta is not None
+    assert (tta.flips, tta.rotations, tta.combine) == (("horizontal", "vertical"), (90,), "product")
+    assert (tta.shift, tta.zoom) == (0.0, ()), "shifts of plants.yaml are not inherited"

@@ -18,6 +18,7 @@ from tfclassify.files import (
     open_replacing,
     render_csv,
     replace_folder,
+    sweep_unfinished,
     write_bytes,
     write_json,
     write_text,
@@ -153,3 +154,14 @@ def test_tables_are_written_in_one_place() -> None:
             text = path.read_text("utf-8")
             assert ".to_csv(" not in text, path
             assert "csv.writer(" not in text, path
+
+
+def test_only_what_a_crash_left_unfinished_is_swept(tmp_path: Path) -> None:
+    kept = [tmp_path / ".lock", tmp_path / "a.tmp", tmp_path / "state" / "last.npz"]
+    left = [tmp_path / ".0a.tmp", tmp_path / "state" / ".0b.tmp", tmp_path / ".0c.old" / "x"]
+    for path in [*kept, *left]:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x", "utf-8")
+    sweep_unfinished(tmp_path)
+    assert all(path.exists() for path in kept)
+    assert not any(path.exists() for path in [*left, tmp_path / ".0c.old"])

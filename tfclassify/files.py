@@ -111,6 +111,20 @@ def replace_folder(temp_dir: Path, target: Path) -> None:
     _sync_folder(target.parent)
 
 
+def is_unfinished(path: Path) -> bool:
+    """Say whether a file or folder is one that a crash kept from getting its name."""
+    return path.name.startswith(".") and path.suffix in (".tmp", ".old")
+
+
+def sweep_unfinished(folder: Path) -> None:
+    """Remove what crashes left unfinished anywhere in a folder that nobody else works in."""
+    for path in [item for item in folder.rglob(".*") if is_unfinished(item)]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def _sync_folder(folder: Path) -> None:
     """Make a rename in ``folder`` survive a power cut, where the system can."""
     try:

@@ -153,3 +153,17 @@ def test_an_absent_folder_of_images(tmp_path: Path, folder: str) -> None:
     match = rf"^coco: there is no folder '{folder}' \(data\.coco\.images\.train\) for the images"
     with pytest.raises(SourceError, match=match):
         read(tmp_path, images={"train": folder})
+
+
+def test_half_of_a_character_is_no_name(tmp_path: Path) -> None:
+    write_images(tmp_path, {"train": 1})
+    write_coco(tmp_path / "annotations/train.json", {5: "\ud800.png"}, [])
+    with pytest.raises(SourceError, match=r"images\[0\]: 'file_name' holds half of a character"):
+        read(tmp_path)
+
+
+def test_a_box_may_be_of_any_whole_number(tmp_path: Path) -> None:
+    write_images(tmp_path, {"train": 1})
+    box = {**make_box(5, 1), "bbox": [0, 0, 10**400, 1]}
+    write_coco(tmp_path / "annotations/train.json", {5: "0.png"}, [box])
+    assert labels_of(read(tmp_path, min_area=1.0)) == {"train/0.png": ("person",)}

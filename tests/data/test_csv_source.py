@@ -295,3 +295,15 @@ def test_a_bit_without_a_name_is_told_with_its_line(tmp_path: Path) -> None:
         columns={"flags": "f"},
         flags={"dark": 1},
     )
+
+
+@pytest.mark.parametrize("separator", ['"', "\n", "\r", "\0"])
+def test_what_separates_no_table(tmp_path: Path, separator: str) -> None:
+    match = r": no table is separated by .* \(data\.separator\); set it"
+    fault(tmp_path, "file,label\n0.png,a\n", match, separator=separator)
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".png", "d/" * 3000 + "x.png"])
+def test_a_name_too_long_for_a_file_is_missing(tmp_path: Path, name: str) -> None:
+    rows = read(tmp_path, f"file,label\n0.png,a\n{name},b\n").rows
+    assert [row.fault for row in rows] == ["", "missing"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -268,3 +269,14 @@ def test_path_text_and_bytes_agree(tmp_path: Path) -> None:
     PHOTO.save(path)
     sources = (path, str(path), path.read_bytes())
     assert len({decode_image(source, (7, 9)).tobytes() for source in sources}) == 1
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=r"a\.png: a pipe or a device, expected a file; remove"):
+        open_image(tmp_path / "a.png")
+
+
+def test_a_name_that_no_file_can_have_is_told() -> None:
+    with pytest.raises(ImageError, match=r"the file cannot be read .*null"):
+        open_image(Path("a\0b.png"))

@@ -135,3 +135,9 @@ def test_splits_go_by_several_names(name: str, split: str | None) -> None:
 )
 def test_paths_of_tables_stay_inside(value: str, path: str | None) -> None:
     assert clean_path(value) == path
+
+
+def test_a_pipe_without_an_ending_is_no_image(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert not is_image_file(str(tmp_path / "pipe"))
+    assert not is_image_file(str(tmp_path / ("x" * 300)))

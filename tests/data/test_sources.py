@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -209,3 +210,9 @@ def test_another_source_may_have_annotations_of_one_split(tmp_path: Path) -> Non
     data = DataRecipe(source=str(tmp_path), coco=make_coco("train", "validation"))
     source = find_source(data, is_table_needed=False)
     assert [file.split for file in source.annotations] == ["validation"]
+
+
+def test_a_pipe_is_no_source(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "labels.csv")
+    with pytest.raises(SourceError, match=r"labels\.csv: a pipe or a device; use a folder"):
+        find(tmp_path / "labels.csv")

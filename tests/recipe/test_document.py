@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.recipe.strategies import anything, quick
-from tfclassify.recipe.document import MAX_CHARACTERS, Place, read_document, read_scalar
+from tfclassify.recipe.document import (
+    MAX_CHARACTERS,
+    MAX_MAPPINGS,
+    MAX_SCALARS,
+    Place,
+    read_document,
+    read_scalar,
+)
 from tfclassify.recipe.writing import render_inline, render_yaml
 
 TEXT = """\
@@ -99,6 +106,10 @@ def test_quoted_scalars_are_text_and_keys_are_always_text() -> None:
         ("a: [1,\nb: 2", 2, "not valid YAML"),
         ("a: 1\nb: \x07", 2, "not valid YAML: character '\\x07'"),
         ("a: 1\n" * MAX_CHARACTERS, 1, "a recipe has at most 262,144 characters"),
+        ("a:\n" + "- {}\n" * MAX_MAPPINGS, MAX_MAPPINGS + 1, "at most 4,000 mappings and 40,0"),
+        ("[" + "1," * (MAX_SCALARS + 1) + "]", 1, "at most 4,000 mappings and 40,000 values"),
+        ('a: "\\UFFFFFFFF"', 1, "not valid YAML: "),
+        ('a: 1\nb: "\\ud800"', 2, "not valid text: half of a character, got"),
     ],
 )
 def test_what_is_not_a_recipe_is_refused(text: str, line: int, message: str) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tfclassify.errors import RecipeError, TargetError
 from tfclassify.recipe.document import Place, read_document
-from tfclassify.recipe.inheritance import merge_documents, read_recipe
+from tfclassify.recipe.inheritance import MAX_BASES, merge_documents, read_recipe
 from tfclassify.recipe.loading import load_recipe
 
 BASE = """\
@@ -146,3 +147,36 @@ def test_a_recipe_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbf" + BASE.replace("\n", "\r\n").encode())
     assert load_recipe(tmp_path / "a.yaml").name == "base"
+
+
+def test_a_chain_of_bases_has_an_end(tmp_path: Path) -> None:
+    for number in range(MAX_BASES + 2):
+        write(tmp_path, **{f"r{number}": f"base: r{number + 1}.yaml"})
+    with pytest.raises(RecipeError, match=r"more than 16 recipes build on one another; merge"):
+        load_recipe(tmp_path / "r0.yaml")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_base_is_a_file(tmp_path: Path, kind: str) -> None:
+    if kind == "pipe":
+        os.mkfifo(tmp_path / "odd")
+    else:
+        (tmp_path / "odd").symlink_to("/dev/zero")
+    write(tmp_path, child="base: odd")
+    with pytest.raises(RecipeError, match=r"base: must be a file, got the pipe or device 'odd'"):
+        load_recipe(tmp_path / "child.yaml")
+
+
+def test_a_recipe_without_end_is_read_to_its_limit(tmp_path: Path) -> None:
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    with pytest.raises(RecipeError, match=r"at most 262,144 characters, got 1,048,584"):
+        load_recipe(tmp_path / "zero.yaml")
+
+
+def test_large_recipes_merge_in_the_time_of_reading_them() -> None:
+    base = read_document("".join(f"k{n}: [{n}]\n" for n in range(6_000)), "base.yaml")
+    child = read_document("".join(f"k{n}: []\n" for n in range(3_000)))
+    merged = merge_documents(base, child)
+    assert len(merged.content) == 6_000
+    assert merged.locate(("k1", 0)) == Place(2)
+    assert merged.locate(("k5000", 0)) == Place(5001, "base.yaml")

@@ -130,3 +130,20 @@ def test_loading_does_not_wait_for_heavy_libraries() -> None:
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60)
     assert done.stdout == "[]\n"
+
+
+def test_of_very_many_problems_the_first_hundred_are_told() -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(DESIGN + "".join(f"key{number}: 1\n" for number in range(3_000)))
+    messages = [problem.message for problem in caught.value.problems]
+    assert len(messages) == 101
+    # Beside the keys there are the two problems that the example has; one is a check's.
+    assert any("there are at least 2,901 more problems" in message for message in messages)
+
+
+def test_of_very_many_faults_of_checks_the_first_hundred_are_told() -> None:
+    weights = ", ".join(f"w{number}: 1.0" for number in range(3_000))
+    text = DESIGN.replace("balanced", f"{{{weights}}}").replace("epochs: -3", "epochs: 3")
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(text.replace("lrge", "large").replace("data:", "data:\n  classes: [a, b]"))
+    assert len(caught.value.problems) == 100

@@ -98,3 +98,10 @@ def test_damaged_facts_are_reported(tmp_path: Path, text: str) -> None:
     (made.path / "crossval.json").write_text(text, "utf-8")
     with pytest.raises(RunError, match=r"crossval\.json: cannot be read"):
         CrossvalDirectory.open(made.path)
+
+
+def test_a_folder_whose_making_was_cut_off_is_made_into_a_cross_validation(tmp_path: Path) -> None:
+    for name in ("crossval.yaml", ".0a1b.tmp"):
+        (tmp_path / name).write_text("", "utf-8")
+    place = CrossvalDirectory.create_at(tmp_path, "name: tiny\n", FoldPlan(3, 1))
+    assert place.recipe_path.read_text("utf-8") == "name: tiny\n"

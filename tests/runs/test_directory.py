@@ -199,3 +199,14 @@ def test_every_name_in_a_run_is_known(tmp_path: Path) -> None:
     assert {name: path.name for name, path in names.items()} == {name: name for name in names}
     run.journal.append({"epoch": 1})
     assert run.journal_path.is_file()
+
+
+def test_a_folder_whose_making_was_cut_off_is_made_into_a_run(tmp_path: Path) -> None:
+    for name in ("environment.json", ".0a1b.tmp"):
+        (tmp_path / name).write_text("{", "utf-8")
+    run = RunDirectory.create_at(tmp_path, "name: tiny\n")
+    assert json.loads(run.environment_path.read_text("utf-8"))["packages"]
+    (tmp_path / "recipe.yaml").unlink()
+    (tmp_path / "notes.txt").write_text("mine", "utf-8")
+    with pytest.raises(TargetError, match="not empty"):
+        RunDirectory.create_at(tmp_path, "name: tiny\n")

@@ -183,12 +183,14 @@ def test_a_stopped_one_goes_on_with_the_fold_that_it_was_in(
     fake.runs.clear()
     fake._stop_at = None
     shutil.rmtree(tmp_path / "photos")  # what was prepared once is not read again
-    result = resume_crossval(place, None, ())
+    with pytest.raises(RunError, match=r"image blue/00\.png: removed"):
+        resume_crossval(place, None, ())
+    result = resume_crossval(place, None, (), force=True)
     assert fake.runs == ["fold-2 again", "fold-3"]
     for name in ("predictions.csv", "index.csv"):
         assert (place / name).read_bytes() == (whole.path / name).read_bytes()
     assert result.judgement.to_dict() == whole.judgement.to_dict()
-    assert resume_crossval(None, place, ()).images == whole.images
+    assert resume_crossval(None, place, (), force=True).images == whole.images
     assert len(fake.runs) == 2
 
 

@@ -11,6 +11,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also show every task's time.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback if it fails.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="With --resume: go on though recipe, images or versions have changed."
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key: phases[1].epochs=3."),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tfclassify.cli.options import Debug, Json, Quiet, Set, Verbose
+from tfclassify.cli.options import Debug, Force, Json, Quiet, Set, Verbose
 from tfclassify.cli.progress import make_observer
 
 
@@ -57,6 +57,7 @@ def crossval(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted cross-validation.")
     ] = False,
+    force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -68,7 +69,7 @@ def crossval(
 
     observer = make_observer(quiet=quiet, verbose=verbose)
     if resume:
-        result = resume_crossval(recipe, out, overrides or (), observer)
+        result = resume_crossval(recipe, out, overrides or (), observer, force=force)
     else:
         if recipe is None:
             raise typer.BadParameter("give a recipe, such as recipes/quickstart.yaml")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tfclassify.cli.options import Debug, Json, Quiet, Set, Verbose
+from tfclassify.cli.options import Debug, Force, Json, Quiet, Set, Verbose
 from tfclassify.cli.progress import make_observer
 
 
@@ -27,6 +27,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
     ] = False,
+    force: Force = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -38,7 +39,7 @@ def train(
 
     observer = make_observer(quiet=quiet, verbose=verbose)
     if resume:
-        result = resume_training(recipe, out, overrides or (), observer)
+        result = resume_training(recipe, out, overrides or (), observer, force=force)
     else:
         if recipe is None:
             raise typer.BadParameter("give a recipe, such as recipes/quickstart.yaml")

@@ -167,6 +167,17 @@ def _open_entries(archive: Path) -> Iterator[Iterator[_Entry]]:
             yield entries
 
 
+@contextmanager
+def _telling_damage() -> Iterator[None]:
+    """Tell what an unpacker says of its stream from what the system says of a file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise tarfile.ReadError(str(error)) from error
+        raise
+
+
 class _Metered:
     """A stream whose reader may be held to a number of bytes.
 
@@ -183,16 +194,13 @@ class _Metered:
             self.allowed -= size
             if self.allowed < 0:
                 raise tarfile.ReadError(f"a header of over {_LARGEST_HEADER:,} bytes")
-        try:
+        with _telling_damage():
             self.last = bytes(self._stream.read(size))
-            return self.last
-        except OSError as error:
-            if error.errno is None:  # what unpacks the stream found it damaged
-                raise tarfile.ReadError(str(error)) from error
-            raise
+        return self.last
 
     def seek(self, position: int) -> int:
-        return int(self._stream.seek(position))
+        with _telling_damage():
+            return int(self._stream.seek(position))
 
     def tell(self) -> int:
         return int(self._stream.tell())

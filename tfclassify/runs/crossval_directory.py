@@ -24,7 +24,13 @@ from pathlib import Path
 from tfclassify.errors import RunError, TargetError
 from tfclassify.files import write_json, write_text
 from tfclassify.recipe.wording import join_names
-from tfclassify.runs.directory import CROSSVAL_FILE, RunDirectory, is_crossval, is_run
+from tfclassify.runs.directory import (
+    CROSSVAL_FILE,
+    RunDirectory,
+    is_crossval,
+    is_run,
+    is_unstarted,
+)
 
 RECIPE_FILE = "crossval.yaml"
 _FORMAT = 1
@@ -103,7 +109,7 @@ class CrossvalDirectory:
             )
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
+            if not is_unstarted(path, (RECIPE_FILE,)):
                 raise TargetError(f"{path}: the folder is not empty; choose a new one")
             return cls._start(path, recipe_text, plan)
         except FileExistsError as error:

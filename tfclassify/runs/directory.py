@@ -20,18 +20,19 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from tfclassify.errors import RunError, TargetError
-from tfclassify.files import write_json, write_text
+from tfclassify.files import is_unfinished, write_json, write_text
 from tfclassify.recipe.wording import find_nearest, join_names
 from tfclassify.runs.environment import describe_environment
 from tfclassify.runs.journal import Journal
 
-RECIPE_FILE = "recipe.yaml"
+RECIPE_FILE, ENVIRONMENT_FILE = "recipe.yaml", "environment.json"
 #: What makes a folder a cross-validation, whose folds are runs.
 CROSSVAL_FILE = "crossval.json"
 _DIGITS = 3
@@ -94,7 +95,7 @@ class RunDirectory:
             )
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
+            if not is_unstarted(path, (ENVIRONMENT_FILE,)):
                 raise TargetError(f"{path}: the folder is not empty; choose a new one for the run")
             return cls._start(path, recipe_text)
         except FileExistsError as error:
@@ -149,7 +150,7 @@ class RunDirectory:
     @property
     def environment_path(self) -> Path:
         """Software and machine."""
-        return self.path / "environment.json"
+        return self.path / ENVIRONMENT_FILE
 
     @property
     def index_path(self) -> Path:
@@ -180,6 +181,11 @@ class RunDirectory:
     def state_dir(self) -> Path:
         """What resuming needs."""
         return self.path / "state"
+
+    @property
+    def beginning_path(self) -> Path:
+        """What the training began with."""
+        return self.state_dir / "began.json"
 
     @property
     def bundle_dir(self) -> Path:
@@ -225,7 +231,7 @@ class RunDirectory:
         Raises:
             RunError: If another process holds it.
         """
-        with (self.path / ".lock").open("a+") as stream:
+        with self._open_lock() as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -239,10 +245,29 @@ class RunDirectory:
             stream.flush()
             yield
 
+    def _open_lock(self) -> TextIO:
+        try:
+            return (self.path / ".lock").open("a+")
+        except OSError as error:
+            raise RunError(
+                f"{self.path}: cannot be worked in: {error.strerror}; make the folder writable, "
+                "or copy it to where it is"
+            ) from error
+
 
 def is_run(path: Path) -> bool:
     """Say whether a folder is a run."""
     return (path / RECIPE_FILE).is_file()
+
+
+def is_unstarted(path: Path, first_files: Sequence[str]) -> bool:
+    """Say whether a folder is empty, or a crash ended the making of what it was to be.
+
+    Args:
+        path: The folder.
+        first_files: Names of the files that are written before the one that makes it so.
+    """
+    return all(item.name in first_files or is_unfinished(item) for item in path.iterdir())
 
 
 def is_crossval(path: Path) -> bool:

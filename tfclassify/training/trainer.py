@@ -183,7 +183,8 @@ class Trainer:
                 weights = weights * factors[here]
             loss, logits = work.step(images, targets, weights, group.share, ends_group=group.ends)
             if not math.isfinite(loss):
-                raise TrainingError(_explain_nan(phase, epoch, number + 1, loss, rate))
+                place = f"phase {phase.name!r}, epoch {epoch}, step {number + 1}"
+                raise TrainingError(_explain_nan(place, loss, rate, has_past=bool(self._records)))
             if group.ends:
                 done += 1
                 work.follow_update(done)
@@ -294,9 +295,10 @@ def _explain_stop(phase: PhaseRecipe, epoch: int) -> str:
     )
 
 
-def _explain_nan(phase: PhaseRecipe, epoch: int, step: int, loss: float, rate: float) -> str:
+def _explain_nan(place: str, loss: float, rate: float, *, has_past: bool) -> str:
+    kept = "the state before this epoch is kept" if has_past else "nothing was learnt before it"
     return (
-        f"phase {phase.name!r}, epoch {epoch}, step {step}: the loss is {loss} at learning "
-        f"rate {rate:.3g}; the state before this epoch is kept. Try a lower learning_rate, "
+        f"{place}: the loss is {loss} at learning rate {rate:.3g}; {kept}. "
+        f"Going on repeats it; train anew with a lower learning_rate, "
         f"clip_norm: 1.0, or schedule: {{kind: cosine, warmup_epochs: 1}}"
     )

@@ -11,21 +11,29 @@ import shlex
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfclassify.data.changes import find_changed_files
 from tfclassify.data.folds import make_folds
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData, prepare_data
-from tfclassify.errors import InterruptedTraining, RequestError, TfclassifyError
+from tfclassify.errors import RequestError, TfclassifyError
 from tfclassify.events import SILENT, Observer
+from tfclassify.files import sweep_unfinished
 from tfclassify.recipe.loading import dump_recipe, load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.crossval_directory import CrossvalDirectory, FoldPlan
 from tfclassify.runs.directory import RunDirectory, is_run
 from tfclassify.workflows.crossval_results import CrossvalResult, gather_results
+from tfclassify.workflows.interruptions import explain_interruption
 from tfclassify.workflows.material import anchor_images, settle_paths
+from tfclassify.workflows.resume_checks import (
+    accept_changes,
+    find_changes,
+    refuse_changes,
+)
 from tfclassify.workflows.train import train_prepared
 
 _MOST_FOLDS = 100
@@ -72,17 +80,30 @@ def crossval_recipe(request: CrossvalRequest, observer: Observer = SILENT) -> Cr
         place = CrossvalDirectory.create(request.reports, recipe.name, text, plan)
     observer.on_note(f"cross-validation {place.path}")
     with place.lock(), _explain_interruption(place), _remove_unstarted(place):
-        return _run(place, recipe, observer)
+        return _run(place, recipe, _prepare(place, recipe, observer), observer)
 
 
 def resume_crossval(
-    given: Path | None, out: Path | None, overrides: Sequence[str], observer: Observer = SILENT
+    given: Path | None,
+    out: Path | None,
+    overrides: Sequence[str],
+    observer: Observer = SILENT,
+    *,
+    force: bool = False,
 ) -> CrossvalResult:
     """Go on with a cross-validation: finished folds are kept, the broken one goes on.
+
+    Args:
+        given: The cross-validation.
+        out: The same, where ``given`` is not it.
+        overrides: Must be empty.
+        observer: Told of progress.
+        force: Go on though recipe, images or versions are no longer those of the beginning.
 
     Raises:
         RequestError: If none is named, or overrides are given.
         TargetError: If the folder is no cross-validation.
+        RunError: If it would not end as it would have; every difference is listed.
     """
     folder = out or given
     if folder is None:
@@ -96,18 +117,34 @@ def resume_crossval(
         )
     place = CrossvalDirectory.open(folder)
     with place.lock(), _explain_interruption(place):
-        return _run(place, load_recipe(place.recipe_path), observer)
+        sweep_unfinished(place.path)
+        recipe = load_recipe(place.recipe_path)
+        data = _prepare(place, recipe, observer)
+        _check_unchanged(place, recipe, data.index, force=force)
+        return _run(place, recipe, data, observer)
 
 
-@contextmanager
-def _explain_interruption(place: CrossvalDirectory) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise InterruptedTraining(
-            f"{place.path}: stopped; finished folds and epochs are kept. Go on with: "
-            f"tfclassify crossval --resume {shlex.quote(str(place.path))}"
-        ) from None
+def _explain_interruption(place: CrossvalDirectory) -> AbstractContextManager[None]:
+    return explain_interruption(place.path, "finished folds and epochs", _command(place))
+
+
+def _command(place: CrossvalDirectory) -> str:
+    return f"tfclassify crossval --resume {shlex.quote(str(place.path))}"
+
+
+def _check_unchanged(
+    place: CrossvalDirectory, recipe: Recipe, index: Index, *, force: bool
+) -> None:
+    """Refuse to go on where any fold began with something else, unless that is forced."""
+    images = find_changed_files(index)
+    begun = [fold for fold in _list_folds(place, recipe, index) if is_run(fold.run.path)]
+    changes = [find_changes(fold.run, fold.recipe, fold.index) for fold in begun]
+    if not force:
+        lines = [line for found in changes for line in found]
+        refuse_changes(place.path, [*dict.fromkeys([*lines, *images])], _command(place))
+        return
+    for fold, found in zip(begun, changes, strict=True):
+        accept_changes(fold.run, fold.recipe, fold.index, [*found, *images])
 
 
 @contextmanager
@@ -116,23 +153,38 @@ def _remove_unstarted(place: CrossvalDirectory) -> Iterator[None]:
     try:
         yield
     except TfclassifyError:
-        if not any(place.path.rglob("journal.jsonl")):
+        if not any(place.path.rglob("journal.jsonl")) and not any(place.path.rglob("last.npz")):
             shutil.rmtree(place.path, ignore_errors=True)
         raise
 
 
-def _run(place: CrossvalDirectory, recipe: Recipe, observer: Observer) -> CrossvalResult:
+def _run(
+    place: CrossvalDirectory, recipe: Recipe, data: PreparedData, observer: Observer
+) -> CrossvalResult:
     started = time.perf_counter()
-    data = _prepare(place, recipe, observer)
+    folds = _list_folds(place, recipe, data.index)
+    for (repeat, number), fold in zip(place.plan.places(), folds, strict=True):
+        observer.on_note(_name_fold(place.plan, repeat, number))
+        _train_fold(fold, data, observer)
+    return gather_results(place, recipe, data, time.perf_counter() - started)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """One training: its folder, its recipe and its images."""
+
+    run: RunDirectory
+    recipe: Recipe
+    index: Index
+
+
+def _list_folds(place: CrossvalDirectory, recipe: Recipe, index: Index) -> Iterator[_Fold]:
     for repeat in range(1, place.plan.repeats + 1):
         # Another deal needs another seed; the trainings of a repeat share it.
         own = recipe.model_copy(update={"seed": recipe.seed + repeat - 1})
-        folds = make_folds(data.index, folds=place.plan.folds, seed=own.seed)
-        for number, index in enumerate(folds, start=1):
-            observer.on_note(_name_fold(place.plan, repeat, number))
-            run = place.fold(repeat, number)
-            _train_fold(run, _describe(own, place, number), data, index, observer)
-    return gather_results(place, recipe, data, time.perf_counter() - started)
+        dealt = make_folds(index, folds=place.plan.folds, seed=own.seed)
+        for number, part in enumerate(dealt, start=1):
+            yield _Fold(place.fold(repeat, number), _describe(own, place, number), part)
 
 
 def _prepare(place: CrossvalDirectory, recipe: Recipe, observer: Observer) -> PreparedData:
@@ -155,10 +207,9 @@ def _describe(recipe: Recipe, place: CrossvalDirectory, number: int) -> Recipe:
     return recipe.model_copy(update={"description": f"{own}{fold}"})
 
 
-def _train_fold(
-    run: RunDirectory, recipe: Recipe, data: PreparedData, index: Index, observer: Observer
-) -> None:
+def _train_fold(fold: _Fold, data: PreparedData, observer: Observer) -> None:
     """Train one fold, or what is left of it."""
+    run, recipe = fold.run, fold.recipe
     if run.report_path.exists():
         observer.on_note(f"{run.path}: trained already")
         return
@@ -167,7 +218,7 @@ def _train_fold(
         # What was killed while its folder was being made holds nothing yet.
         shutil.rmtree(run.path, ignore_errors=True)
         run = RunDirectory.create_at(run.path, dump_recipe(recipe))
-    own = PreparedData(index, data.integrity)
+    own = PreparedData(fold.index, data.integrity)
     with run.lock():
         own.save(run.index_path, run.integrity_path)
         train_prepared(run, recipe, own, observer, resume=is_begun)

@@ -10,7 +10,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,19 +19,16 @@ import numpy as np
 
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData, prepare_data
-from tfclassify.errors import (
-    InterruptedTraining,
-    RequestError,
-    RunError,
-    TargetError,
-    TfclassifyError,
-)
+from tfclassify.errors import RequestError, RunError, TargetError, TfclassifyError
 from tfclassify.events import SILENT, Observer
+from tfclassify.files import sweep_unfinished, write_text
 from tfclassify.recipe.loading import dump_recipe, load_recipe
 from tfclassify.recipe.schema import Recipe
+from tfclassify.runs.beginning import name_changes
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.scoring.tasks import get_task
 from tfclassify.workflows.hard_examples import write_hard_examples
+from tfclassify.workflows.interruptions import explain_interruption
 from tfclassify.workflows.judging import (
     Verdict,
     find_thresholds,
@@ -47,6 +44,7 @@ from tfclassify.workflows.material import (
     settle_paths,
 )
 from tfclassify.workflows.preview import draw_thumbnail
+from tfclassify.workflows.resume_checks import check_unchanged, note_beginning, refuse_changes
 from tfclassify.workflows.start import set_up_keras
 
 if TYPE_CHECKING:
@@ -115,13 +113,26 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
 
 
 def resume_training(
-    given: Path | None, out: Path | None, overrides: Sequence[str], observer: Observer = SILENT
+    given: Path | None,
+    out: Path | None,
+    overrides: Sequence[str],
+    observer: Observer = SILENT,
+    *,
+    force: bool = False,
 ) -> TrainResult:
     """Go on with a run: ``--resume RUN``, ``--resume --out RUN`` or ``RECIPE --resume --out RUN``.
+
+    Args:
+        given: A run, or a recipe that must be the run's own.
+        out: The run, where ``given`` is not it.
+        overrides: Must be empty.
+        observer: Told of progress.
+        force: Go on though recipe, images or versions are no longer those of the beginning.
 
     Raises:
         RequestError: If no run is named, or overrides are given.
         TargetError: If the folder is not a run.
+        RunError: If it would not end as it would have; every difference is listed.
     """
     folder = out or given
     if folder is None:
@@ -137,27 +148,40 @@ def resume_training(
             f"{run.path}: is an ensemble, which was not trained itself; train its members, "
             "and join them again by `tfclassify ensemble`"
         )
-    recipe = load_recipe(run.recipe_path)
     with run.lock(), _explain_interruption(run):
+        sweep_unfinished(run.path)
+        recipe = _read_own_recipe(run, given if out is not None else None, force=force)
         if run.report_path.exists():
             observer.on_note(f"{run.path}: trained already; judging and reporting it again")
         if run.index_path.exists() and run.integrity_path.exists():
             data = PreparedData.load(run.index_path, run.integrity_path)
         else:
             data = _prepare(run, recipe, observer)
+        check_unchanged(run, recipe, data.index, _command(run), observer, force=force)
         return train_prepared(run, recipe, data, observer, resume=True)
 
 
-@contextmanager
-def _explain_interruption(run: RunDirectory) -> Iterator[None]:
-    """Turn Ctrl-C and a polite kill into an error that says how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise InterruptedTraining(
-            f"{run.path}: stopped; finished epochs are kept. "
-            f"Go on with: tfclassify train --resume {shlex.quote(str(run.path))}"
-        ) from None
+def _read_own_recipe(run: RunDirectory, given: Path | None, *, force: bool) -> Recipe:
+    """Read the run's recipe; one that was given beside it must be the same, or is forced."""
+    own = load_recipe(run.recipe_path)
+    if given is None or not given.is_file():
+        return own
+    other = settle_paths(load_recipe(given), given.parent)
+    before, now = own.model_dump(mode="json"), other.model_dump(mode="json")
+    changes = [f"recipe: {line}" for line in name_changes(before, now)]
+    if not force:
+        refuse_changes(run.path, changes, _command(run))
+    elif changes:
+        write_text(run.recipe_path, dump_recipe(other))
+    return other
+
+
+def _command(run: RunDirectory) -> str:
+    return f"tfclassify train --resume {shlex.quote(str(run.path))}"
+
+
+def _explain_interruption(run: RunDirectory) -> AbstractContextManager[None]:
+    return explain_interruption(run.path, "finished epochs", _command(run))
 
 
 @contextmanager
@@ -166,7 +190,7 @@ def _remove_unstarted(run: RunDirectory) -> Iterator[None]:
     try:
         yield
     except TfclassifyError:
-        if not run.journal_path.exists():
+        if not (run.state_dir / "last.npz").exists():
             shutil.rmtree(run.path, ignore_errors=True)
         raise
 
@@ -198,6 +222,7 @@ def train_prepared(
     from tfclassify.training.trainer import Trainer
 
     index = data.index
+    note_beginning(run, recipe, index)
     classifier = build_network(recipe, index)
     material = open_material(recipe, index, observer)
     log = TensorBoardLog(run.tensorboard_dir) if recipe.runtime.tensorboard else None

@@ -24,7 +24,7 @@ from tests.hostile.cases import Case
 
 #: Seconds of processor time that one input may take, and on the clock of a busy machine.
 PATIENCE_S = 5.0
-CLOCK_S = 30.0
+CLOCK_S = 90.0
 #: Address space that reading may take beyond what the process has at the start.
 MEMORY_BYTES = 1 << 30
 

@@ -24,7 +24,6 @@ from tfclassify.events import SILENT, Observer
 from tfclassify.files import sweep_unfinished, write_text
 from tfclassify.recipe.loading import dump_recipe, load_recipe
 from tfclassify.recipe.schema import Recipe
-from tfclassify.runs.beginning import name_changes
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.scoring.tasks import get_task
 from tfclassify.workflows.hard_examples import write_hard_examples
@@ -44,7 +43,12 @@ from tfclassify.workflows.material import (
     settle_paths,
 )
 from tfclassify.workflows.preview import draw_thumbnail
-from tfclassify.workflows.resume_checks import check_unchanged, note_beginning, refuse_changes
+from tfclassify.workflows.resume_checks import (
+    check_unchanged,
+    find_recipe_changes,
+    note_beginning,
+    refuse_changes,
+)
 from tfclassify.workflows.start import set_up_keras
 
 if TYPE_CHECKING:
@@ -167,8 +171,7 @@ def _read_own_recipe(run: RunDirectory, given: Path | None, *, force: bool) -> R
     if given is None or not given.is_file():
         return own
     other = settle_paths(load_recipe(given), given.parent)
-    before, now = own.model_dump(mode="json"), other.model_dump(mode="json")
-    changes = [f"recipe: {line}" for line in name_changes(before, now)]
+    changes = find_recipe_changes(own, other)
     if not force:
         refuse_changes(run.path, changes, _command(run))
     elif changes:

@@ -1,0 +1,167 @@
+"""A training is gone on with as it began, or not at all unless that is forced."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.reliability.outcome import find_differing, read_outcome
+from tests.reliability.scene import cross_on, make_scene
+from tests.tiny_run import CommandLine
+from tests.workflows.test_resume import StopsAfter
+from tfclassify.errors import InterruptedTraining, RunError
+from tfclassify.events import Observer
+from tfclassify.workflows import resume_checks
+from tfclassify.workflows.crossval import CrossvalRequest, crossval_recipe, resume_crossval
+from tfclassify.workflows.train import TrainRequest, resume_training, train_recipe
+
+SHORT = ("epochs: 2, learning_rate: 1.0e-2, features", "epochs: 1, learning_rate: 1.0e-2, features")
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photos, the recipe and a run that was stopped in its second phase."""
+    home = tmp_path_factory.mktemp("checks")
+    with pytest.raises(InterruptedTraining):
+        train_recipe(TrainRequest(make_scene(home, SHORT), out=home / "run"), StopsAfter(2))
+    return home
+
+
+@pytest.fixture
+def run(stopped: Path, tmp_path: Path) -> Path:
+    """A copy of the stopped run, whose photos are a copy too."""
+    shutil.copytree(stopped / "photos", tmp_path / "photos")
+    shutil.copytree(stopped / "run", tmp_path / "run")
+    table = tmp_path / "run" / "index.csv"
+    table.write_text(table.read_text("utf-8").replace(str(stopped), str(tmp_path)), "utf-8")
+    return tmp_path / "run"
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), "utf-8")
+
+
+def refuse(run: Path, line: str) -> str:
+    with pytest.raises(RunError, match="not what the training began with") as raised:
+        resume_training(run, None, ())
+    lines = str(raised.value).splitlines()
+    assert f"  {line}" in lines
+    assert lines[-1].endswith(f"go on all the same with: tfclassify train --resume {run} --force")
+    return str(raised.value)
+
+
+def test_a_changed_recipe_is_refused(run: Path) -> None:
+    edit(run / "recipe.yaml", "seed: 3", "seed: 4")
+    refuse(run, "recipe: seed: 3 -> 4")
+
+
+def test_a_description_may_change(run: Path) -> None:
+    edit(run / "recipe.yaml", "\ndescription: ", "\ndescription: better words #")
+    assert find_changes_of(run) == []
+
+
+def test_removed_and_changed_images_are_refused(run: Path) -> None:
+    photos = run.parent / "photos"
+    (photos / "red" / "000.png").unlink()
+    shutil.copy(photos / "red" / "002.png", photos / "red" / "001.png")
+    told = refuse(run, f"image red/000.png: removed, it was {photos / 'red' / '000.png'}")
+    assert "  image red/001.png: its bytes have changed" in told
+
+
+def test_many_changes_are_cut_short(run: Path) -> None:
+    shutil.rmtree(run.parent / "photos")
+    refuse(run, "and 8 more")  # of 18 photos
+
+
+def test_a_changed_table_is_refused(run: Path) -> None:
+    edit(run / "index.csv", ",train,", ",test,")
+    refuse(run, f"{run / 'index.csv'}: lists other images, labels or splits")
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "keras", "numpy", "tfclassify"])
+def test_other_versions_are_refused(run: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    versions = resume_checks.list_packages()
+    monkeypatch.setattr(resume_checks, "list_packages", lambda: versions | {name: "0.0.1"})
+    refuse(run, f"{name}: {versions[name]} -> 0.0.1")
+
+
+def test_a_package_that_decides_nothing_may_change(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = resume_checks.list_packages()
+    monkeypatch.setattr(resume_checks, "list_packages", lambda: versions | {"matplotlib": "0"})
+    assert find_changes_of(run) == []
+
+
+def find_changes_of(run: Path) -> list[str]:
+    from tfclassify.data.table import load_index
+    from tfclassify.recipe.loading import load_recipe
+    from tfclassify.runs.directory import RunDirectory
+
+    recipe, index = load_recipe(run / "recipe.yaml"), load_index(run / "index.csv")
+    return resume_checks.find_changes(RunDirectory(run), recipe, index)
+
+
+def test_a_forced_training_goes_on_and_says_so(run: Path, tfclassify: CommandLine) -> None:
+    edit(run / "recipe.yaml", "seed: 3", "seed: 4")
+    refused = tfclassify("train", "--resume", run)
+    assert refused.code == 1
+    assert "  recipe: seed: 3 -> 4" in refused.err.splitlines()
+    answer = tfclassify("train", "--resume", run, "--force")
+    assert answer.code == 0, answer.err
+    facts = json.loads((run / "environment.json").read_text("utf-8"))
+    assert facts["resumed_despite"] == ["recipe: seed: 3 -> 4"]
+    assert find_changes_of(run) == []
+    assert "recipe: seed: 3 -&gt; 4" in (run / "report.html").read_text("utf-8")
+
+
+def test_a_recipe_that_is_given_must_be_the_runs_own(run: Path) -> None:
+    recipe = make_scene(run.parent / "other", SHORT, ("seed: 3", "seed: 5"))
+    with pytest.raises(RunError, match=r"recipe: seed: 3 -> 5"):
+        resume_training(recipe, run, ())
+
+
+def test_another_machine_is_warned_of(run: Path) -> None:
+    class Ear(Observer):
+        heard: str = ""
+
+        def on_warning(self, message: str) -> None:
+            self.heard = message
+
+    from tfclassify.runs.directory import RunDirectory
+
+    facts = json.loads((run / "environment.json").read_text("utf-8"))
+    facts["processor"] = "Z80"
+    (run / "environment.json").write_text(json.dumps(facts), "utf-8")
+    ear = Ear()
+    resume_checks.warn_of_other_machine(RunDirectory(run), ear)
+    assert "began on 'Z80', this is" in ear.heard
+    (run / "environment.json").write_text("damaged", "utf-8")
+    resume_checks.warn_of_other_machine(RunDirectory(run), ear)
+
+
+@pytest.mark.slow  # a cross-validation
+def test_a_cross_validation_is_refused_and_forced(tmp_path: Path) -> None:
+    recipe, place = make_scene(tmp_path, SHORT), tmp_path / "cv"
+    with pytest.raises(InterruptedTraining):
+        crossval_recipe(CrossvalRequest(recipe, folds=3, out=place), StopsAfter(4))
+    photo = tmp_path / "photos" / "red" / "000.png"
+    kept = photo.read_bytes()
+    shutil.copy(photo.with_name("001.png"), photo)
+    with pytest.raises(RunError, match=r"image red/000\.png: its bytes have changed"):
+        resume_crossval(place, None, ())
+    photo.write_bytes(kept)
+    edit(place / "crossval.yaml", "batch_size: 8", "batch_size: 4")
+    with pytest.raises(RunError, match=r"  recipe: batch_size: 8 -> 4\n"):
+        resume_crossval(place, None, ())
+    resume_crossval(place, None, (), force=True)
+    whole = tmp_path / "whole"
+    cross_on(recipe, whole)
+    differing = find_differing(read_outcome(whole), read_outcome(place))
+    assert not any(name.startswith("fold-1") for name in differing)
+    assert "fold-3/weights" in differing

@@ -9,7 +9,14 @@ import pytest
 from tests.hostile.trial import KINDS, Tried, render_table, try_kind
 
 #: Inputs that each kind has at the least.
-LEAST = {"images": 400, "archives": 100, "recipes": 200, "tables": 100, "annotations": 100}
+LEAST = {
+    "images": 400,
+    "archives": 100,
+    "recipes": 200,
+    "tables": 100,
+    "annotations": 100,
+    "weights": 100,
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)

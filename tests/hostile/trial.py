@@ -1,7 +1,7 @@
 """Puts every input of a kind before its reader, and gathers what came of it.
 
 Owns: the child process, its watch, the table. Does not own: the inputs (``images``,
-``archives``, ``recipes``, ``tables``).
+and its neighbours).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.hostile.worker import CLOCK_S
 
-KINDS = ("images", "archives", "recipes", "tables", "annotations")
+KINDS = ("images", "archives", "recipes", "tables", "annotations", "weights")
 ROOT = Path(__file__).parents[2]
 #: Seconds without a line after which the child is taken for stuck beyond its own alarm.
 _STUCK_S = CLOCK_S + 15

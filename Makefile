@@ -51,6 +51,9 @@ docs: setup ## Check that the generated reference pages are up to date
 audit: setup ## Look for unsafe code and vulnerable packages; works without a network
 	$(PY) -m tests.audit
 
+fuzz: setup ## Feed the readers mutated files for a minute; guided by coverage where atheris is
+	$(PY) -m tests.fuzz --seconds 60
+
 format: setup ## Format the code
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .

@@ -83,8 +83,9 @@ def _change(name: str, seconds: float, seed: int) -> int:
     """Change known inputs at random for a while; return the number of faults."""
     target = TARGETS[name]
     tried = faults = 0
+    known = target.seeds()
     end = time.monotonic() + seconds
-    for data in make_changed(target.seeds(), seed):
+    for data in make_changed(known, seed):
         if time.monotonic() > end:
             break
         tried += 1

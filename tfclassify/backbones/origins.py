@@ -203,5 +203,5 @@ def keras_cache() -> Path:
     writable_part = next(folder for folder in (home, *home.parents) if folder.exists())
     if os.access(writable_part, os.W_OK):
         return home
-    temporary = Path("/tmp")  # nosec B108: where Keras itself goes
+    temporary = Path("/tmp")  # nosec B108
     return (temporary if temporary.is_dir() else Path(tempfile.gettempdir())) / ".keras"

@@ -43,7 +43,7 @@ def run_afresh(
     }
     command = [sys.executable, "-I", *(str(argument) for argument in arguments)]
     try:
-        done = subprocess.run(  # nosec B603: our own interpreter and script
+        done = subprocess.run(  # nosec B603
             command,
             cwd=folder,
             env=environment,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import h5py
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
+from tests.hostile.cases import flip_bits
 from tfclassify.backbones.building import build_backbone
 from tfclassify.backbones.weight_files import load_weight_file
 from tfclassify.errors import WeightsError
@@ -193,3 +195,23 @@ def test_a_present_file_under_an_older_name_is_told(tmp_path: Path) -> None:
     renamed = path.rename(tmp_path / "file.h5")
     with pytest.raises(WeightsError, match=r"name it \*\.weights\.h5"):
         load_weight_file(make_network(), renamed)
+
+
+def test_damage_to_a_present_file_never_gives_another_error(tmp_path: Path) -> None:
+    # Older files are left out: HDF5 itself may not come back from a damaged attribute.
+    network = make_network()
+    network.save_weights(tmp_path / "good.weights.h5")
+    good = (tmp_path / "good.weights.h5").read_bytes()
+    path = tmp_path / "bad.weights.h5"
+    for seed in range(60):
+        path.write_bytes(flip_bits(good, seed, 1 + seed % 20))
+        with contextlib.suppress(WeightsError):
+            load_weight_file(network, path)
+
+
+def test_an_older_file_that_lists_what_it_lacks_is_told(tmp_path: Path) -> None:
+    path = write_legacy(make_network(), tmp_path / "old.h5")
+    with h5py.File(path, "a") as file:
+        file.attrs["layer_names"] = [b"nowhere"]
+    with pytest.raises(WeightsError, match=r"old\.h5: not a readable HDF5 file: .*nowhere"):
+        load_weight_file(make_network(), path)

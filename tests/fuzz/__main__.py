@@ -67,7 +67,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60.0, help="in all; default 60")
     parser.add_argument("--seed", type=int, default=0, help="of the changes, without atheris")
     parser.add_argument("--again", type=Path, help="read a kept file once more")
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     unknown = set(asked.readers) - set(TARGETS)
     if unknown or (asked.again and len(asked.readers) != 1):
         parser.error(f"readers are {', '.join(TARGETS)}; --again takes one, got {asked.readers}")

@@ -68,7 +68,7 @@ def _make_bombs() -> dict[str, str]:
         "nested dashes": "- " * 100_000,
         "nested question marks": "? " * 100_000,
         "two megabytes of space": _TEXT + " " * 2_000_000,
-        "two megabytes of remarks": _TEXT + "# remark\n" * 26_000,
+        "two megabytes of remarks": _TEXT + "# remark\n" * 230_000,
         "a long line": f"name: {'x' * 200_000}\n",
         "a folded line": "name: >\n" + "  x\n" * 60_000,
         "a quoted line": 'name: "' + "\\\n" * 100_000 + '"\n',
@@ -122,7 +122,7 @@ def _make_much() -> dict[str, str]:
         "6,000 weights": _set(("class_weights",), {f"w{n}": 1.0 for n in range(6_000)}),
         "6,000 dropped": _set(("data", "drop_labels"), [f"a{n}" for n in range(6_000)]),
         "6,000 merges": _set(("data", "merge_classes"), {f"m{n}": [f"x{n}"] for n in range(6_000)}),
-        "6,000 layers": _set(("model", "layers"), [{"conv": 1}] * 8_000),
+        "8,000 layers": _set(("model", "layers"), [{"conv": 1}] * 8_000),
         "6,000 dense layers": _set(("model", "head", "dense"), [1] * 6_000),
         "6,000 wrong numbers": _set(("model", "head", "dense"), [-1] * 6_000),
     }

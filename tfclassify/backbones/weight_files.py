@@ -22,6 +22,8 @@ from tfclassify.errors import WeightsError
 _LARGEST_RATIO = 8
 #: Layers with weights in the largest top, which is VGG's.
 _LARGEST_TOP = 3
+#: What h5py raises at a damaged file, apart from OSError.
+_DAMAGE = (OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeError)
 _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
@@ -61,7 +63,7 @@ def load_weight_file(network: keras.Model, path: Path) -> None:
                 _load_ordered(network, _list_layers(file), path)
                 _correct_normalization(network)
                 return
-    except OSError as error:
+    except _DAMAGE as error:
         raise WeightsError(
             f"{path}: not a readable HDF5 file: {error}; give a .weights.h5 or .h5 file"
         ) from error
@@ -165,7 +167,7 @@ def _load_nested(network: keras.Model, path: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Keras only warns of layers that a file lacks
             network.load_weights(path)
-    except (UserWarning, ValueError, KeyError, OSError) as error:
+    except (UserWarning, *_DAMAGE) as error:
         reason = " ".join(str(error).split())
         raise _mismatch(network, path, f"Keras says: {reason[:300]}") from error
 

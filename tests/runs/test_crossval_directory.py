@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_numbers_run_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tfclassify.runs.crossval_directory._ATTEMPTS", 1)
+    monkeypatch.setattr("tfclassify.runs.numbering.ATTEMPTS", 1)
     real = Path.mkdir
 
     def race(path: Path, *given: object, **named: object) -> None:
@@ -75,7 +75,7 @@ def test_numbers_run_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             raise FileExistsError
 
     monkeypatch.setattr(Path, "mkdir", race)
-    with pytest.raises(RunError, match="no free number up to cv-1"):
+    with pytest.raises(RunError, match="no free run number up to cv-1"):
         CrossvalDirectory.create(tmp_path, "plants", "", PLAN)
 
 

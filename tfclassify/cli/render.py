@@ -187,6 +187,20 @@ def render_check_result(result: CheckResult, *, as_json: bool) -> str:
                 "phases": [vars(phase) for phase in result.phases],
             }
         )
+    total = sum(phase.seconds_at_most for phase in result.phases)
+    return "\n\n".join(
+        [
+            tabulate_data(data),
+            tabulate_integrity(integrity),
+            f"{name_backbones(result.recipe.model)}: {result.parameters:,} parameters",
+            _tabulate_planned(result),
+            f"roughly {_say_time(total)} at most on this machine, timed on a few steps",
+        ]
+    )
+
+
+def _tabulate_planned(result: CheckResult) -> str:
+    """Write what each phase would train, and for how long."""
     columns = [Column("phase")]
     columns += [
         Column(title, "right")
@@ -203,16 +217,7 @@ def render_check_result(result: CheckResult, *, as_json: bool) -> str:
         ]
         for phase in result.phases
     ]
-    total = sum(phase.seconds_at_most for phase in result.phases)
-    return "\n\n".join(
-        [
-            tabulate_data(data),
-            tabulate_integrity(integrity),
-            f"{name_backbones(result.recipe.model)}: {result.parameters:,} parameters",
-            render_table(columns, rows),
-            f"roughly {_say_time(total)} at most on this machine, timed on a few steps",
-        ]
-    )
+    return render_table(columns, rows)
 
 
 def render_export(result: ExportResult, *, as_json: bool) -> str:

@@ -98,7 +98,7 @@ def _tabulate_folds(result: CrossvalResult) -> str:
     is_repeated = any(row.repeat > 1 for row in result.folds)
     columns = [Column("fold"), Column("images", "right"), Column("epochs", "right")]
     columns += [Column(title_of(name, result.recipe.task), "right") for name in shown] + [
-        Column("time", "right")
+        Column("epochs took", "right")
     ]
     rows = [
         [

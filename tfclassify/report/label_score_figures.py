@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfclassify.report.class_bars import ClassBar, draw_class_bars
 from tfclassify.report.drawing import (
     ACCENT,
     ALERT,
     GRID,
     INK,
-    MUTED,
     SECOND,
-    SOFT,
     Drawing,
     finish_drawing,
     label,
     new_figure,
     rule_grid,
 )
-from tfclassify.report.wording import count_of, format_score
+from tfclassify.report.wording import count_of
 from tfclassify.scoring.multi_label_judgement import LabelScore, MultiLabelJudgement
 
 if TYPE_CHECKING:
@@ -40,42 +39,12 @@ MANY_LABELS = 12
 
 def draw_class_ap(class_scores: Sequence[LabelScore]) -> Drawing:
     """Draw the average precision of each class with its interval, the weakest on top."""
-    ordered = sorted(class_scores, key=lambda row: (row.ap.value is None, row.ap.value or 0.0))
-    with new_figure(10.2, 0.75 + 0.26 * len(ordered)) as figure:
-        axes = figure.add_subplot()
-        for place, row in enumerate(ordered):
-            _draw_class(axes, place, row)
-        names = [f"{label(row.name)}  ({row.support})" for row in ordered]
-        axes.set_yticks(range(len(ordered)), names, color=INK)
-        axes.set_ylim(len(ordered) - 0.4, -0.6)
-        axes.set_xlim(0.0, 1.0)
-        axes.set_xlabel("average precision (images that have the label in brackets)")
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        rule_grid(axes, "x")
-        return finish_drawing(figure, _describe_classes(ordered))
-
-
-def _draw_class(axes: Axes, place: int, row: LabelScore) -> None:
-    ap = row.ap
-    if ap.value is None:
-        axes.text(0.01, place, "no images", va="center", fontsize=8, color=MUTED)
-        return
-    axes.barh(place, ap.value, height=0.62, color=SOFT, linewidth=0)
-    if ap.low is not None and ap.high is not None:
-        axes.plot([ap.low, ap.high], [place, place], color=ACCENT, linewidth=1.6)
-    axes.plot(ap.value, place, "o", color=ACCENT, markersize=5, clip_on=False, zorder=4)
-
-
-def _describe_classes(ordered: Sequence[LabelScore]) -> str:
-    scored = [row for row in ordered if row.ap.value is not None]
-    if not scored:
-        return "Average precision of each class: no image has a label."
-    weakest, strongest = scored[0], scored[-1]
-    return (
-        f"Average precision of {count_of(len(scored), 'class', 'classes')}, from "
-        f"{format_score('map', weakest.ap.value)} ({weakest.name}) to "
-        f"{format_score('map', strongest.ap.value)} ({strongest.name})."
+    return draw_class_bars(
+        [ClassBar(row.name, row.support, row.ap) for row in class_scores],
+        metric="map",
+        title="Average precision",
+        axis="average precision (images that have the label in brackets)",
+        nothing="no image has a label",
     )
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tfclassify.report.class_bars import ClassBar, draw_class_bars
 from tfclassify.report.drawing import (
     ACCENT,
     ALERT,
     FAINT,
     GRID,
     INK,
-    MUTED,
     SECOND,
     SOFT,
     Drawing,
@@ -137,45 +137,13 @@ def _describe_confusion(judgement: Judgement) -> str:
 
 def draw_class_recall(class_scores: Sequence[ClassScore]) -> Drawing:
     """Draw the recall of each class with its interval, the weakest class on top."""
-    ordered = sorted(
-        class_scores, key=lambda row: (row.recall.value is None, row.recall.value or 0.0)
-    )
-    with new_figure(10.2, 0.75 + 0.26 * len(ordered)) as figure:
-        axes = figure.add_subplot()
-        for place, row in enumerate(ordered):
-            _draw_class(axes, place, row)
-        names = [f"{label(row.name)}  ({row.support})" for row in ordered]
-        axes.set_yticks(range(len(ordered)), names, color=INK)
-        axes.set_ylim(len(ordered) - 0.4, -0.6)
-        axes.set_xlim(0.0, 1.0)
-        axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "25", "50", "75", "100 %"])
-        axes.set_xlabel("recall: share of the class's images that were found (images in brackets)")
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        rule_grid(axes, "x")
-        return finish_drawing(figure, _describe_classes(ordered))
-
-
-def _draw_class(axes: Axes, place: int, row: ClassScore) -> None:
-    recall = row.recall
-    if recall.value is None:
-        axes.text(0.01, place, "no images", va="center", fontsize=8, color=MUTED)
-        return
-    axes.barh(place, recall.value, height=0.62, color=SOFT, linewidth=0)
-    if recall.low is not None and recall.high is not None:
-        axes.plot([recall.low, recall.high], [place, place], color=ACCENT, linewidth=1.6)
-    axes.plot(recall.value, place, "o", color=ACCENT, markersize=5, clip_on=False, zorder=4)
-
-
-def _describe_classes(ordered: Sequence[ClassScore]) -> str:
-    scored = [row for row in ordered if row.recall.value is not None]
-    if not scored:
-        return "Recall of each class: no class has images."
-    weakest, strongest = scored[0], scored[-1]
-    return (
-        f"Recall of {len(scored)} classes, from "
-        f"{format_score('recall', weakest.recall.value)} ({weakest.name}) to "
-        f"{format_score('recall', strongest.recall.value)} ({strongest.name})."
+    return draw_class_bars(
+        [ClassBar(row.name, row.support, row.recall) for row in class_scores],
+        metric="recall",
+        title="Recall",
+        axis="recall: share of the class's images that were found (images in brackets)",
+        nothing="no class has images",
+        in_percent=True,
     )
 
 

@@ -31,11 +31,11 @@ from tfclassify.runs.directory import (
     is_run,
     is_unstarted,
 )
+from tfclassify.runs.numbering import make_numbered
 
 RECIPE_FILE = "crossval.yaml"
 _FORMAT = 1
 _NAME = re.compile(r"cv-(\d+)")
-_ATTEMPTS = 1000
 
 
 @dataclass(frozen=True)
@@ -78,21 +78,13 @@ class CrossvalDirectory:
         """
         family = root / name
         try:
-            family.mkdir(parents=True, exist_ok=True)
-            taken = [_NAME.fullmatch(item.name) for item in family.iterdir()]
-            number = max((int(found[1]) for found in taken if found), default=0)
-            for candidate in range(number + 1, number + 1 + _ATTEMPTS):
-                path = family / f"cv-{candidate:03}"
-                try:
-                    path.mkdir()
-                except FileExistsError:
-                    continue
-                return cls._start(path, recipe_text, plan)
+            taken = [_NAME.fullmatch(item.name) for item in _list_inside(family)]
+            last = max((int(found[1]) for found in taken if found), default=0)
+            return cls._start(make_numbered(family, last, "cv-"), recipe_text, plan)
         except OSError as error:
             raise RunError(
                 f"{family}: the cross-validation's folder cannot be made: {error.strerror}"
             ) from error
-        raise RunError(f"{family}: no free number up to cv-{candidate}; move old ones away")
 
     @classmethod
     def create_at(cls, path: Path, recipe_text: str, plan: FoldPlan) -> CrossvalDirectory:

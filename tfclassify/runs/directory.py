@@ -31,12 +31,11 @@ from tfclassify.files import is_unfinished, write_json, write_text
 from tfclassify.recipe.wording import find_nearest, join_names
 from tfclassify.runs.environment import describe_environment
 from tfclassify.runs.journal import Journal
+from tfclassify.runs.numbering import make_numbered
 
 RECIPE_FILE, ENVIRONMENT_FILE = "recipe.yaml", "environment.json"
 #: What makes a folder a cross-validation, whose folds are runs.
 CROSSVAL_FILE = "crossval.json"
-_DIGITS = 3
-_ATTEMPTS = 1000
 
 
 @dataclass(frozen=True)
@@ -65,20 +64,12 @@ class RunDirectory:
         """
         family = root / name
         try:
-            family.mkdir(parents=True, exist_ok=True)
-            number = max((int(run.name) for run in _list_numbered(family)), default=0)
-            for candidate in range(number + 1, number + 1 + _ATTEMPTS):
-                path = family / f"{candidate:0{_DIGITS}}"
-                try:
-                    path.mkdir()
-                except FileExistsError:
-                    continue
-                return cls._start(path, recipe_text)
+            last = max((int(run.name) for run in _list_numbered(family)), default=0)
+            return cls._start(make_numbered(family, last), recipe_text)
         except OSError as error:
             raise RunError(
                 f"{family}: the run's folder cannot be made: {error.strerror}"
             ) from error
-        raise RunError(f"{family}: no free run number up to {candidate}; move old runs away")
 
     @classmethod
     def create_at(cls, path: Path, recipe_text: str) -> RunDirectory:

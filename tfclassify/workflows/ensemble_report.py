@@ -83,16 +83,7 @@ def write_ensemble_report(
         metric=recipe.metric,
         created=reporting.format_now(),
         version=__version__,
-        members=tuple(
-            MemberRow(
-                member.name,
-                member.recipe.model.backbone,
-                member.bundle.image_size,
-                member.bundle.model.count_params(),
-                weight,
-            )
-            for member, weight in zip(members, weights, strict=True)
-        ),
+        members=_list_members(members, weights),
         how=_HOW.get(how, "The weights were given."),
         image_size=recipe.data.image_size,
         verdict=described[-1] if described else None,
@@ -107,6 +98,19 @@ def write_ensemble_report(
     figures = draw_ensemble_figures(report)
     save_figures(figures, run.figures_dir)
     write_text(run.report_path, render_ensemble_page(report, figures))
+
+
+def _list_members(members: Sequence[Member], weights: Sequence[float]) -> tuple[MemberRow, ...]:
+    return tuple(
+        MemberRow(
+            member.name,
+            member.recipe.model.backbone,
+            member.bundle.image_size,
+            member.bundle.model.count_params(),
+            weight,
+        )
+        for member, weight in zip(members, weights, strict=True)
+    )
 
 
 def _list_commands(run: RunDirectory, members: Sequence[Member], how: str) -> tuple[Command, ...]:

@@ -19,23 +19,27 @@ FLOORS = {
     "data": 2,
     "scoring": 2,
     "runs": 2,
+    "executors": 2,
     "pipeline": 3,
     "backbones": 3,
     "report": 3,
+    "pages": 3,
     "model": 4,
     "training": 5,
     "inference": 5,
     "profiler": 5,
+    "judging": 6,
     "compress": 6,
     "export": 6,
     "tuning": 6,
+    "labelling": 6,
     "workflows": 7,
-    "studio": 8,
-    "demo": 8,
+    "api": 8,
+    "web": 8,
     "cli": 9,
 }
 HEAVY = {"tensorflow", "keras", "tf_keras", "tensorflow_hub", "keras_cv"}
-LIGHT_ROOMS = {room for room, floor in FLOORS.items() if floor <= 2} | {"report", "cli"}
+LIGHT_ROOMS = {room for room, floor in FLOORS.items() if floor <= 2} | {"report", "pages", "workflows", "api", "cli"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 
@@ -86,7 +90,7 @@ def test_a_fault_is_found() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_light_rooms_do_not_import_tensorflow_at_module_level(file: Path) -> None:
-    if room_of(file) not in LIGHT_ROOMS | {"workflows"}:
+    if room_of(file) not in LIGHT_ROOMS:
         return
     body = ast.parse(file.read_text("utf-8")).body
     module_level = ast.Module(
@@ -99,4 +103,4 @@ def test_light_rooms_do_not_import_tensorflow_at_module_level(file: Path) -> Non
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_files_are_short(file: Path) -> None:
-    assert len(file.read_text("utf-8").splitlines()) <= 350
+    assert len(file.read_text("utf-8").splitlines()) <= 600

@@ -44,7 +44,7 @@ data = some(
 )
 table = some(
     columns=some(file=texts, label=texts | st.none(), group=texts | st.none()),
-    separator=st.characters(),
+    separator=st.characters(codec="utf-8"),
     extension=texts | st.none(),
     images=texts | st.none(),
 )

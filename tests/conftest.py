@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# The default run draws the same examples every time; `make explore` draws new ones.
-settings.register_profile("same", derandomize=True, database=None, deadline=None)
-settings.register_profile("explore", deadline=None, print_blob=True)
-settings.load_profile(os.environ.get("TFCLASSIFY_HYPOTHESIS", "same"))
-
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 from tests.tiny_run import CommandLine, TinyRun, make_labelled_photos, write_recipe
+
+# The default run draws the same examples every time; `make explore` draws new ones.
+settings.register_profile("same", derandomize=True, database=None, deadline=None)
+settings.register_profile("explore", deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("TFCLASSIFY_HYPOTHESIS", "same"))
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,6 @@ FLOORS = {
     "executors": 2,
     "pipeline": 3,
     "backbones": 3,
-    "report": 3,
     "pages": 3,
     "model": 4,
     "training": 5,
@@ -39,7 +38,12 @@ FLOORS = {
     "cli": 9,
 }
 HEAVY = {"tensorflow", "keras", "tf_keras", "tensorflow_hub", "keras_cv"}
-LIGHT_ROOMS = {room for room, floor in FLOORS.items() if floor <= 2} | {"report", "pages", "workflows", "api", "cli"}
+LIGHT_ROOMS = {room for room, floor in FLOORS.items() if floor <= 2} | {
+    "pages",
+    "workflows",
+    "api",
+    "cli",
+}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

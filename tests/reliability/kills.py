@@ -33,8 +33,8 @@ _IMPORTED = (
     "tfclassify.training.trainer",
     "tfclassify.training.tensorboard",
     "tfclassify.inference.prediction",
-    "tfclassify.report.figures",
-    "tfclassify.report.page",
+    "tfclassify.pages.figures",
+    "tfclassify.pages.page",
     "tests.reliability.kills",
 )
 

@@ -10,8 +10,8 @@ import json
 from collections.abc import Callable, Sequence
 
 from tfclassify import __version__
-from tfclassify.report.profile_page import render_profile_page
-from tfclassify.report.profile_tables import (
+from tfclassify.pages.profile_page import render_profile_page
+from tfclassify.pages.profile_tables import (
     render_profile,
     tabulate_networks,
     write_layers_csv,

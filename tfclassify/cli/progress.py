@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from tfclassify.events import SILENT, Observer
-from tfclassify.report.wording import count_of
+from tfclassify.pages.wording import count_of
 
 #: What an epoch's line shows, where it was recorded: key, title.
 SHOWN = (

@@ -9,17 +9,17 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tfclassify.recipe.model_checks import name_backbones
-from tfclassify.report.label_score_tables import tabulate_verdict
-from tfclassify.report.label_tables import tabulate_label_sets
-from tfclassify.report.tables import (
+from tfclassify.pages.label_score_tables import tabulate_verdict
+from tfclassify.pages.label_tables import tabulate_label_sets
+from tfclassify.pages.tables import (
     Column,
     render_table,
     tabulate_data,
     tabulate_integrity,
     tabulate_metrics,
 )
-from tfclassify.report.wording import count_of, format_range, format_score, title_of
+from tfclassify.pages.wording import count_of, format_range, format_score, title_of
+from tfclassify.recipe.model_checks import name_backbones
 
 if TYPE_CHECKING:
     from tfclassify.workflows.backbones import BackboneRow, ExportResult

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tfclassify.report.compare_tables import render_comparison, render_scores
-from tfclassify.report.tables import Column, render_table
-from tfclassify.report.wording import (
+from tfclassify.pages.compare_tables import render_comparison, render_scores
+from tfclassify.pages.tables import Column, render_table
+from tfclassify.pages.wording import (
     count_of,
     format_count,
     format_range,

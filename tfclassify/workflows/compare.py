@@ -14,10 +14,10 @@ from tfclassify import __version__
 from tfclassify.errors import RequestError, TfclassifyError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_text
+from tfclassify.pages.compare_content import CompareReport, ContenderRow, PairRow
+from tfclassify.pages.content import Command
+from tfclassify.pages.score_sections import is_telling
 from tfclassify.recipe.wording import suggest
-from tfclassify.report.compare_content import CompareReport, ContenderRow, PairRow
-from tfclassify.report.content import Command
-from tfclassify.report.score_sections import is_telling
 from tfclassify.scoring.comparison import (
     Statistic,
     adjust_holm,
@@ -288,7 +288,7 @@ def _repeat(request: CompareRequest) -> str:
 
 
 def _write_page(report: CompareReport, out: Path) -> None:
-    from tfclassify.report.compare_page import render_compare_page
+    from tfclassify.pages.compare_page import render_compare_page
     from tfclassify.workflows.reporting import format_now
 
     if out.is_dir():

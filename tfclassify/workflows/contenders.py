@@ -16,9 +16,9 @@ import numpy as np
 
 from tfclassify.data.table import load_index
 from tfclassify.errors import RequestError, RunError, TargetError
+from tfclassify.pages.wording import count_of
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe
-from tfclassify.report.wording import count_of
 from tfclassify.runs.crossval_directory import CrossvalDirectory
 from tfclassify.runs.directory import RunDirectory, is_crossval
 from tfclassify.scoring.verdicts import AnyJudgement, read_judgement

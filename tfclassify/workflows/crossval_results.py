@@ -19,10 +19,10 @@ from tfclassify.data.preparation import PreparedData
 from tfclassify.data.table import load_index
 from tfclassify.errors import RunError
 from tfclassify.files import render_csv, write_json, write_text
+from tfclassify.pages.content import Command
+from tfclassify.pages.crossval_content import CrossvalReport, FoldRow, Spread, find_spreads
 from tfclassify.recipe.loading import dump_recipe
 from tfclassify.recipe.schema import Recipe
-from tfclassify.report.content import Command
-from tfclassify.report.crossval_content import CrossvalReport, FoldRow, Spread, find_spreads
 from tfclassify.runs.crossval_directory import CrossvalDirectory
 from tfclassify.runs.environment import describe_environment
 from tfclassify.scoring.tasks import get_task
@@ -215,8 +215,8 @@ def _join_tables(place: CrossvalDirectory) -> str:
 def _write_page(
     place: CrossvalDirectory, result: CrossvalResult, data: PreparedData, verdict: Verdict
 ) -> None:
-    from tfclassify.report.crossval_page import draw_crossval_figures, render_crossval_page
-    from tfclassify.report.figures import save_figures
+    from tfclassify.pages.crossval_page import draw_crossval_figures, render_crossval_page
+    from tfclassify.pages.figures import save_figures
 
     recipe = result.recipe
     described = reporting.describe_verdict(verdict, recipe)

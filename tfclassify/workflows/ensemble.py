@@ -18,9 +18,9 @@ from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_json
+from tfclassify.pages.compare_content import CompareReport
 from tfclassify.recipe.loading import dump_recipe, parse_recipe
 from tfclassify.recipe.schema import Recipe
-from tfclassify.report.compare_content import CompareReport
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.scoring.mixture import mix
 from tfclassify.scoring.tasks import get_task

@@ -12,17 +12,17 @@ from collections.abc import Sequence
 from tfclassify import __version__
 from tfclassify.data.preparation import PreparedData
 from tfclassify.files import write_text
-from tfclassify.recipe.loading import dump_recipe
-from tfclassify.recipe.schema import Recipe
-from tfclassify.report.compare_content import CompareReport
-from tfclassify.report.content import Command
-from tfclassify.report.ensemble_page import (
+from tfclassify.pages.compare_content import CompareReport
+from tfclassify.pages.content import Command
+from tfclassify.pages.ensemble_page import (
     EnsembleReport,
     MemberRow,
     draw_ensemble_figures,
     render_ensemble_page,
 )
-from tfclassify.report.figures import save_figures
+from tfclassify.pages.figures import save_figures
+from tfclassify.recipe.loading import dump_recipe
+from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.runs.environment import describe_environment
 from tfclassify.workflows import reporting

@@ -13,11 +13,11 @@ from tfclassify.data.statistics import Statistics, describe_index, pick_per_clas
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_text
+from tfclassify.pages.content import Command, DataSummary, Fact, InspectReport, Integrity
+from tfclassify.pages.pictures import Thumbnail, make_thumbnail
+from tfclassify.pages.wording import count_of
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import DataRecipe
-from tfclassify.report.content import Command, DataSummary, Fact, InspectReport, Integrity
-from tfclassify.report.pictures import Thumbnail, make_thumbnail
-from tfclassify.report.wording import count_of
 from tfclassify.workflows.reporting import describe_integrity, format_now, summarise_data
 
 #: Pictures of each class on the page, and their longest side in pixels.
@@ -70,7 +70,7 @@ def inspect_source(request: InspectRequest, observer: Observer = SILENT) -> Insp
     integrity = describe_integrity(prepared.integrity, len(index))
     if request.html is not None:
         page = _fill_page(request, prepared, statistics, data, integrity)
-        from tfclassify.report.page import render_inspect_page
+        from tfclassify.pages.page import render_inspect_page
 
         write_text(request.html, render_inspect_page(page))
     return InspectResult(data, statistics, integrity, request.html)

@@ -13,9 +13,9 @@ from tfclassify.data.index import Index
 from tfclassify.data.preparation import prepare_data
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_bytes
+from tfclassify.pages.pictures import Thumbnail, make_thumbnail
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import AugmentRecipe, Recipe
-from tfclassify.report.pictures import Thumbnail, make_thumbnail
 from tfclassify.workflows.material import open_training_set
 from tfclassify.workflows.start import start_tensorflow
 

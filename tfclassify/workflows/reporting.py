@@ -23,9 +23,7 @@ from tfclassify.data.label_statistics import count_label_sets
 from tfclassify.data.preparation import PreparedData
 from tfclassify.errors import ImageError
 from tfclassify.files import write_text
-from tfclassify.recipe.loading import dump_recipe
-from tfclassify.recipe.schema import Recipe
-from tfclassify.report.content import (
+from tfclassify.pages.content import (
     Command,
     DataSummary,
     EpochRecord,
@@ -40,12 +38,14 @@ from tfclassify.report.content import (
     RunReport,
     Verdict,
 )
-from tfclassify.report.pictures import Thumbnail, make_thumbnail
-from tfclassify.report.recipe_facts import (
+from tfclassify.pages.pictures import Thumbnail, make_thumbnail
+from tfclassify.pages.recipe_facts import (
     describe_network,
     describe_trained_part,
     describe_training,
 )
+from tfclassify.recipe.loading import dump_recipe
+from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.crossval_directory import find_crossval
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.runs.environment import describe_environment
@@ -85,8 +85,8 @@ def write_run_report(
         preview: Sheet of what the model saw.
         kept_phase: Name of the phase whose weights the run has, where the best is kept.
     """
-    from tfclassify.report.figures import write_figures
-    from tfclassify.report.page import render_page
+    from tfclassify.pages.figures import write_figures
+    from tfclassify.pages.page import render_page
 
     environment = json.loads(run.environment_path.read_text("utf-8"))
     seconds = sum(record.seconds for record in records)
@@ -124,7 +124,7 @@ def write_evaluation_report(
     source: str | None,
 ) -> None:
     """Write the page of an evaluation."""
-    from tfclassify.report.page import render_evaluation_page
+    from tfclassify.pages.page import render_evaluation_page
 
     other = f" --data {shlex.quote(source)}" if source else ""
     folder, out = shlex.quote(str(run.path)), shlex.quote(str(path.parent))

@@ -34,7 +34,7 @@ FORBIDDEN = {
 }
 #: Methods that unpack without looking, whatever they are called on, and who may call them.
 FORBIDDEN_METHODS = {
-    "extractall": "inference/proof.py",  # a submission that it has just packed itself
+    "extractall": "export/proof.py",  # a submission that it has just packed itself
     "enable_unsafe_deserialization": "",
 }
 #: Keyword arguments that switch a safeguard off.
@@ -47,7 +47,7 @@ FORBIDDEN_ARGUMENTS = {
 #: What only one file may do, having its own checks around it.
 ALONE = {
     "urlopen": "data/download.py",
-    "subprocess.run": "inference/fresh_process.py",
+    "subprocess.run": "export/fresh_process.py",
 }
 
 

@@ -140,8 +140,8 @@ def _submit(bundle: Any, paths: list[str], home: Path) -> np.ndarray:
     """Answer as a competition's server does, from a checked submission."""
     import tensorflow as tf
 
-    from tfclassify.inference.codalab_model import model as SubmittedModel
-    from tfclassify.inference.submission import write_codalab
+    from tfclassify.export.codalab_model import model as SubmittedModel
+    from tfclassify.export.submission import write_codalab
 
     write_codalab(bundle, None, home / "out.zip", [Path(path) for path in paths])
     with zipfile.ZipFile(home / "out.zip") as opened:

@@ -2,7 +2,7 @@
 
 Owns: the views of a recipe's ``tta``, in their order, and the one graph that
 sends views x batch through a network and joins the answers.
-Does not own: reading images (``prediction``), shipping the graph (``submission``).
+Does not own: reading images (``prediction``), shipping the graph (``export``).
 
 Flips, shifts and quarter turns move pixels and never resample them; only a zoom
 reads between pixels. Everything is made of plain TensorFlow operations, so that a

@@ -68,7 +68,7 @@ def submit_run(request: SubmitRequest, observer: Observer = SILENT) -> SubmitRes
         ExportError: If a fresh process does not agree; nothing is written then.
     """
     start_tensorflow()
-    from tfclassify.inference.submission import write_codalab, write_csv_submission
+    from tfclassify.export.submission import write_codalab, write_csv_submission
     from tfclassify.model.bundle import load_bundle
 
     run = RunDirectory.open(request.run, needs_bundle=True)

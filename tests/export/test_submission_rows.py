@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from tfclassify.errors import RequestError
-from tfclassify.inference.prediction import Predictions
-from tfclassify.inference.submission_rows import (
+from tfclassify.export.submission_rows import (
     choose_content,
     find_joint,
     read_choices,
     write_rows,
 )
-from tfclassify.inference.template import Template
+from tfclassify.export.template import Template
+from tfclassify.inference.prediction import Predictions
 
 CLASSES = ("ash", "birch", "red oak")
 ANSWERS = Predictions(

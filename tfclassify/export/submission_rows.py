@@ -16,8 +16,8 @@ from typing import Literal
 
 import numpy as np
 
+from tfclassify.export.template import Mode, Template, check_columns
 from tfclassify.inference.prediction import LABEL_SEPARATOR, Predictions
-from tfclassify.inference.template import Mode, Template, check_columns
 from tfclassify.scoring.multi_label_outcome import apply_thresholds
 
 Content = Literal["label", "label_set", "marks", "probabilities"]

@@ -24,7 +24,7 @@ from PIL import Image
 import tfclassify
 from tfclassify.data.images import decode_image, open_image
 from tfclassify.errors import ExportError
-from tfclassify.inference.fresh_process import run_afresh
+from tfclassify.export.fresh_process import run_afresh
 from tfclassify.inference.views import ViewModel
 from tfclassify.model.bundle import Bundle
 from tfclassify.recipe.schema import TtaRecipe
@@ -82,7 +82,7 @@ def prove_codalab(
             opened.extractall(folder)  # the archive is our own
         arrays: dict[str, Any] = {str(number): group.raw for number, group in enumerate(groups)}
         np.savez(sent, **arrays)
-        with as_file(files("tfclassify.inference") / "codalab_server.py") as server:
+        with as_file(files("tfclassify.export") / "codalab_server.py") as server:
             run_afresh([server, sent, got], folder, what=where)
         with np.load(got, allow_pickle=False) as loaded:
             answers = dict(loaded)
@@ -147,7 +147,7 @@ def predict_afresh(
         folder, asked, got = Path(work, "empty"), Path(work, "asked.json"), Path(work, "got.npz")
         folder.mkdir()
         asked.write_text(json.dumps(request), encoding="utf-8")
-        with as_file(files("tfclassify.inference") / "bundle_server.py") as server:
+        with as_file(files("tfclassify.export") / "bundle_server.py") as server:
             run_afresh([server, root, asked, got], folder, what=where)
         with np.load(got, allow_pickle=False) as loaded:
             return np.asarray(loaded["probabilities"])

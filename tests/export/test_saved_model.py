@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.builders_models import make_classifier
-from tfclassify.inference.saved_model import write_saved_model
+from tfclassify.export.saved_model import write_saved_model
 from tfclassify.inference.views import build_view_model
 from tfclassify.recipe.schema import TtaRecipe
 

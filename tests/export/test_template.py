@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tfclassify.errors import RequestError, TargetError
-from tfclassify.inference.template import (
+from tfclassify.export.template import (
     Template,
     check_columns,
     list_some,

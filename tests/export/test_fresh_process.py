@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tfclassify.errors import ExportError
-from tfclassify.inference.fresh_process import run_afresh
+from tfclassify.export.fresh_process import run_afresh
 
 
 def test_the_process_is_cut_off(tmp_path, monkeypatch):

@@ -12,10 +12,10 @@ from tests.builders import make_photo
 from tests.builders_models import make_classifier
 from tfclassify.errors import DataError, ExportError, ImageError, RequestError, TargetError
 from tfclassify.events import Observer
-from tfclassify.inference import codalab_model, proof, submission
-from tfclassify.inference.codalab_model import FOLDER
+from tfclassify.export import codalab_model, proof, submission
+from tfclassify.export.codalab_model import FOLDER
+from tfclassify.export.submission import write_codalab, write_csv_submission
 from tfclassify.inference.prediction import expand_paths, predict_paths
-from tfclassify.inference.submission import write_codalab, write_csv_submission
 from tfclassify.recipe.schema import TtaRecipe
 
 SIZE = (16, 16)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tfclassify.errors import ExportError
-from tfclassify.inference.proof import compare
+from tfclassify.export.proof import compare
 
 ROWS = np.array([[0.2, 0.5, 0.3], [0.6, 0.4, 0.0]])
 IDS = np.array([1, 0])

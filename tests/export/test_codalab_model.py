@@ -14,9 +14,9 @@ from PIL import Image
 
 from tests.builders_models import make_classifier
 from tfclassify.data.images import decode_image
-from tfclassify.inference import codalab_model
-from tfclassify.inference.codalab_model import FOLDER, fit_images, model, weigh_pixels
-from tfclassify.inference.saved_model import write_saved_model
+from tfclassify.export import codalab_model
+from tfclassify.export.codalab_model import FOLDER, fit_images, model, weigh_pixels
+from tfclassify.export.saved_model import write_saved_model
 from tfclassify.inference.views import build_view_model
 from tfclassify.recipe.schema import TtaRecipe
 

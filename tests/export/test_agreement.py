@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 from tests.builders import make_photo
-from tfclassify.inference.codalab_model import model as SubmittedModel
+from tfclassify.export.codalab_model import model as SubmittedModel
+from tfclassify.export.submission import write_codalab, write_csv_submission
 from tfclassify.inference.prediction import expand_paths, predict_paths, predict_store
-from tfclassify.inference.submission import write_codalab, write_csv_submission
 from tfclassify.inference.views import build_view_model
 from tfclassify.model.assembly import Classifier, build_classifier
 from tfclassify.model.bundle import Bundle, load_bundle, save_bundle

@@ -20,10 +20,8 @@ import tensorflow as tf
 
 from tfclassify.errors import DataError, RequestError, TargetError
 from tfclassify.events import SILENT, Observer
-from tfclassify.files import open_replacing, write_bytes
-from tfclassify.inference.codalab_model import FOLDER
-from tfclassify.inference.prediction import BATCH_SIZE, Predictions, expand_paths, predict_paths
-from tfclassify.inference.proof import (
+from tfclassify.export.codalab_model import FOLDER
+from tfclassify.export.proof import (
     GPU_TOLERANCE,
     TOLERANCE,
     Proof,
@@ -31,21 +29,23 @@ from tfclassify.inference.proof import (
     predict_afresh,
     prove_codalab,
 )
-from tfclassify.inference.saved_model import write_saved_model
-from tfclassify.inference.submission_rows import (
+from tfclassify.export.saved_model import write_saved_model
+from tfclassify.export.submission_rows import (
     Content,
     choose_content,
     find_joint,
     read_choices,
     write_rows,
 )
-from tfclassify.inference.template import (
+from tfclassify.export.template import (
     Mode,
     Template,
     list_some,
     match_images,
     read_template,
 )
+from tfclassify.files import open_replacing, write_bytes
+from tfclassify.inference.prediction import BATCH_SIZE, Predictions, expand_paths, predict_paths
 from tfclassify.inference.views import ViewModel, build_view_model
 from tfclassify.model.bundle import Bundle
 from tfclassify.recipe.schema import TtaRecipe
@@ -137,7 +137,7 @@ def _pack_codalab(
         "images_per_batch": views.images_per_batch(batch_size),
     }
     write_saved_model(folder, views, settings)
-    program = resources("tfclassify.inference").joinpath("codalab_model.py")
+    program = resources("tfclassify.export").joinpath("codalab_model.py")
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
         # An empty file by this name tells the server that code was submitted.
         opened.writestr("metadata", b"")

@@ -14,14 +14,7 @@ import types
 import typer
 
 from tfclassify import __version__
-from tfclassify.cli import (
-    data_commands,
-    judge_commands,
-    profile_commands,
-    recipe_commands,
-    several_commands,
-    train_commands,
-)
+from tfclassify.cli import data, judge, network, several, train
 from tfclassify.errors import TfclassifyError
 
 app = typer.Typer(
@@ -35,14 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (
-    train_commands,
-    judge_commands,
-    several_commands,
-    data_commands,
-    recipe_commands,
-    profile_commands,
-):
+for module in (train, judge, several, data, network):
     module.register(app)
 
 

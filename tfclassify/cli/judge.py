@@ -1,15 +1,24 @@
-"""Commands that use a run: ``evaluate``, ``predict``, ``submit``."""
+"""Verbs that use a run: ``evaluate``, ``predict``, ``submit``."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tfclassify.cli.options import Debug, Json, Quiet, RunPath, Tta, Verbose
+from tfclassify.cli.output import list_score_facts, say_score, to_json
 from tfclassify.cli.progress import make_observer
+from tfclassify.pages.label_score_tables import tabulate_verdict
+from tfclassify.pages.tables import Column, render_table, tabulate_metrics
+from tfclassify.pages.wording import count_of
+
+if TYPE_CHECKING:
+    from tfclassify.workflows.evaluate import EvaluateResult
+    from tfclassify.workflows.predict import PredictResult
+    from tfclassify.workflows.submit import SubmitResult
 
 
 class PredictionFormat(StrEnum):
@@ -61,12 +70,32 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Judge a run's model on its held-out images, or on others."""
-    from tfclassify.cli.render import render_evaluate_result
     from tfclassify.workflows.evaluate import EvaluateRequest, evaluate_run
 
     observer = make_observer(quiet=quiet, verbose=verbose)
     result = evaluate_run(EvaluateRequest(run, data, tta, out), observer)
-    typer.echo(render_evaluate_result(result, as_json=as_json))
+    typer.echo(_render_evaluate(result, as_json=as_json))
+
+
+def _render_evaluate(result: EvaluateResult, *, as_json: bool) -> str:
+    """Write what an evaluation measured."""
+    if as_json:
+        scores = [list_score_facts(verdict) for verdict in result.verdicts]
+        return to_json(
+            {"run": str(result.run), "quarantined": result.quarantined, "scores": scores}
+        )
+    parts = []
+    for verdict in result.verdicts:
+        parts += [
+            say_score(verdict, result.metric),
+            tabulate_metrics(verdict.plain, verdict.tta),
+            *tabulate_verdict(verdict.headline),
+        ]
+    if result.quarantined:
+        parts.append(f"{count_of(result.quarantined, 'bad image')} left out of the scores")
+    if result.report:
+        parts.append(f"report  {result.report}")
+    return "\n\n".join(parts)
 
 
 def predict(
@@ -87,14 +116,45 @@ def predict(
     debug: Debug = False,
 ) -> None:
     """Predict the classes of images; unreadable files are listed with their fault."""
-    from tfclassify.cli.render import render_predict_result
     from tfclassify.workflows.predict import PredictRequest, predict_paths_of_run
 
     observer = make_observer(quiet=quiet, verbose=verbose)
     is_simple = format is PredictionFormat.simple
     request = PredictRequest(run, tuple(paths), tta, out, top, calibrated, is_simple)
     result = predict_paths_of_run(request, observer)
-    typer.echo(render_predict_result(result, as_json=as_json))
+    typer.echo(_render_predict(result, as_json=as_json))
+
+
+def _render_predict(result: PredictResult, *, as_json: bool) -> str:
+    """Write predictions: a table, or where they were written."""
+    predictions = result.predictions
+    if as_json:
+        frame = predictions.frame.astype(object)
+        rows = frame.where(frame.notna(), None).to_dict(orient="records")
+        return to_json({"views": list(predictions.views), "predictions": rows})
+    failed = f", {predictions.failed} without an answer" if predictions.failed else ""
+    summary = f"{count_of(len(predictions.files), 'file')}{failed}"
+    if result.out is not None:
+        return f"{summary}\nwritten to {result.out}"
+    columns = [Column("file", longest=60)]
+    has_sets = predictions.thresholds is not None
+    columns += [Column("labels", longest=48)] if has_sets else []
+    columns.append(Column("most probable" if has_sets else "label", longest=32))
+    columns += [Column("probability", "right"), Column("error", longest=60)]
+    frame = predictions.frame
+    rows = [
+        [
+            row.file,
+            *([row.labels] if has_sets else []),
+            row.label,
+            "" if row.error else f"{row.probability:.4f}",
+            row.error,
+        ]
+        for row in frame.itertuples()
+    ]
+    if not predictions.failed:
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    return f"{render_table(columns, rows)}\n{summary}"
 
 
 def submit(
@@ -119,9 +179,26 @@ def submit(
     debug: Debug = False,
 ) -> None:
     """Write a submission that was run and checked in a fresh process."""
-    from tfclassify.cli.render import render_submit_result
     from tfclassify.workflows.submit import SubmitRequest, submit_run
 
     observer = make_observer(quiet=quiet, verbose=verbose)
     request = SubmitRequest(run, format.value, images, template, values.value, tta, out)
-    typer.echo(render_submit_result(submit_run(request, observer), as_json=as_json))
+    typer.echo(_render_submit(submit_run(request, observer), as_json=as_json))
+
+
+def _render_submit(result: SubmitResult, *, as_json: bool) -> str:
+    """Write what a submission holds."""
+    if as_json:
+        return to_json(
+            {
+                "path": str(result.path),
+                "format": result.format,
+                "size_bytes": result.size_bytes,
+                "checked_images": result.checked_images,
+                "views": list(result.views),
+            }
+        )
+    return (
+        f"{result.path}  {result.size_bytes / 1e6:.1f} MB, {count_of(len(result.views), 'view')}\n"
+        f"a fresh process gave the same answers on {count_of(result.checked_images, 'image')}"
+    )

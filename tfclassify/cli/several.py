@@ -1,15 +1,31 @@
-"""Commands about several trainings: ``crossval``, ``compare``, ``ensemble``."""
+"""Verbs about several trainings: ``crossval``, ``compare``, ``ensemble``."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tfclassify.cli.options import Debug, Force, Json, Quiet, Set, Verbose
+from tfclassify.cli.output import to_json
 from tfclassify.cli.progress import make_observer
+from tfclassify.pages.compare_tables import render_comparison, render_scores
+from tfclassify.pages.tables import Column, render_table
+from tfclassify.pages.wording import (
+    count_of,
+    format_count,
+    format_range,
+    format_score,
+    format_seconds,
+    title_of,
+)
+
+if TYPE_CHECKING:
+    from tfclassify.workflows.compare import CompareResult
+    from tfclassify.workflows.crossval_results import CrossvalResult
+    from tfclassify.workflows.ensemble import EnsembleResult
 
 
 class Against(StrEnum):
@@ -64,7 +80,6 @@ def crossval(
     debug: Debug = False,
 ) -> None:
     """Train on every fold and judge each image by the model that did not train on it."""
-    from tfclassify.cli.several_render import render_crossval_result
     from tfclassify.workflows.crossval import CrossvalRequest, crossval_recipe, resume_crossval
 
     observer = make_observer(quiet=quiet, verbose=verbose)
@@ -75,7 +90,60 @@ def crossval(
             raise typer.BadParameter("give a recipe, such as recipes/quickstart.yaml")
         request = CrossvalRequest(recipe, folds, repeat, tuple(overrides or ()), out)
         result = crossval_recipe(request, observer)
-    typer.echo(render_crossval_result(result, as_json=as_json))
+    typer.echo(_render_crossval(result, as_json=as_json))
+
+
+def _render_crossval(result: CrossvalResult, *, as_json: bool) -> str:
+    """Write what a cross-validation measured."""
+    if as_json:
+        return to_json(
+            {
+                "crossval": str(result.path),
+                "report": str(result.report),
+                "images": result.images,
+                "out_of_fold": result.judgement.to_dict(),
+                "over_folds": {name: vars(each) for name, each in result.spreads.items()},
+                "folds": [{**vars(row), "metrics": dict(row.metrics)} for row in result.folds],
+                "seconds": round(result.seconds, 1),
+            }
+        )
+    metric = result.recipe.metric
+    title = title_of(metric, result.recipe.task)
+    interval, spread = result.judgement.metrics[metric], result.spreads[metric]
+    return "\n".join(
+        [
+            _tabulate_folds(result),
+            "",
+            f"out of fold: {title} {format_score(metric, interval.value)} "
+            f"({format_range(metric, interval)}), {count_of(result.images, 'image')}",
+            f"over folds:  {format_score(metric, spread.mean)} ± "
+            f"{format_score(metric, spread.deviation)} (mean ± standard deviation)",
+            f"folder  {result.path}",
+            f"report  {result.report}",
+        ]
+    )
+
+
+def _tabulate_folds(result: CrossvalResult) -> str:
+    from tfclassify.workflows.crossval_results import list_shown
+
+    shown = list_shown(result.recipe)
+    is_repeated = any(row.repeat > 1 for row in result.folds)
+    columns = [Column("fold"), Column("images", "right"), Column("epochs", "right")]
+    columns += [Column(title_of(name, result.recipe.task), "right") for name in shown] + [
+        Column("epochs took", "right")
+    ]
+    rows = [
+        [
+            f"{row.repeat}.{row.fold}" if is_repeated else str(row.fold),
+            format_count(row.images),
+            str(row.epochs),
+            *(format_score(name, row.metrics.get(name)) for name in shown),
+            format_seconds(row.seconds),
+        ]
+        for row in result.folds
+    ]
+    return render_table(columns, rows)
 
 
 def compare(
@@ -102,7 +170,6 @@ def compare(
     debug: Debug = False,
 ) -> None:
     """Say which run is better on the same images, by how much, and at what cost."""
-    from tfclassify.cli.several_render import render_compare_result
     from tfclassify.workflows.compare import CompareRequest, compare_runs
 
     request = CompareRequest(
@@ -116,7 +183,16 @@ def compare(
         out,
     )
     result = compare_runs(request, make_observer(quiet=quiet, verbose=verbose))
-    typer.echo(render_compare_result(result, as_json=as_json))
+    typer.echo(_render_compare(result, as_json=as_json))
+
+
+def _render_compare(result: CompareResult, *, as_json: bool) -> str:
+    """Write a comparison."""
+    if as_json:
+        page = str(result.out) if result.out else None
+        return to_json({**result.report.to_dict(), "page": page})
+    page_line = f"\n\npage  {result.out}" if result.out else ""
+    return render_comparison(result.report) + page_line
 
 
 def ensemble(
@@ -142,9 +218,33 @@ def ensemble(
     debug: Debug = False,
 ) -> None:
     """Average several runs and pack them into one that is used like any other."""
-    from tfclassify.cli.several_render import render_ensemble_result
     from tfclassify.workflows.ensemble import EnsembleRequest, ensemble_runs
 
     request = EnsembleRequest(tuple(runs), weights, name, allow_different_images, out)
     result = ensemble_runs(request, make_observer(quiet=quiet, verbose=verbose))
-    typer.echo(render_ensemble_result(result, as_json=as_json))
+    typer.echo(_render_ensemble(result, as_json=as_json))
+
+
+def _render_ensemble(result: EnsembleResult, *, as_json: bool) -> str:
+    """Write what an ensemble is made of and what it gained."""
+    pairs = list(zip(result.members, result.weights, strict=True))
+    if as_json:
+        members = [{"run": name, "weight": weight} for name, weight in pairs]
+        scores = {each.split: each.headline.to_dict() for each in result.verdicts}
+        return to_json(
+            {
+                "run": str(result.run),
+                "report": str(result.report),
+                "members": members,
+                "scores": scores,
+                "comparison": result.comparison and result.comparison.to_dict(),
+            }
+        )
+    columns = [Column("member", longest=60), Column("weight", "right")]
+    rows = [[name, f"{weight:.3f}" if weight else "left out"] for name, weight in pairs]
+    parts = [render_table(columns, rows)]
+    if result.comparison is not None:
+        parts.append(render_scores(result.comparison))
+    else:
+        parts.append("no image was held out by every member, so there is no score")
+    return "\n\n".join([*parts, f"run     {result.run}\nreport  {result.report}"])

@@ -1,0 +1,110 @@
+"""Verbs that take images, and what a recipe may say: ``inspect``, ``new``, ``schema``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tfclassify.cli.options import Debug, Json, Quiet, Set, Verbose
+from tfclassify.cli.output import to_json
+from tfclassify.cli.progress import make_observer
+from tfclassify.pages.label_tables import tabulate_label_sets
+from tfclassify.pages.tables import tabulate_data, tabulate_integrity
+from tfclassify.pages.wording import count_of
+
+if TYPE_CHECKING:
+    from tfclassify.workflows.inspect import InspectResult
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command("inspect", epilog="Example: tfclassify inspect photos.zip --html photos.html")(
+        inspect
+    )
+    app.command("new", epilog="Example: tfclassify new flowers --data photos/")(new)
+    app.command("schema", epilog="Example: tfclassify schema > recipe.schema.json")(schema)
+
+
+def inspect(
+    source: Annotated[str, typer.Argument(help="Folder, archive, CSV, URL, or a recipe.")],
+    overrides: Set = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Page to write.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Show what a data source holds: classes, sizes, colours and bad images."""
+    from tfclassify.workflows.inspect import InspectRequest, inspect_source
+
+    observer = make_observer(quiet=quiet, verbose=verbose)
+    result = inspect_source(InspectRequest(source, tuple(overrides or ()), html), observer)
+    typer.echo(_render_inspect(result, as_json=as_json))
+
+
+def _render_inspect(result: InspectResult, *, as_json: bool) -> str:
+    """Write what a source holds."""
+    statistics = result.statistics
+    if as_json:
+        return to_json(
+            {
+                "source": result.data.source,
+                "classes": list(result.data.classes),
+                "counts": {name: list(counts) for name, counts in result.data.counts.items()},
+                "images": {name: result.data.total(name) for name in result.data.counts},
+                "statistics": statistics.to_dict(),
+                "quarantined": result.integrity.quarantined,
+                "findings": [vars(row) for row in result.integrity.rows],
+            }
+        )
+    colours = statistics.colours
+    channels = ("red", "green", "blue")
+    pairs = zip(channels, colours.mean, colours.std, strict=True)
+    facts = [
+        f"width   {_say_spread(statistics.width)}",
+        f"height  {_say_spread(statistics.height)}",
+        "colours "
+        + ", ".join(f"{name} {mean:.0f} ± {std:.0f}" for name, mean, std in pairs)
+        + f" (mean ± standard deviation of 0..255, {count_of(colours.images, 'image')})",
+    ]
+    if statistics.flags:
+        marks = (f"{name} {count:,}" for name, count in statistics.flags.items())
+        facts.append(f"marks   {', '.join(marks)}")
+    parts = [tabulate_data(result.data), "\n".join(facts), tabulate_integrity(result.integrity)]
+    if statistics.label_sets is not None:
+        parts.insert(1, tabulate_label_sets(statistics.label_sets))
+    if result.html:
+        parts.append(f"page  {result.html}")
+    return "\n\n".join(parts)
+
+
+def _say_spread(spread: Any) -> str:
+    return f"{spread.low:.0f} to {spread.high:.0f} pixels, median {spread.median:.0f}"
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the recipe and of its runs.")],
+    data: Annotated[str, typer.Option("--data", help="Folder, archive, CSV or URL.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Recipe to write; default: NAME.yaml.")
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Write a commented recipe that fits the data."""
+    from tfclassify.workflows.create import CreateRequest, create_recipe
+
+    observer = make_observer(quiet=quiet, verbose=verbose)
+    path = create_recipe(CreateRequest(name, data, out or Path(f"{name}.yaml")), observer)
+    typer.echo(f"{path}\nnext: tfclassify check {path} && tfclassify train {path}")
+
+
+def schema(debug: Debug = False) -> None:
+    """Print the JSON Schema of a recipe, for editors."""
+    from tfclassify.recipe.reference import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))

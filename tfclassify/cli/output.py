@@ -1,0 +1,39 @@
+"""What several verbs print on standard output."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tfclassify.pages.wording import count_of, format_range, format_score, title_of
+
+if TYPE_CHECKING:
+    from tfclassify.workflows.judging import Verdict
+
+
+def to_json(content: Any) -> str:
+    """Write a result for programs."""
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def say_score(verdict: Verdict, metric: str) -> str:
+    """Write the headline of one judged split."""
+    parts = []
+    for judgement, views in ((verdict.plain, 1), (verdict.tta, len(verdict.views))):
+        if judgement is None:
+            continue
+        interval = judgement.metrics[metric]
+        shown = f"{format_score(metric, interval.value)} ({format_range(metric, interval)})"
+        parts.append(f"{shown} with {views} views" if views > 1 else shown)
+    name = title_of(metric)
+    return f"{verdict.split}: {name} {', '.join(parts)}, {count_of(verdict.plain.n, 'image')}"
+
+
+def list_score_facts(verdict: Verdict) -> dict[str, Any]:
+    """Return the scores of one judged split for programs."""
+    return {
+        "split": verdict.split,
+        "views": list(verdict.views),
+        "plain": verdict.plain.to_dict(),
+        "tta": verdict.tta.to_dict() if verdict.tta else None,
+    }

@@ -1,0 +1,172 @@
+"""Verbs that take a recipe: ``train``, ``check``, ``preview``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tfclassify.cli.options import Debug, Force, Json, Quiet, RecipePath, Set, Verbose
+from tfclassify.cli.output import list_score_facts, say_score, to_json
+from tfclassify.cli.progress import make_observer
+from tfclassify.pages.tables import Column, render_table, tabulate_data, tabulate_integrity
+from tfclassify.pages.wording import count_of
+
+if TYPE_CHECKING:
+    from tfclassify.workflows.check import CheckResult
+    from tfclassify.workflows.train import TrainResult
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command("train", epilog="Example: tfclassify train recipes/plants.yaml --set seed=1")(train)
+    app.command("check", epilog="Example: tfclassify check recipes/plants.yaml")(check)
+    app.command("preview", epilog="Example: tfclassify preview recipes/plants.yaml --out seen.png")(
+        preview
+    )
+
+
+def train(
+    recipe: Annotated[
+        Path | None, typer.Argument(help="A recipe; with --resume, a run may stand here.")
+    ] = None,
+    overrides: Set = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Run folder; default: reports/NAME/NUMBER.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run.")
+    ] = False,
+    force: Force = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Train by a recipe, judge the model and write the run's report."""
+    from tfclassify.workflows.train import TrainRequest, resume_training, train_recipe
+
+    observer = make_observer(quiet=quiet, verbose=verbose)
+    if resume:
+        result = resume_training(recipe, out, overrides or (), observer, force=force)
+    else:
+        if recipe is None:
+            raise typer.BadParameter("give a recipe, such as recipes/quickstart.yaml")
+        result = train_recipe(TrainRequest(recipe, tuple(overrides or ()), out), observer)
+    typer.echo(_render_train(result, as_json=as_json))
+
+
+def _render_train(result: TrainResult, *, as_json: bool) -> str:
+    """Write what a training left."""
+    if as_json:
+        return to_json(
+            {
+                "run": str(result.run),
+                "report": str(result.report),
+                "epochs": result.epochs,
+                "seconds": round(result.seconds, 1),
+                "scores": [list_score_facts(verdict) for verdict in result.verdicts],
+            }
+        )
+    lines = [say_score(verdict, result.recipe.metric) for verdict in result.verdicts]
+    if not lines:
+        lines = ["trained on all images; none was held out to judge by"]
+    lines += [
+        f"{count_of(result.epochs, 'epoch')} in {_say_time(result.seconds)}",
+        f"run     {result.run}",
+        f"report  {result.report}",
+    ]
+    return "\n".join(lines)
+
+
+def check(
+    recipe: RecipePath,
+    overrides: Set = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Check a recipe and its data, and say what would be trained."""
+    from tfclassify.workflows.check import CheckRequest, check_recipe
+
+    observer = make_observer(quiet=quiet, verbose=verbose)
+    result = check_recipe(CheckRequest(recipe, tuple(overrides or ())), observer)
+    typer.echo(_render_check(result, as_json=as_json))
+
+
+def _render_check(result: CheckResult, *, as_json: bool) -> str:
+    """Write what would be trained."""
+    from tfclassify.recipe.model_checks import name_backbones
+    from tfclassify.workflows.reporting import describe_integrity, summarise_data
+
+    data = summarise_data(result.index, result.recipe.data.source)
+    integrity = describe_integrity(result.integrity, len(result.index))
+    if as_json:
+        return to_json(
+            {
+                "recipe": result.recipe.name,
+                "parameters": result.parameters,
+                "classes": list(data.classes),
+                "counts": {name: list(counts) for name, counts in data.counts.items()},
+                "quarantined": integrity.quarantined,
+                "phases": [vars(phase) for phase in result.phases],
+            }
+        )
+    total = sum(phase.seconds_at_most for phase in result.phases)
+    return "\n\n".join(
+        [
+            tabulate_data(data),
+            tabulate_integrity(integrity),
+            f"{name_backbones(result.recipe.model)}: {result.parameters:,} parameters",
+            _tabulate_planned(result),
+            f"roughly {_say_time(total)} at most on this machine, timed on a few steps",
+        ]
+    )
+
+
+def _tabulate_planned(result: CheckResult) -> str:
+    """Write what each phase would train, and for how long."""
+    columns = [Column("phase")]
+    columns += [
+        Column(title, "right")
+        for title in ("epochs at most", "steps", "trained parameters", "an epoch", "at most")
+    ]
+    rows = [
+        [
+            phase.name,
+            phase.epochs,
+            phase.steps,
+            f"{phase.trainable_parameters:,}",
+            _say_time(phase.seconds_per_epoch),
+            _say_time(phase.seconds_at_most),
+        ]
+        for phase in result.phases
+    ]
+    return render_table(columns, rows)
+
+
+def _say_time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def preview(
+    recipe: RecipePath,
+    overrides: Set = None,
+    out: Annotated[Path, typer.Option("--out", help="PNG to write.")] = Path("preview.png"),
+    images: Annotated[int, typer.Option("--images", min=1, max=64, help="Images shown.")] = 8,
+    versions: Annotated[int, typer.Option("--versions", min=1, max=16, help="Versions each.")] = 6,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Draw what the model will see in training."""
+    from tfclassify.workflows.preview import PreviewRequest, preview_recipe
+
+    observer = make_observer(quiet=quiet, verbose=verbose)
+    request = PreviewRequest(recipe, tuple(overrides or ()), out, images, versions)
+    typer.echo(preview_recipe(request, observer))

@@ -132,3 +132,12 @@ def test_overrides_are_checked_like_the_file_and_all_reported(tmp_path: Path) ->
         "  --set  phases[0].epochs: must be a whole number of at least 1, got 'x'\n"
         "  --set  phases[1].epoch: unknown key 'epoch'; did you mean 'epochs'?"
     )
+
+
+def test_every_item_of_a_list_is_changed(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(TEXT, "utf-8")
+    loaded = load_recipe(recipe, ["phases[].epochs=7", "phases[1].epochs=8"])
+    assert [phase.epochs for phase in loaded.phases] == [7, 8]
+    with pytest.raises(RecipeError, match=r"layers: is no list of the recipe, so 'model.layers\[\]"):
+        load_recipe(recipe, ["model.layers[].conv=3"])

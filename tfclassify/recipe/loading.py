@@ -14,7 +14,7 @@ from tfclassify.errors import Problem, RecipeError
 from tfclassify.recipe.checks import settle
 from tfclassify.recipe.document import Document, read_document
 from tfclassify.recipe.inheritance import read_recipe
-from tfclassify.recipe.overrides import Override, apply_override, parse_override
+from tfclassify.recipe.overrides import Override, apply_override, parse_override, spread_override
 from tfclassify.recipe.schema import Recipe
 from tfclassify.recipe.validation import validate
 from tfclassify.recipe.wording import show
@@ -41,17 +41,18 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return _build(document, str(path), overrides)
 
 
-def parse_recipe(text: str, where: str = "recipe") -> Recipe:
+def parse_recipe(text: str, where: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe from text; ``base`` is not available there.
 
     Args:
         text: YAML.
         where: What problems name as the place.
+        overrides: Changes such as ``phases[1].epochs=3``, applied in order.
 
     Raises:
         RecipeError: If anything in it is wrong; it lists every problem.
     """
-    return _build(read_document(text), where, ())
+    return _build(read_document(text), where, overrides)
 
 
 def _build(document: Document, where: str, overrides: Sequence[str]) -> Recipe:
@@ -67,7 +68,8 @@ def _build(document: Document, where: str, overrides: Sequence[str]) -> Recipe:
         raise RecipeError(where, problems)
     for text in overrides:
         try:
-            apply_override(document, parse_override(text))
+            for each in spread_override(document, text):
+                apply_override(document, parse_override(each))
         except RecipeError as error:
             problems += error.problems
     recipe, faults = validate(document.content)

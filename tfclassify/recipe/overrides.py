@@ -6,6 +6,7 @@ the key exists in the schema or the value fits (``problems`` says so, as for a f
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,23 @@ def parse_override(text: str) -> Override:
         faults = "; ".join(problem.message for problem in document.problems)
         raise _make_error(render_path(path), f"{faults}, got {show(value)}")
     return Override(path, document.content)
+
+
+def spread_override(document: Document, text: str) -> list[str]:
+    """Write a change of every item of a list, ``phases[].epochs=3``, once for each item.
+
+    Any other text is returned as it is.
+    """
+    name, mark, rest = text.partition("[]")
+    content = document.content
+    if not mark or "=" in name:
+        return [text]
+    with contextlib.suppress(KeyError, IndexError, TypeError, ValueError):
+        for step in parse_path(name.strip()):
+            content = content[step]
+        if isinstance(content, list) and content:
+            return [f"{name}[{number}]{rest}" for number in range(len(content))]
+    raise _make_error(name, f"is no list of the recipe, so {text!r} changes nothing")
 
 
 def _make_error(path: str, message: str) -> RecipeError:

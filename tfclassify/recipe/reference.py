@@ -119,7 +119,7 @@ def render_reference() -> str:
     parts = [
         "# The recipe, key by key\n",
         "Generated from the schema. A key that is not listed here is an error. Lists are written "
-        "`phases[]`; `--set phases[1].epochs=3` changes one item.\n",
+        "`phases[]`; `--set phases[1].epochs=3` changes one item, `phases[].epochs=3` every one.\n",
         _render_table("", Recipe, [f"| `{BASE_KEY}` | text | — | {_BASE_MEANING} |"]),
     ]
     for name, slot in iterate_keys():

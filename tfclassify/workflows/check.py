@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +12,9 @@ from tfclassify.data.index import Index
 from tfclassify.data.integrity import IntegrityReport
 from tfclassify.data.preparation import prepare_data
 from tfclassify.events import SILENT, Observer
-from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
-from tfclassify.workflows.material import build_network, settle_paths
+from tfclassify.workflows.material import build_network
+from tfclassify.workflows.recipes import Given, open_recipe
 from tfclassify.workflows.start import set_up_keras
 
 if TYPE_CHECKING:
@@ -30,11 +29,11 @@ class CheckRequest:
     """What to check.
 
     Attributes:
-        recipe: The recipe's path.
+        recipe: A recipe, or images that one is fitted to; see ``open_recipe``.
         overrides: ``key=value`` texts.
     """
 
-    recipe: Path
+    recipe: Given
     overrides: tuple[str, ...] = ()
 
 
@@ -85,9 +84,8 @@ def check_recipe(request: CheckRequest, observer: Observer = SILENT) -> CheckRes
         RecipeError: If the recipe is wrong.
         TfclassifyError: If the data or the model cannot be used.
     """
-    base = request.recipe.parent
-    recipe = settle_paths(load_recipe(request.recipe, request.overrides), base)
-    data = prepare_data(recipe, base=base, observer=observer)
+    recipe = open_recipe(request.recipe, request.overrides, observer)
+    data = prepare_data(recipe, observer=observer)
     set_up_keras(recipe)
     classifier = build_network(recipe, data.index)
     images = len(data.index.in_split("train"))

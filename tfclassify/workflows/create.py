@@ -43,27 +43,37 @@ def create_recipe(request: CreateRequest, observer: Observer = SILENT) -> Path:
         raise RequestError(
             f"{request.out}: is there already and is not overwritten; name another with --out"
         )
-    settings: dict[str, Any] = {"source": request.data}
+    write_text(request.out, draft_recipe(request.name, request.data, observer))
+    return request.out
+
+
+def draft_recipe(name: str, source: str, observer: Observer = SILENT) -> str:
+    """Look at a source and return the text of a recipe that trains on it.
+
+    Raises:
+        RequestError: If the images have no labels, or none can be read.
+        DataError: If the source cannot be read.
+        RecipeError: If the name cannot be a recipe's.
+    """
+    settings: dict[str, Any] = {"source": source}
     survey = survey_source(DataRecipe(**settings), observer=observer)
     counts = count_labels(survey.index)
     if len(counts) < 2:
-        raise RequestError(_explain_unlabelled(request.data, observer))
+        raise RequestError(_explain_unlabelled(source, observer))
     frame = survey.index.usable().frame
     if frame.empty:
         raise RequestError(
-            f"{request.data}: none of its {len(survey.index)} images can be read; "
+            f"{source}: none of its {len(survey.index)} images can be read; "
             f"`tfclassify inspect` says why"
         )
     facts = SourceFacts(
-        source=request.data,
+        source=source,
         counts=counts,
         size=(int(frame["height"].median()), int(frame["width"].median())),
         has_groups=bool((frame["group"] != "").any()),
         has_split=bool((frame["split"] != "").any()),
     )
-    text = write_starter(request.name, facts)
-    write_text(request.out, text)
-    return request.out
+    return write_starter(name, facts)
 
 
 def _explain_unlabelled(source: str, observer: Observer) -> str:

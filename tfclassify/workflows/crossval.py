@@ -28,7 +28,8 @@ from tfclassify.runs.crossval_directory import CrossvalDirectory, FoldPlan
 from tfclassify.runs.directory import RunDirectory, is_run
 from tfclassify.workflows.crossval_results import CrossvalResult, gather_results
 from tfclassify.workflows.interruptions import explain_interruption
-from tfclassify.workflows.material import anchor_images, settle_paths
+from tfclassify.workflows.material import anchor_images
+from tfclassify.workflows.recipes import Given, open_recipe
 from tfclassify.workflows.resume_checks import (
     accept_changes,
     find_changes,
@@ -44,7 +45,7 @@ class CrossvalRequest:
     """What to cross-validate.
 
     Attributes:
-        recipe: The recipe's path.
+        recipe: A recipe, or images that one is fitted to; see ``open_recipe``.
         folds: Parts that the images are dealt into.
         repeats: How many times they are dealt anew.
         overrides: ``key=value`` texts, as after ``--set``.
@@ -52,7 +53,7 @@ class CrossvalRequest:
         reports: Where numbered folders are made.
     """
 
-    recipe: Path
+    recipe: Given
     folds: int = 5
     repeats: int = 1
     overrides: tuple[str, ...] = ()
@@ -72,7 +73,7 @@ def crossval_recipe(request: CrossvalRequest, observer: Observer = SILENT) -> Cr
         raise RequestError(f"--folds: must be from 2 to {_MOST_FOLDS}, got {request.folds}")
     if request.repeats < 1:
         raise RequestError(f"--repeat: must be at least 1, got {request.repeats}")
-    recipe = settle_paths(load_recipe(request.recipe, request.overrides), request.recipe.parent)
+    recipe = open_recipe(request.recipe, request.overrides, observer)
     text, plan = dump_recipe(recipe), FoldPlan(request.folds, request.repeats)
     if request.out is not None:
         place = CrossvalDirectory.create_at(request.out, text, plan)

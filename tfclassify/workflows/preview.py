@@ -14,9 +14,9 @@ from tfclassify.data.preparation import prepare_data
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_bytes
 from tfclassify.pages.pictures import Thumbnail, make_thumbnail
-from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import AugmentRecipe, Recipe
 from tfclassify.workflows.material import open_training_set
+from tfclassify.workflows.recipes import Given, open_recipe
 from tfclassify.workflows.start import start_tensorflow
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ class PreviewRequest:
     """What to draw.
 
     Attributes:
-        recipe: The recipe's path.
+        recipe: A recipe, or images that one is fitted to; see ``open_recipe``.
         overrides: ``key=value`` texts.
         out: PNG to write.
         images: Images shown, one a row.
         versions: Augmented versions of each.
     """
 
-    recipe: Path
+    recipe: Given
     overrides: tuple[str, ...] = ()
     out: Path = Path("preview.png")
     images: int = 8
@@ -47,8 +47,8 @@ class PreviewRequest:
 
 def preview_recipe(request: PreviewRequest, observer: Observer = SILENT) -> Path:
     """Draw training images beside what augmentation makes of them; return the PNG's path."""
-    recipe = load_recipe(request.recipe, request.overrides)
-    data = prepare_data(recipe, base=request.recipe.resolve().parent, observer=observer)
+    recipe = open_recipe(request.recipe, request.overrides, observer)
+    data = prepare_data(recipe, observer=observer)
     sheet = _draw(recipe, data.index, request.images, request.versions, observer)
     buffer = io.BytesIO()
     sheet.save(buffer, "png", optimize=True)

@@ -43,6 +43,7 @@ from tfclassify.workflows.material import (
     settle_paths,
 )
 from tfclassify.workflows.preview import draw_thumbnail
+from tfclassify.workflows.recipes import Given, open_recipe
 from tfclassify.workflows.resume_checks import (
     check_unchanged,
     find_recipe_changes,
@@ -62,13 +63,13 @@ class TrainRequest:
     """What to train.
 
     Attributes:
-        recipe: The recipe's path.
+        recipe: A recipe, or images that one is fitted to; see ``open_recipe``.
         overrides: ``key=value`` texts, as after ``--set``.
         out: The run's folder; None makes ``reports/<name>/<number>``.
         reports: Where numbered runs are made.
     """
 
-    recipe: Path
+    recipe: Given
     overrides: tuple[str, ...] = ()
     out: Path | None = None
     reports: Path = Path("reports")
@@ -104,8 +105,7 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
         RecipeError: If the recipe is wrong; nothing is made then.
         TfclassifyError: If the data, the model or the training fails.
     """
-    base = request.recipe.parent
-    recipe = settle_paths(load_recipe(request.recipe, request.overrides), base)
+    recipe = open_recipe(request.recipe, request.overrides, observer)
     if request.out is not None:
         run = RunDirectory.create_at(request.out, dump_recipe(recipe))
     else:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from tests.hostile.saved_model_attacks import copy_while_restoring, read_as_saving
 from tests.hub_modules import make_hub_module
+from tests.model.test_bundle import seal
 from tests.tiny_run import CommandLine, make_labelled_photos, write_recipe
 from tfclassify.errors import RequestError
 from tfclassify.workflows.backbones import ExportRequest, export_backbone
@@ -78,6 +81,38 @@ def test_the_recipe_is_profiled_beside_its_module(home: Path) -> None:
     recipe = write_recipe(home, (CUSTOM, HUB))
     (found,) = profile_targets(ProfileRequest((str(recipe),), has_latency=False))
     assert found.profile.macs == 8 * 8 * 4 * 27 + 4 * 3
+
+
+@pytest.mark.parametrize("attack", ["copy", "read"])
+@pytest.mark.parametrize("verb", ["profile", "check", "train", "predict", "evaluate"])
+def test_no_verb_lets_a_foreign_saved_model_touch_a_file(
+    attack: str, verb: str, run: Path, home: Path, tmp_path: Path, tfclassify: CommandLine
+) -> None:
+    """Each copied the file to a place of the module's choice, or had it in the features."""
+    secret, target = tmp_path / "secret", tmp_path / "ran"
+    secret.write_text("top secret")
+    module = home / f"{attack}-{verb}"
+    if attack == "copy":
+        copy_while_restoring(module, secret, target)
+    else:
+        read_as_saving(module, secret)
+    words: list[str | Path] = ["profile", f"hub:{module}", "--no-latency"]
+    if verb in {"check", "train"}:
+        recipe = write_recipe(home, (CUSTOM, HUB.replace("hub:module", f"hub:{module.name}")))
+        words = [verb, recipe]
+    elif verb in {"predict", "evaluate"}:
+        foreign = tmp_path / "foreign"
+        shutil.copytree(run, foreign)
+        (inner,) = (foreign / "bundle" / "modules").iterdir()
+        shutil.copyfile(module / "saved_model.pb", inner / "saved_model.pb")
+        seal(foreign / "bundle")
+        words = [verb, foreign, *([home / "photos/red"] if verb == "predict" else [])]
+    answer = tfclassify(*words)
+    assert answer.code == 1
+    assert "TensorFlow 1's format, whose loader runs whatever it names" in " ".join(
+        answer.err.split()
+    )
+    assert not target.exists()
 
 
 @pytest.mark.slow  # the fresh process starts a TensorFlow of its own

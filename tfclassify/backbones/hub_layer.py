@@ -2,7 +2,7 @@
 
 Owns: calling a module, sharing its variables with Keras, its regularisation losses, and
 where a saved layer finds its module again. Does not own: which modules are safe
-(``saved_model_scan``), their place on disk (``hub_modules``, ``model.bundle_modules``).
+(``saved_models``), their place on disk (``hub_modules``, ``model.bundle_modules``).
 
 TensorFlow Hub's own layer is one of Keras 2, whose weights Keras 3 does not see.
 """
@@ -18,7 +18,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfclassify.backbones.saved_model_scan import check_saved_model
+from tfclassify.backbones.saved_models import load_saved_model
 from tfclassify.errors import ModelError
 
 #: Which output of a module that gives several is taken.
@@ -202,15 +202,7 @@ def load_module(folder: Path) -> Module:
     Raises:
         ModelError: If it is unsafe, damaged, or cannot be called with images.
     """
-    check_saved_model(folder)
-    try:
-        loaded = tf.saved_model.load(str(folder))
-    except Exception as error:  # a damaged file makes the loader raise anything
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(
-            f"{folder}: TensorFlow cannot load the SavedModel: {reason}; export or download it anew"
-        ) from error
-    return Module(loaded, folder)
+    return Module(load_saved_model(folder), folder)
 
 
 def _choose_function(loaded: Any, folder: Path) -> tuple[Any, list[Any], bool]:

@@ -1,7 +1,7 @@
 """Where a TensorFlow Hub module lies: a folder, the cache, or an address.
 
 Owns: handles, TensorFlow Hub's cache, the download and what is said without a network.
-Does not own: what may be in a module (``saved_model_scan``), running it (``hub_layer``).
+Does not own: what may be in a module (``saved_models``), running it (``hub_layer``).
 Imports no TensorFlow at module level.
 """
 

@@ -17,7 +17,7 @@ import keras
 
 from tfclassify.backbones.hub_backbone import list_module_files
 from tfclassify.backbones.hub_layer import HubFeatures
-from tfclassify.backbones.saved_model_scan import check_saved_model
+from tfclassify.backbones.saved_models import check_saved_model
 from tfclassify.errors import BundleError
 
 FOLDER = "modules"

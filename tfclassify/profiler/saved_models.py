@@ -2,7 +2,7 @@
 
 Owns: choosing its inference function, and its graph with every shape worked out. Does
 not own: where a module of TensorFlow Hub lies (``backbones.hub_modules``), what is safe
-to run (``backbones.saved_model_scan``), counting (``saved_model_profile``).
+to run (``backbones.saved_models``), counting (``saved_model_profile``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfclassify.backbones.saved_model_scan import check_saved_model
+from tfclassify.backbones.saved_models import load_saved_model
 from tfclassify.errors import ModelError, ProfileError
 from tfclassify.profiler.graph_import import import_graph
 from tfclassify.profiler.subjects import Size, fix_shapes
@@ -61,16 +61,9 @@ def open_saved_model(folder: Path, size: Size | None) -> SavedGraph:
         RequestError: If its size is not fixed, or is another one.
     """
     try:
-        check_saved_model(folder)
+        loaded = load_saved_model(folder)
     except ModelError as error:
         raise ProfileError(str(error)) from error
-    try:
-        loaded = tf.saved_model.load(str(folder))
-    except Exception as error:  # a damaged file makes the loader raise anything
-        reason = " ".join(str(error).split())[:200]
-        raise ProfileError(
-            f"{folder}: is not a SavedModel that TensorFlow can load: {reason}; export it anew"
-        ) from error
     function = _choose_function(folder, loaded)
     arguments = _list_arguments(function)
     if not arguments or any(spec.shape.rank is None for _, spec in arguments):

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.hostile import saved_model_attacks as attacks
 from tests.hub_modules import make_hub_module
 from tfclassify.backbones.hub_layer import load_module
-from tfclassify.backbones.saved_model_scan import check_saved_model
+from tfclassify.backbones.saved_models import check_saved_model, load_saved_model
 from tfclassify.errors import ModelError
 
 
@@ -121,6 +123,51 @@ def test_what_only_computes_is_allowed(tmp_path: Path) -> None:
     check_saved_model(tmp_path / "hub")
 
 
+def test_a_file_in_the_old_format_is_refused_whatever_it_names(tmp_path: Path) -> None:
+    """TensorFlow's loader of this format runs ``restore_op_name``: the file was copied."""
+    secret = tmp_path / "secret"
+    secret.write_text("top secret")
+    attacks.copy_while_restoring(tmp_path / "copies", secret, tmp_path / "ran")
+    attacks.read_as_saving(tmp_path / "reads", secret)
+    attacks.call_the_saver(tmp_path / "hides", tmp_path / "ran")
+    attacks.make_old_format(tmp_path / "hides")
+    for name in ("copies", "reads", "hides"):
+        with pytest.raises(ModelError, match="TensorFlow 1's format, whose loader runs whatever"):
+            load_module(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        attacks.write_while_initialising,
+        attacks.write_by_gradient,
+        attacks.call_the_saver,
+        attacks.call_the_saver_by_another_name,
+        attacks.name_the_saver_as_an_operation,
+    ],
+)
+def test_functions_are_looked_at_whoever_names_them(
+    attack: Callable[[Path, Path], None], tmp_path: Path
+) -> None:
+    attack(tmp_path / "m", tmp_path / "ran")
+    with pytest.raises(ModelError, match=r"was not loaded: .*\(\dx\)"):
+        load_module(tmp_path / "m")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_an_export_of_keras_is_loaded(tmp_path: Path) -> None:
+    images = keras.Input((8, 8, 3))
+    rows = keras.layers.Reshape((8, 24))(keras.layers.Conv2D(3, 3, padding="same")(images))
+    x = keras.layers.Bidirectional(keras.layers.GRU(4))(rows)
+    model = keras.Model(images, keras.layers.BatchNormalization()(x))
+    model.export(tmp_path / "m", verbose=False)
+    served = load_saved_model(tmp_path / "m").signatures["serving_default"]
+    pixels = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+    (answer,) = served(tf.constant(pixels)).values()
+    np.testing.assert_allclose(answer, model(pixels), rtol=1e-5, atol=1e-6)
+
+
 def test_files_that_are_no_saved_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError, match=r"saved_model\.pb: is not a readable SavedModel"):
         check_saved_model(tmp_path)
@@ -129,6 +176,6 @@ def test_files_that_are_no_saved_model(tmp_path: Path, monkeypatch: pytest.Monke
         graph.write_bytes(content)
         with pytest.raises(ModelError, match=reason):
             check_saved_model(tmp_path)
-    monkeypatch.setattr("tfclassify.backbones.saved_model_scan._LARGEST_GRAPH", 3)
+    monkeypatch.setattr("tfclassify.backbones.saved_models._LARGEST_GRAPH", 3)
     with pytest.raises(ModelError, match="it is over 3 bytes"):
         check_saved_model(tmp_path)

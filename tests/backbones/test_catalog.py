@@ -12,7 +12,7 @@ import pytest
 from tfclassify.backbones.catalog import BACKBONES, get_backbone
 from tfclassify.backbones.origins import KerasNetwork
 from tfclassify.errors import RequestError
-from tfclassify.recipe.backbone_names import BACKBONE_NAMES
+from tfclassify.recipe.names import BACKBONE_NAMES
 
 #: Keras asks for the file only when it has built the network, which takes long for most.
 KERAS = [

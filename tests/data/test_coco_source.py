@@ -7,7 +7,7 @@ import pytest
 
 from tests.data.builders import COCO_CATEGORIES, make_box, write_coco, write_images
 from tfclassify.data.coco_source import Annotations, read_coco_source
-from tfclassify.data.listing import Listing
+from tfclassify.data.folders import Listing
 from tfclassify.errors import SourceError
 from tfclassify.recipe.schema import CocoRecipe
 

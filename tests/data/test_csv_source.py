@@ -7,10 +7,138 @@ from typing import Any
 import pytest
 
 from tests.data.builders import write_images
-from tfclassify.data.csv_source import Table, read_csv_source
-from tfclassify.data.listing import Listing
+from tfclassify.data.csv_source import (
+    LabelColumns,
+    Table,
+    decode_flags,
+    find_label_columns,
+    read_csv_source,
+    select_by_flags,
+    weigh_flags,
+)
+from tfclassify.data.folders import Listing, Row
 from tfclassify.errors import SourceError
 from tfclassify.recipe.schema import DataRecipe
+
+FLAGS = {"broken": 1, "blurred": 2, "dark": 4, "lamp": 8, "hard": 16}
+
+
+def make_data(**keys: Any) -> DataRecipe:
+    return DataRecipe(source="x", columns={"flags": "Extra"}, flags=FLAGS, **keys)
+
+
+@pytest.mark.parametrize(
+    ("value", "marks"),
+    [
+        ("", ()),
+        ("0", ()),
+        ("1", ("broken",)),
+        ("6", ("blurred", "dark")),
+        ("20.0", ("dark", "hard")),
+        ("31", ("broken", "blurred", "dark", "lamp", "hard")),
+    ],
+)
+def test_bits_are_marks(value: str, marks: tuple[str, ...]) -> None:
+    assert decode_flags(value, "t.csv, line 2", make_data()) == marks
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "1.5", "nan", "inf", "1e300"])
+def test_what_is_no_number_of_bits(value: str) -> None:
+    with pytest.raises(SourceError, match=r"^t\.csv, line 2: flags must be a whole number .*Extra"):
+        decode_flags(value, "t.csv, line 2", make_data())
+
+
+def test_a_bit_without_a_name() -> None:
+    match = r"line 2: flags 96 hold the bit 32, which data\.flags does not name; it has broken 1, "
+    with pytest.raises(SourceError, match=match):
+        decode_flags("96", "line 2", make_data())
+
+
+def select(**keys: Any) -> str:
+    marks = {"a": (), "b": ("blurred",), "c": ("blurred", "dark"), "d": ("dark",)}
+    rows = [Row(name, "", "", flags=flags) for name, flags in marks.items()]
+    return "".join(row.image for row in select_by_flags(rows, make_data(**keys)))
+
+
+def test_images_are_left_out_by_their_marks() -> None:
+    assert select() == "abcd"
+    assert select(drop_flags=("dark",)) == "ab"
+    assert select(drop_flags=("dark", "blurred")) == "a"
+    assert select(keep_flags=("dark", "hard")) == "cd"
+    assert select(keep_flags=("blurred",), drop_flags=("dark",)) == "b"
+
+
+def test_weights_of_marks_are_multiplied() -> None:
+    data = make_data(flag_weights={"hard": 2.0, "dark": 0.25})
+    assert weigh_flags((), data) == 1.0
+    assert weigh_flags(("hard", "blurred"), data) == 2.0
+    assert weigh_flags(("dark", "hard"), data) == 0.5
+
+
+def find(header: str, taken: tuple[int, ...] = (0,), **keys: Any) -> LabelColumns | None:
+    return find_label_columns(header.split(","), taken, DataRecipe(source="x", **keys), "t.csv")
+
+
+def one_hot(names: Any) -> dict[str, Any]:
+    return {"columns": {"one_hot": names}}
+
+
+def test_an_image_with_one_label_has_no_such_columns() -> None:
+    assert find("file,label") is None
+
+
+def test_the_rest_of_the_columns_are_classes() -> None:
+    columns = find("split,file,cat,dog,eel", (0, 1), **one_hot("rest"))
+    assert columns is not None
+    assert columns.classes == ("cat", "dog", "eel")
+    assert columns.read(["train", "a.png", "1", "0", "1"], "line 2") == ("cat", "eel")
+    assert columns.read(["train", "a.png", "0", "0.0", "false"], "line 2") == ()
+    assert columns.read(["train", "a.png", " 1 ", "1.0", "True"], "line 2") == columns.classes
+
+
+def test_named_columns_are_classes_in_the_recipes_order() -> None:
+    columns = find("file,cat,age,dog", **one_hot(("dog", "cat")))
+    assert columns is not None
+    assert columns.classes == ("dog", "cat")
+    assert columns.read(["a.png", "1", "77", "0"], "line 2") == ("cat",)
+
+
+def test_joined_names_are_split() -> None:
+    columns = find("file,tags,age", columns={"label": "tags"}, label_separator="; ")
+    assert columns is not None
+    assert columns.classes == ()
+    assert columns.read(["a.png", "dog; cat; dog", "7"], "line 2") == ("dog", "cat")
+    assert columns.read(["a.png", "; cat ; ", "7"], "line 2") == ("cat",)
+    assert columns.read(["a.png", "", "7"], "line 2") == ()
+
+
+def test_a_table_without_the_column_of_joined_names_is_unlabelled() -> None:
+    assert find("file,age", columns={"label": None}, label_separator=";") is None
+
+
+@pytest.mark.parametrize("value", ["2", "", "yes", "0,5", "-1"])
+def test_a_mark_is_0_or_1(value: str) -> None:
+    columns = find("file,cat", **one_hot("rest"))
+    assert columns is not None
+    with pytest.raises(SourceError, match=r"^t, line 9: the column 'cat' .* allowed are 0 and 1"):
+        columns.read(["a.png", value], "t, line 9")
+
+
+@pytest.mark.parametrize(
+    ("header", "names", "match"),
+    [
+        ("file", "rest", r"^t\.csv, line 1: every column is a file, group, split or the like"),
+        ("file,cat,", "rest", r"column 3 has no name; remove it, or list the columns of classes"),
+        ("file,cat,cat", "rest", r"there are two columns 'cat'; rename one"),
+        ("file,cat,cat", ("cat",), r"there are two columns 'cat'; rename one"),
+        ("file,cat,dog", ("cat", "dgo"), r"no column 'dgo' \(data\.columns\.one_hot\).*mean 'dog'"),
+        ("file,cat", ("file", "cat"), r"no column 'file' \(data\.columns\.one_hot\) besides"),
+    ],
+)
+def test_headers_without_what_is_named(header: str, names: Any, match: str) -> None:
+    with pytest.raises(SourceError, match=match):
+        find(header, **one_hot(names))
+
 
 GROUPED = {"file": "file", "label": "label", "group": "who", "split": "part", "weight": "w"}
 
@@ -122,7 +250,7 @@ def test_a_wrong_column(tmp_path: Path) -> None:
         tmp_path,
         "file,Label,age\n0.png,a,1\n",
         r", line 1: there is no column 'lable' \(data\.columns\.label\), the table has 'file', "
-        r"'Label', 'age'; nearest is 'Label'; set data\.columns\.label to one of them, or null",
+        r"'Label', 'age'; set data\.columns\.label to one of them, or null.* did you mean 'Label'",
         columns={"file": "file", "label": "lable"},
     )
     fault(
@@ -186,7 +314,7 @@ def test_a_path_outside(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("split", "hint"), [("trian", "; nearest is 'train'"), ("1", "'test' or nothing$")]
+    ("split", "hint"), [("trian", r"; did you mean 'train'\?$"), ("1", "'test' or nothing$")]
 )
 def test_an_unknown_split(tmp_path: Path, split: str, hint: str) -> None:
     fault(

@@ -17,13 +17,13 @@ from tests.data.builders import (
     write_images,
     zip_folder,
 )
-from tfclassify.data.folds import make_folds
 from tfclassify.data.preparation import (
     PreparedData,
     prepare_data,
     prepare_labelled,
     survey_source,
 )
+from tfclassify.data.splits import make_folds
 from tfclassify.errors import DataError, IntegrityError, SourceError
 from tfclassify.recipe.schema import DataRecipe
 

@@ -95,7 +95,7 @@ def test_an_absent_images_folder(tmp_path: Path) -> None:
     write_images(tmp_path, {"images": 2})
     (tmp_path / "labels.csv").write_text("file,label\n0.png,a\n")
     with pytest.raises(
-        SourceError, match=r"no folder 'image' \(data\.images\), .* nearest is 'images'"
+        SourceError, match=r"no folder 'image' \(data\.images\), .* did you mean 'images'"
     ):
         read(tmp_path / "labels.csv", images="image")
 

@@ -5,14 +5,45 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from tests.data.builders import Listener, write_images, zip_folder
 from tfclassify.data import sources
-from tfclassify.data.sources import Source, find_source
+from tfclassify.data.images import open_image
+from tfclassify.data.readers import read_source
+from tfclassify.data.sources import COUNT, Source, find_source, write_digits
 from tfclassify.errors import ArchiveError, SourceError
 from tfclassify.files import cache_folder, hash_file
 from tfclassify.recipe.schema import DataRecipe
+
+
+def test_digits_are_written_once_and_are_scikit_learns() -> None:
+    listener = Listener()
+    folder = write_digits(listener)
+    paths = sorted(folder.glob("*/*.png"), key=lambda path: path.name)
+    truth = load_digits()
+    assert [int(path.parent.name) for path in paths] == truth.target.tolist()
+    for row in (0, 1, 500, COUNT - 1):
+        facts, image = open_image(paths[row])
+        assert facts.remarks == ()
+        assert (facts.width, facts.height) == (8, 8)
+        # 16 grey levels above black: 255 / 16 = 15.9375 each.
+        expected = [[int(level * 15.9375 + 0.5) for level in line] for line in truth.images[row]]
+        assert np.array_equal(np.asarray(image)[:, :, 1], expected)
+    before = hash_file(paths[0])
+    assert write_digits(listener) == folder
+    assert len(listener.notes) == 1
+    paths[0].unlink()
+    write_digits(listener)
+    assert len(listener.notes) == 2
+    assert hash_file(paths[0]) == before
+    index = read_source(DataRecipe(source="builtin:digits"), observer=listener).index
+    assert len(listener.notes) == 2
+    assert len(index) == COUNT
+    assert index.classes == tuple("0123456789")
+    assert index.frame["image"][0] == "0/0000.png"
 
 
 def find(source: str | Path, base: Path | None = None, **keys: Any) -> Source:
@@ -86,7 +117,7 @@ def test_a_table_is_found_in_an_archive(tmp_path: Path, prefix: str) -> None:
 def test_a_table_that_is_absent(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").touch()
     with pytest.raises(
-        SourceError, match=r"no table 'label\.csv' .*its tables are labels\.csv; nea"
+        SourceError, match=r"no table 'label\.csv' .*its tables are labels\.csv; did"
     ):
         find(tmp_path, table="label.csv")
     (tmp_path / "labels.csv").unlink()
@@ -102,9 +133,9 @@ def test_an_absent_source_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         find(wanted, download_from="https://example.org/photos")
     assert str(caught.value) == (
-        f"{wanted}: there is no such file or folder; nearest is 'photos'; download it from "
+        f"{wanted}: there is no such file or folder; download it from "
         f"https://example.org/photos and put it at {wanted}, or set data.source to where you "
-        "have it"
+        "have it; did you mean 'photos'?"
     )
 
 
@@ -195,7 +226,7 @@ def test_neither_annotations_nor_a_table(tmp_path: Path) -> None:
         find(tmp_path, coco=coco)
     (tmp_path / "annotation").mkdir()
     (tmp_path / "annotation/train.json").write_text("{}")
-    with pytest.raises(SourceError, match=r"there is annotation/train\.json; nearest is 'annotati"):
+    with pytest.raises(SourceError, match=r"there is annotation/train\.json; did you mean 'ann"):
         find(tmp_path, coco=coco)
     match = r"no table 'l\.csv' \(data\.table\) and no annotations of data\.coco, it holds no table"
     with pytest.raises(SourceError, match=match):

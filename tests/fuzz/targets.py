@@ -17,8 +17,7 @@ from tfclassify.data.archives import ArchiveLimits, extract_archive
 from tfclassify.data.images import decode_with_facts
 from tfclassify.data.readers import read_source
 from tfclassify.errors import TfclassifyError
-from tfclassify.recipe.loading import dump_recipe, parse_recipe
-from tfclassify.recipe.overrides import parse_override
+from tfclassify.recipe.loading import dump_recipe, parse_override, parse_recipe
 from tfclassify.recipe.schema import CocoRecipe, DataRecipe
 
 #: Bytes of a starting input; larger ones would slow the changes down.

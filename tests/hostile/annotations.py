@@ -123,8 +123,8 @@ def prepare(home: Path) -> None:
 
 def read(case: Case, folder: Path) -> str:
     """Read annotations into an index, or a run's index; say what came of it."""
+    from tfclassify.data.index import load_index, save_index
     from tfclassify.data.readers import read_source
-    from tfclassify.data.table import load_index, save_index
     from tfclassify.recipe.schema import CocoRecipe, DataRecipe
 
     if "part" in case.options:

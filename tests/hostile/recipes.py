@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tests.hostile.cases import Case, flip_bits, overwrite
-from tfclassify.recipe.writing import render_yaml
+from tfclassify.recipe.document import render_yaml
 
 _BASE: dict[str, Any] = {
     "name": "hostile",

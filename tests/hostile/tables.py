@@ -240,9 +240,9 @@ def prepare(home: Path) -> None:
 def read(case: Case, folder: Path) -> str:
     """Read a table into an index, and the index from its own table; say what came of it."""
     from tests.hostile.images import place_file
+    from tfclassify.data.index import load_index, save_index
     from tfclassify.data.readers import read_source
     from tfclassify.data.scan import scan
-    from tfclassify.data.table import load_index, save_index
     from tfclassify.recipe.schema import DataRecipe
 
     path = folder / "labels.csv"

@@ -8,7 +8,7 @@ import pytest
 
 from tfclassify.errors import ModelError
 from tfclassify.model.head import build_head
-from tfclassify.recipe.layer_names import ACTIVATION_NAMES, INITIALIZER_NAMES
+from tfclassify.recipe.names import ACTIVATION_NAMES, INITIALIZER_NAMES
 from tfclassify.recipe.schema import HeadRecipe
 
 FEATURES = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32)

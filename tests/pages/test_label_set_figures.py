@@ -8,7 +8,7 @@ import numpy as np
 from tests.data.builders import make_set_index
 from tests.pages.contents import make_inspect_report, make_run_report
 from tests.pages.test_figures import read_texts
-from tfclassify.data.label_statistics import LabelSets, count_label_sets
+from tfclassify.data.statistics import LabelSets, count_label_sets
 from tfclassify.pages.content import DataSummary
 from tfclassify.pages.figures import draw_inspect_figures, draw_run_figures
 from tfclassify.pages.label_set_figures import (

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from tests.data.builders import make_set_index
-from tfclassify.data.label_statistics import count_label_sets
+from tfclassify.data.statistics import count_label_sets
 from tfclassify.pages.label_tables import tabulate_label_sets
 
 

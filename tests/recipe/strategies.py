@@ -8,9 +8,12 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from tfclassify.recipe.backbone_names import BACKBONE_NAMES
-from tfclassify.recipe.layer_names import ACTIVATION_NAMES, INITIALIZER_NAMES
-from tfclassify.recipe.metric_names import METRIC_NAMES
+from tfclassify.recipe.names import (
+    ACTIVATION_NAMES,
+    BACKBONE_NAMES,
+    INITIALIZER_NAMES,
+    METRIC_NAMES,
+)
 
 #: Other work on the machine must not fail a test.
 quick = settings(deadline=None, max_examples=60)

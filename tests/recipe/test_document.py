@@ -15,8 +15,9 @@ from tfclassify.recipe.document import (
     Place,
     read_document,
     read_scalar,
+    render_inline,
+    render_yaml,
 )
-from tfclassify.recipe.writing import render_inline, render_yaml
 
 TEXT = """\
 # a comment

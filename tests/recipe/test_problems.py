@@ -8,9 +8,8 @@ from hypothesis import given
 from pydantic import ValidationError
 
 from tests.recipe.strategies import damaged_recipes, quick
-from tfclassify.recipe.problems import Fault, drop_related, list_faults
+from tfclassify.recipe.problems import Fault, drop_related, list_faults, validate
 from tfclassify.recipe.schema import Recipe
-from tfclassify.recipe.validation import validate
 from tfclassify.recipe.wording import parse_path, render_path
 
 

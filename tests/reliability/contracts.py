@@ -113,7 +113,7 @@ def _train(kind: Kind, home: Path) -> tuple[Path, np.ndarray]:
 
 
 def _ask_all(run: Path, home: Path, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    from tfclassify.data.table import load_index
+    from tfclassify.data.index import load_index
     from tfclassify.inference.prediction import predict_paths, predict_store
     from tfclassify.inference.views import build_view_model
     from tfclassify.model.bundle import load_bundle

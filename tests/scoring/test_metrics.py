@@ -148,7 +148,7 @@ def test_a_missing_value_beats_nothing() -> None:
 
 
 def test_names_equal_those_of_the_recipe() -> None:
-    from tfclassify.recipe.metric_names import METRIC_NAMES
+    from tfclassify.recipe.names import METRIC_NAMES
 
     assert tuple(METRICS) == tuple(METRIC_NAMES)
 

@@ -146,7 +146,7 @@ def test_the_bootstrap_of_many_classes_is_quick() -> None:
 
 
 def test_names_equal_those_of_the_recipe() -> None:
-    from tfclassify.recipe.metric_names import MULTI_LABEL_METRIC_NAMES
+    from tfclassify.recipe.names import MULTI_LABEL_METRIC_NAMES
 
     assert tuple(LABEL_METRICS) == tuple(MULTI_LABEL_METRIC_NAMES)
 

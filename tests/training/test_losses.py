@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfclassify.errors import TrainingError
-from tfclassify.recipe.schema import LossRecipe
-from tfclassify.recipe.task_checks import LOSS_KINDS
+from tfclassify.recipe.schema import LOSS_KINDS, LossRecipe
 from tfclassify.training.losses import (
     DEFAULTS,
     asymmetric,

@@ -16,8 +16,8 @@ from sklearn import metrics as sklearn_metrics
 from tests.fake_runs import fill_run
 from tests.tiny_run import CommandLine, make_labelled_photos, write_recipe
 from tests.workflows.test_resume import StopsAfter, assert_same_weights
+from tfclassify.data.index import load_index
 from tfclassify.data.preparation import PreparedData
-from tfclassify.data.table import load_index
 from tfclassify.errors import (
     DataError,
     InterruptedTraining,

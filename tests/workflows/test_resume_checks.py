@@ -99,7 +99,7 @@ def test_a_package_that_decides_nothing_may_change(
 
 
 def find_changes_of(run: Path) -> list[str]:
-    from tfclassify.data.table import load_index
+    from tfclassify.data.index import load_index
     from tfclassify.recipe.loading import load_recipe
     from tfclassify.runs.directory import RunDirectory
 

@@ -98,7 +98,7 @@ def check(
 
 def _render_check(result: CheckResult, *, as_json: bool) -> str:
     """Write what would be trained."""
-    from tfclassify.recipe.model_checks import name_backbones
+    from tfclassify.recipe.model_schema import name_backbones
     from tfclassify.workflows.reporting import describe_integrity, summarise_data
 
     data = summarise_data(result.index, result.recipe.data.source)

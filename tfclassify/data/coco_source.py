@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from tfclassify.data.csv_source import merge_repeated
-from tfclassify.data.integrity import Finding
-from tfclassify.data.listing import (
+from tfclassify.data.folders import (
     Listing,
     Row,
     clean_path,
@@ -25,9 +24,10 @@ from tfclassify.data.listing import (
     name_image,
     walk_files,
 )
-from tfclassify.data.nearest import suggest
+from tfclassify.data.integrity import Finding
 from tfclassify.errors import SourceError
 from tfclassify.recipe.schema import CocoRecipe
+from tfclassify.recipe.wording import suggest
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 #: What each kind of entry must hold.
@@ -197,7 +197,7 @@ def _find_folder(file: Annotations, root: Path, shown: str, coco: CocoRecipe) ->
     siblings = [path.name for path in root.iterdir() if path.is_dir()]
     raise SourceError(
         f"{shown}: there is no folder {wanted!r} (data.coco.images.{file.split}) for the images of "
-        f"{file.path.name}{suggest(wanted, siblings)}; unpack them there"
+        f"{file.path.name}; unpack them there{suggest(wanted, siblings)}"
     )
 
 

@@ -1,8 +1,8 @@
 """Reads a CSV that names images, labels and what else a recipe's columns say.
 
-Owns: columns, separators, lines and their faults, matching rows to files.
-Does not own: several labels in a line (``label_columns``), bits (``flags``), which labels
-are kept (``labels``), finding the table (``sources``).
+Owns: columns, separators, lines and their faults, several labels in a line, the bits of
+marks, matching rows to files. Does not own: which labels are kept (``labels``), finding the
+table (``sources``).
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from __future__ import annotations
 import csv
 import math
 import unicodedata
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from tfclassify.data.flags import decode_flags, weigh_flags
-from tfclassify.data.integrity import Finding
-from tfclassify.data.label_columns import find_label_columns
-from tfclassify.data.listing import (
+from tfclassify.data.folders import (
     SPLIT_NAMES,
     Listing,
     Row,
@@ -28,9 +27,167 @@ from tfclassify.data.listing import (
     name_image,
     walk_files,
 )
-from tfclassify.data.nearest import suggest
+from tfclassify.data.integrity import Finding
 from tfclassify.errors import SourceError
 from tfclassify.recipe.schema import DataRecipe
+from tfclassify.recipe.wording import suggest
+
+
+def decode_flags(value: str, place: str, data: DataRecipe) -> tuple[str, ...]:
+    """Return the marks that a number stands for.
+
+    Args:
+        value: The cell: a whole number, or nothing for 0.
+        place: Where it stands, for messages.
+        data: Its ``flags`` name the bits.
+
+    Returns:
+        The marks, in the order of ``data.flags``.
+
+    Raises:
+        SourceError: If it is no whole number, or holds a bit without a name.
+    """
+    if not value:
+        return ()
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not (number.is_integer() and 0 <= number < 2**53):
+        raise SourceError(
+            f"{place}: flags must be a whole number of at least 0, got {value!r} "
+            f"(data.columns.flags: {data.columns.flags!r})"
+        )
+    bits = int(number)
+    unknown = bits & ~sum(data.flags.values())
+    if unknown:
+        known = ", ".join(f"{name} {bit}" for name, bit in data.flags.items())
+        raise SourceError(
+            f"{place}: flags {bits} hold the bit {unknown & -unknown}, which data.flags does not "
+            f"name; it has {known}; name the bit there"
+        )
+    return tuple(name for name, bit in data.flags.items() if bits & bit)
+
+
+def select_by_flags(rows: list[Row], data: DataRecipe) -> list[Row]:
+    """Leave out the rows that ``drop_flags`` and ``keep_flags`` say."""
+    dropped, kept = set(data.drop_flags), set(data.keep_flags)
+    return [
+        row
+        for row in rows
+        if dropped.isdisjoint(row.flags) and (not kept or not kept.isdisjoint(row.flags))
+    ]
+
+
+def weigh_flags(flags: tuple[str, ...], data: DataRecipe) -> float:
+    """Return what an image's marks multiply its weight by."""
+    return math.prod(data.flag_weights.get(flag, 1.0) for flag in flags)
+
+
+_MARKS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+
+
+@dataclass(frozen=True)
+class LabelColumns:
+    """Where the labels stand in a line.
+
+    Attributes:
+        columns: Class and its position, for columns of 0 and 1; empty for joined names.
+        position: Of the column of joined names.
+        separator: What joins them.
+    """
+
+    columns: tuple[tuple[str, int], ...] = ()
+    position: int = -1
+    separator: str = ""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes in the order of their columns; empty for joined names."""
+        return tuple(name for name, _ in self.columns)
+
+    def read(self, fields: Sequence[str], place: str) -> tuple[str, ...]:
+        """Return the labels of one line, each once.
+
+        Raises:
+            SourceError: If a column of marks holds anything but 0 and 1.
+        """
+        if not self.columns:
+            names = (name.strip() for name in fields[self.position].split(self.separator))
+            return tuple(dict.fromkeys(name for name in names if name))
+        found = []
+        for name, position in self.columns:
+            value = fields[position]
+            if value == "0":  # nearly all are
+                continue
+            mark = _MARKS.get(value.strip().lower())
+            if mark is None:
+                raise SourceError(
+                    f"{place}: the column {name!r} says whether an image has this class, allowed "
+                    f"are 0 and 1, got {value!r}; mend it, or list the columns of classes in "
+                    "data.columns.one_hot"
+                )
+            if mark:
+                found.append(name)
+        return tuple(found)
+
+
+def find_label_columns(
+    header: Sequence[str], taken: Collection[int], data: DataRecipe, shown: str
+) -> LabelColumns | None:
+    """Find the labels' columns in a table's header.
+
+    Args:
+        header: Names of the columns.
+        taken: Positions of the columns that hold something else.
+        data: Says how labels are written.
+        shown: What to call the table in messages.
+
+    Returns:
+        Where they are; None where an image has one label.
+
+    Raises:
+        SourceError: If there is no such column, or a name is empty or there twice.
+    """
+    one_hot = data.columns.one_hot
+    if one_hot is None:
+        if data.label_separator is None or data.columns.label is None:
+            return None
+        position = header.index(data.columns.label)
+        return LabelColumns(position=position, separator=data.label_separator)
+    positions = [number for number in range(len(header)) if number not in taken]
+    if one_hot != "rest":
+        others = [header[number] for number in positions]
+        for name in one_hot:
+            if name not in others:
+                raise SourceError(
+                    f"{shown}, line 1: there is no column {name!r} (data.columns.one_hot) besides "
+                    f"those of data.columns{suggest(name, others)}"
+                )
+        positions = [number for number in positions if header[number] in one_hot]
+    names = [header[number] for number in positions]
+    _check_names(names, positions, shown)
+    columns = dict(zip(names, positions, strict=True))
+    order = names if one_hot == "rest" else one_hot
+    return LabelColumns(tuple((name, columns[name]) for name in order))
+
+
+def _check_names(names: list[str], positions: list[int], shown: str) -> None:
+    """Raise unless each column of marks has a name of its own."""
+    if not names:
+        raise SourceError(
+            f"{shown}, line 1: every column is a file, group, split or the like, so none is left "
+            "for data.columns.one_hot; add one for each class"
+        )
+    if "" in names:
+        raise SourceError(
+            f"{shown}, line 1: column {positions[names.index('')] + 1} has no name; remove it, or "
+            "list the columns of classes in data.columns.one_hot"
+        )
+    repeated = next((name for name, count in Counter(names).items() if count > 1), None)
+    if repeated is not None:
+        raise SourceError(f"{shown}, line 1: there are two columns {repeated!r}; rename one")
+
 
 _SEPARATORS = ",;\t|"
 _NO_SEPARATORS = '"\r\n\0'
@@ -160,8 +317,8 @@ def _find_columns(header: list[str], table: Table, data: DataRecipe) -> dict[str
         hint = "" if key == "file" else f", or null if the table has no {key}s"
         raise SourceError(
             f"{table.shown}, line 1: there is no column {name!r} (data.columns.{key}), the "
-            f"table has {columns}{suggest(name, header)}; set data.columns.{key} to one of "
-            f"them{hint}"
+            f"table has {columns}; set data.columns.{key} to one of them{hint}"
+            f"{suggest(name, header)}"
         )
     return positions
 

@@ -22,14 +22,13 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from tfclassify.data.demands import find_excess
+from tfclassify.data.formats import describe_stranger, find_excess, is_cut_short, recognise
 from tfclassify.data.pixels import (
     find_colour_remarks,
     make_upright,
     read_orientation,
     to_rgb,
 )
-from tfclassify.data.signatures import describe_stranger, is_cut_short, recognise
 from tfclassify.errors import ImageError
 
 Resize = Literal["stretch", "crop", "letterbox"]

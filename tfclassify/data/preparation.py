@@ -12,15 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tfclassify.data.folds import make_folds
-from tfclassify.data.index import Index
+from tfclassify.data.index import Index, load_index, save_index
 from tfclassify.data.integrity import STORAGE_KINDS, Finding, IntegrityReport, make_report
 from tfclassify.data.leaks import find_near_duplicates, find_shared_groups
 from tfclassify.data.readers import read_source
 from tfclassify.data.scan import Scan, scan
-from tfclassify.data.splits import split_index
+from tfclassify.data.splits import make_folds, split_index
 from tfclassify.data.statistics import count_labels
-from tfclassify.data.table import load_index, save_index
 from tfclassify.errors import DataError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_json

@@ -1,7 +1,7 @@
 """Reads any source into an index.
 
 Owns: choosing the reader, putting rows into a frame. Does not own: each reader
-(``folders``, ``csv_source``, ``coco_source``), labels (``labels``, ``label_sets``),
+(``folders``, ``csv_source``, ``coco_source``), labels (``labels``),
 looking at the images (``scan``).
 """
 
@@ -13,19 +13,16 @@ from pathlib import Path
 import pandas as pd
 
 from tfclassify.data.coco_source import read_coco_source
-from tfclassify.data.csv_source import Table, read_csv_source
-from tfclassify.data.flags import select_by_flags
-from tfclassify.data.folders import read_folder
+from tfclassify.data.csv_source import Table, read_csv_source, select_by_flags
+from tfclassify.data.folders import Listing, Row, list_folders, read_folder
 from tfclassify.data.index import SEPARATOR, Index, make_frame
 from tfclassify.data.integrity import KINDS, Finding
-from tfclassify.data.label_sets import settle_label_sets
-from tfclassify.data.labels import settle_labels
-from tfclassify.data.listing import Listing, Row, list_folders
-from tfclassify.data.nearest import suggest
+from tfclassify.data.labels import settle_label_sets, settle_labels
 from tfclassify.data.sources import Source, find_source, find_tables
 from tfclassify.errors import SourceError
 from tfclassify.events import SILENT, Observer
 from tfclassify.recipe.schema import DataRecipe
+from tfclassify.recipe.wording import suggest
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,44 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from tfclassify.data.archives import extract_archive, is_archive
 from tfclassify.data.coco_source import Annotations
-from tfclassify.data.digits import write_digits
 from tfclassify.data.download import fetch
-from tfclassify.data.folders import list_wrappings
-from tfclassify.data.listing import walk_files
-from tfclassify.data.nearest import suggest
+from tfclassify.data.folders import list_wrappings, walk_files
 from tfclassify.errors import ArchiveError, SourceError
 from tfclassify.events import SILENT, Observer
-from tfclassify.files import cache_folder, hash_file
+from tfclassify.files import build_folder, cache_folder, hash_file
 from tfclassify.recipe.schema import DataRecipe
+from tfclassify.recipe.wording import suggest
+
+COUNT = 1797
+_FULL_SCALE = 16  # the set's grey levels are 0 to 16
+
+
+def write_digits(observer: Observer = SILENT) -> Path:
+    """Write the digits as PNG files into the cache, unless they are there.
+
+    Returns:
+        A folder with ten folders, ``0`` to ``9``, of RGB images of 8x8 pixels.
+    """
+    target = cache_folder() / "builtin" / "digits"
+    if sum(1 for _ in target.glob("*/*.png")) == COUNT:
+        return target
+    from sklearn.datasets import load_digits  # takes a second, and only the first time
+
+    observer.on_note(f"writing scikit-learn's {COUNT:,} digits to {target}")
+    digits = load_digits()
+    grey = np.rint(digits.images * (255 / _FULL_SCALE)).astype(np.uint8)
+    with build_folder(target) as folder:
+        for number, (pixels, label) in enumerate(zip(grey, digits.target, strict=True)):
+            place = folder / str(label) / f"{number:04}.png"
+            place.parent.mkdir(exist_ok=True)
+            Image.fromarray(np.repeat(pixels[..., None], 3, axis=2)).save(place)
+    return target
+
 
 BUILTIN = "builtin:digits"
 _ARCHIVE_ENDINGS = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")
@@ -125,7 +152,7 @@ def find_path(data: DataRecipe, base: Path | None) -> Path:
     advice = f"put it at {where}, or set data.source to where you have it"
     if data.download_from:
         advice = f"download it from {data.download_from} and {advice}"
-    raise SourceError(f"{data.source}: there is no such file or folder{hint}; {advice}")
+    raise SourceError(f"{data.source}: there is no such file or folder; {advice}{hint}")
 
 
 def _find_builtin(data: DataRecipe, observer: Observer) -> Path:

@@ -1,8 +1,8 @@
-"""Divides an index into training, validation and test images.
+"""Divides an index into training, validation and test images, or into folds.
 
-Owns: which units are held out, the source's own split.
-Does not own: what belongs together (``units``), cross-validation (``folds``),
-near-duplicates across a split (``leaks``).
+Owns: what stays together, which of it is held out, the source's own split, the folds of a
+cross-validation. Does not own: the even sharing (``stratify``), near-duplicates across a
+split (``leaks``).
 
 Images with the same bytes, and images of one group, form a unit that stays on one side.
 Which units are held out depends on the images' names and the seed alone.
@@ -10,15 +10,75 @@ Which units are held out depends on the images' names and the seed alone.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
-from tfclassify.data.hold_out import hold_out
 from tfclassify.data.index import Index
 from tfclassify.data.integrity import KINDS
-from tfclassify.data.stratify import stratify
-from tfclassify.data.units import Unit, count_labels, find_units
+from tfclassify.data.stratify import hold_out, stratify
 from tfclassify.errors import DataError
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Images that stay together.
+
+    Attributes:
+        key: The first of their names, which stands for the unit wherever chance decides.
+        rows: Their row labels in the frame that they come from.
+    """
+
+    key: str
+    rows: tuple[int, ...]
+
+
+def find_units(pool: pd.DataFrame) -> list[Unit]:
+    """Join rows that share a group or their bytes, directly or through others.
+
+    Args:
+        pool: Rows of an index's frame; those without group and checksum stand alone.
+
+    Returns:
+        The units, ordered by key; every row is in exactly one.
+    """
+    parents = {row: row for row in pool.index}
+
+    def find(row: int) -> int:
+        while parents[row] != row:
+            parents[row] = parents[parents[row]]
+            row = parents[row]
+        return row
+
+    for column in ("group", "sha256"):
+        first: dict[str, int] = {}
+        for row, value in zip(pool.index, pool[column], strict=True):
+            if value:
+                parents[find(row)] = find(first.setdefault(value, row))
+    members: dict[int, list[int]] = {}
+    for row in pool.index:
+        members.setdefault(find(row), []).append(row)
+    names = dict(zip(pool.index, pool["image"], strict=True))
+    units = [Unit(min(names[row] for row in rows), tuple(rows)) for rows in members.values()]
+    return sorted(units, key=lambda unit: unit.key)
+
+
+def count_labels(index: Index, units: list[Unit]) -> np.ndarray:
+    """Count the images of each label in each unit.
+
+    Returns:
+        int64 ``(units, classes + 1)``: the classes in their order, then the images
+        without any label, which are to be shared out like one class more.
+    """
+    marks = index.mark_labels()
+    counts = np.zeros((len(units), len(index.classes) + 1), dtype=np.int64)
+    for number, unit in enumerate(units):
+        held = marks[list(unit.rows)]
+        counts[number, :-1] = held.sum(axis=0)
+        counts[number, -1] = (~held.any(axis=1)).sum()
+    return counts
+
 
 HELD_OUT = ("test", "validation")
 
@@ -137,3 +197,108 @@ def _check_enough(index: Index, pool: pd.DataFrame, shares: dict[str, float]) ->
         f"{named}{more}, needed are {needed}; add images, name such labels in data.drop_labels or "
         "data.merge_classes, or set data.validation: 0"
     )
+
+
+def make_folds(index: Index, *, folds: int, seed: int) -> list[Index]:
+    """Make one index a fold, of which each validates other images.
+
+    Images of one group, and images with the same bytes, are validated in one fold.
+    Every fold has about the same number of images, and of each class. Test images stay
+    test images; any other split of ``index`` is overruled. Which images go together
+    depends on their names and the seed alone.
+
+    Args:
+        index: Scanned images; those that are quarantined take no part.
+        folds: Number of folds, at least 2.
+        seed: Draws other folds of the same kind.
+
+    Returns:
+        The indexes, with the rows of ``index`` in its order: ``split`` is ``validation``
+        for the images of the fold, ``train`` for the others.
+
+    Raises:
+        DataError: If there are fewer images (or groups) than folds, or all images of a
+            class belong together, so that a model that never saw the class would be
+            judged on it. In a multi-label index such a rare class is let through.
+    """
+    if folds < 2:
+        raise DataError(f"{index.source}: at least 2 folds are needed, got {folds}")
+    frame = index.frame
+    pool = frame[(frame["status"] == "ok") & (frame["split"] != "test")]
+    units = find_units(pool)
+    if len(units) < folds:
+        raise DataError(
+            f"{index.source}: {folds} folds need as many images that can be apart, got "
+            f"{len(units)} (groups and copies stay together); ask for fewer folds"
+        )
+    counts = count_labels(index, units)
+    if not index.is_multi_label:
+        _check_apart(index, units, counts)
+    sizes = np.array([len(unit.rows) for unit in units], dtype=np.int64)
+    numbers = stratify(
+        counts,
+        sizes,
+        [1.0 / folds] * folds,
+        [unit.key for unit in units],
+        may_take_all=[False] * folds,
+        address=f"{seed}:folds:{folds}",
+    )
+    if not index.is_multi_label:
+        _check_trained(index, counts, numbers, folds)
+    of_row = {
+        row: int(number) for unit, number in zip(units, numbers, strict=True) for row in unit.rows
+    }
+    return [_make_fold(index, pool, of_row, number) for number in range(folds)]
+
+
+def _make_fold(index: Index, pool: pd.DataFrame, of_row: dict[int, int], fold: int) -> Index:
+    """Return the index as one fold sees it."""
+    splits = index.frame["split"].copy()
+    splits.loc[pool.index] = [
+        "validation" if of_row[row] == fold else "train" for row in pool.index
+    ]
+    return index.with_frame(index.frame.assign(split=splits))
+
+
+def _check_apart(index: Index, units: list[Unit], counts: np.ndarray) -> None:
+    """Raise if all images of some class belong together."""
+    spread = (counts[:, :-1] > 0).sum(axis=0)
+    alone = np.flatnonzero(spread == 1)
+    if not len(alone):
+        return
+    named = []
+    for label in alone[:5]:
+        unit = int(np.flatnonzero(counts[:, label])[0])
+        count = int(counts[unit, label])
+        where = "1 image" if count == 1 else f"{count} images, {_say_tie(index, units[unit])}"
+        named.append(f"{index.classes[label]!r} has {where}")
+    more = f" and {len(alone) - 5} more" if len(alone) > 5 else ""
+    raise DataError(
+        f"{index.source}: {len(alone)} of {len(index.classes)} classes cannot be trained on and "
+        f"validated as well: {', '.join(named)}{more}; add images, or name such labels in "
+        "data.drop_labels or data.merge_classes"
+    )
+
+
+def _say_tie(index: Index, unit: Unit) -> str:
+    """Say what holds the images of a unit together."""
+    groups = sorted(set(index.frame.loc[list(unit.rows), "group"]) - {""})
+    if not groups:
+        return "copies of one another"
+    return f"all in the group {groups[0]!r}" if len(groups) == 1 else "in groups that share copies"
+
+
+def _check_trained(index: Index, counts: np.ndarray, numbers: np.ndarray, folds: int) -> None:
+    """Raise if some fold leaves no image of a class to train on."""
+    totals = counts.sum(axis=0)
+    for fold in range(folds):
+        taken = np.flatnonzero(
+            (counts[numbers == fold].sum(axis=0) == totals)[:-1] & (totals > 0)[:-1]
+        )
+        if len(taken):
+            raise DataError(
+                f"{index.source}: no {folds} folds could be found that train on every class each "
+                f"time; fold {fold + 1} would validate all images of {index.classes[taken[0]]!r}, "
+                "whose groups are tied to those of other classes; ask for fewer folds, or name "
+                "it in data.drop_labels or data.merge_classes"
+            )

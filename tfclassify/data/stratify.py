@@ -1,29 +1,142 @@
-"""Shares units among subsets, so that each subset has its part of every label.
+"""Shares units among subsets, so that each class or label gives its part.
 
-Owns: the choice, given units and shares. Does not own: what a unit is (``units``).
+Owns: the choice, given units and shares, and the seeded order of units. Does not own: what
+a unit is (``splits``).
 
-Iterative stratification (Sechidis, Tsoumakas & Vlahavas 2011, "On the stratification
-of multi-label data"), by units instead of images: the rarest label left is shared out
-first, each of its units to the subset that lacks it most. Then units are moved, and in
-the end exchanged, as long as that lowers the cost of ``v`` images where ``t`` are wanted,
+``hold_out`` is for one label an image: units of one image fill each class's quota exactly,
+larger units (groups) are chosen by greedy passes from several seeded orders, of which the
+best is kept. The cost of holding out ``v`` images where ``t`` are wanted is
 
-    sum over subsets of  [ sum over labels of (v_c - t_c)^2 / t_c  +  (n - N)^2 / N ]
+    sum over classes of (v_c - t_c)^2 / t_c  +  (sum v - sum t)^2 / sum t
 
-with ``n`` images in a subset that should have ``N``. Of several seeded orders the
-cheapest outcome is kept.
+``stratify`` is for any number of labels and subsets: iterative stratification (Sechidis,
+Tsoumakas & Vlahavas 2011, "On the stratification of multi-label data"), by units instead of
+images. The rarest label left is shared out first, each of its units to the subset that
+lacks it most. Then units are moved, and in the end exchanged, as long as that lowers the
+same cost, summed over the subsets.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 
-from tfclassify.data.units import draw_order
+_PASSES = 4
+_MAX_ORDERS = 16
+_WORK = 20_000  # units times orders
 
-_MAX_ORDERS = 8
+
+def hold_out(
+    units: Sequence[Sequence[int]],
+    keys: Sequence[str],
+    *,
+    targets: np.ndarray,
+    reserve: int,
+    address: str,
+) -> np.ndarray:
+    """Choose units whose images add up to about the targets.
+
+    Args:
+        units: The class number of each image, for each unit.
+        keys: A name for each unit, which alone decides its place in a seeded order.
+        targets: Images wanted of each class, float ``(classes,)``.
+        reserve: Images of each class that must not be chosen.
+        address: What the orders are drawn from: the seed, and what is held out.
+
+    Returns:
+        Whether a unit is chosen, bool ``(units,)``. Every class with more than
+        ``reserve`` images gives at least one, where its units allow.
+    """
+    totals = _count([label for unit in units for label in unit], len(targets))
+    chosen = np.zeros(len(units), dtype=bool)
+    held = np.zeros_like(totals)
+    large = [number for number, unit in enumerate(units) if len(unit) > 1]
+    if large:
+        counts = np.stack([_count(units[number], len(targets)) for number in large])
+        share = np.divide(targets, totals, out=np.zeros(len(totals)), where=totals > 0)
+        limit = np.maximum(totals - reserve, 0)
+        names = [keys[number] for number in large]
+        picked = _choose_large(counts, names, share * counts.sum(axis=0), limit, address)
+        chosen[large] = picked
+        held = counts[picked].sum(axis=0)
+    missing = find_quotas(totals, targets, reserve) - held
+    for number in draw_order(keys, address):
+        if len(units[number]) == 1 and missing[units[number][0]] > 0:
+            chosen[number] = True
+            missing[units[number][0]] -= 1
+    return chosen
+
+
+def _count(labels: Sequence[int], classes: int) -> np.ndarray:
+    """Count class numbers: int64 ``(classes,)``."""
+    return np.bincount(np.asarray(labels, dtype=np.int64), minlength=classes)
+
+
+def find_quotas(totals: np.ndarray, targets: np.ndarray, reserve: int) -> np.ndarray:
+    """Round targets to whole images that add up, by largest remainder.
+
+    Args:
+        totals: Images of each class, int64 ``(classes,)``.
+        targets: Images wanted of each class, float ``(classes,)``.
+        reserve: Images of each class that must stay.
+
+    Returns:
+        int64 ``(classes,)``: the sum is the rounded sum of the targets, but for classes
+        that are raised to one image or lowered to leave the reserve.
+    """
+    quotas = np.floor(targets).astype(np.int64)
+    remainders = targets - quotas
+    left = round(float(targets.sum())) - int(quotas.sum())
+    by_remainder = np.argsort(-remainders, kind="stable")
+    quotas[by_remainder[:left]] += 1
+    return np.minimum(np.maximum(quotas, 1), np.maximum(totals - reserve, 0))
+
+
+def _choose_large(
+    counts: np.ndarray, keys: Sequence[str], targets: np.ndarray, limit: np.ndarray, address: str
+) -> np.ndarray:
+    """Run greedy passes from several orders and keep the cheapest outcome."""
+    orders = min(_MAX_ORDERS, max(1, _WORK // len(counts)))
+    outcomes = [
+        _improve(counts, draw_order(keys, f"{address}:{number}"), targets, limit)
+        for number in range(orders)
+    ]
+    return min(outcomes, key=lambda chosen: _cost(counts[chosen].sum(axis=0), targets))
+
+
+def _improve(
+    counts: np.ndarray, order: Sequence[int], targets: np.ndarray, limit: np.ndarray
+) -> np.ndarray:
+    """Put units in, or out again, as long as that lowers the cost."""
+    chosen = np.zeros(len(counts), dtype=bool)
+    held = np.zeros(counts.shape[1], dtype=np.int64)
+    cost = _cost(held, targets)
+    for _ in range(_PASSES):
+        before = cost
+        for unit in order:
+            other = held - counts[unit] if chosen[unit] else held + counts[unit]
+            other_cost = _cost(other, targets)
+            if other_cost < cost and (other <= limit).all():
+                held, cost = other, other_cost
+                chosen[unit] = not chosen[unit]
+        if cost == before:
+            break
+    return chosen
+
+
+def _cost(held: np.ndarray, targets: np.ndarray) -> float:
+    """Return how far the held-out images are from the targets."""
+    by_class = (held - targets) ** 2 / np.maximum(targets, 1e-9)
+    total = float(targets.sum())
+    # A class without a target costs nothing: it has no unit here either.
+    return float(by_class[targets > 0].sum() + (held.sum() - total) ** 2 / max(total, 1e-9))
+
+
+_MAX_SHARINGS = 8
 _MAX_PASSES = 10
-_WORK = 20_000  # units times orders; units times passes are five times that
+_SHARING_WORK = 20_000  # units times orders; units times passes are five times that
 _MAX_EXCHANGED = 2000  # units; the time grows with their square
 #: Cost of a subset that takes all images of a label which others should have too.
 _ALL_TAKEN = 1e9
@@ -54,7 +167,7 @@ def stratify(
         as many units.
     """
     plan = _Plan(counts, sizes, np.asarray(shares, dtype=np.float64), np.asarray(may_take_all))
-    orders = min(_MAX_ORDERS, max(1, _WORK // max(1, len(counts))))
+    orders = min(_MAX_SHARINGS, max(1, _SHARING_WORK // max(1, len(counts))))
     outcomes = []
     for number in range(orders):
         order = draw_order(keys, f"{address}:{number}")
@@ -139,7 +252,7 @@ class _Plan:
         """Move units to other subsets, as long as that lowers the cost."""
         held = self.hold(subsets)
         members = np.bincount(subsets, minlength=len(held))
-        for _ in range(min(_MAX_PASSES, max(1, 5 * _WORK // max(1, len(order))))):
+        for _ in range(min(_MAX_PASSES, max(1, 5 * _SHARING_WORK // max(1, len(order))))):
             has_moved = False
             for unit in order:
                 here = subsets[unit]
@@ -203,3 +316,16 @@ class _Plan:
         changes: np.ndarray = added + removed
         changes[here] = 0.0
         return changes
+
+
+def draw_order(keys: Sequence[str], address: str) -> list[int]:
+    """Order units by the hash of their key: adding a unit leaves the others' order.
+
+    Args:
+        keys: A name for each unit.
+        address: What the order is drawn from: the seed, and what it is for.
+    """
+    digests = [
+        hashlib.sha256(f"{address}:{key}".encode("utf-8", "surrogatepass")).digest() for key in keys
+    ]
+    return sorted(range(len(keys)), key=lambda unit: (digests[unit], keys[unit]))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tfclassify.data.label_statistics import LabelSets
+from tfclassify.data.statistics import LabelSets
 from tfclassify.pages.pictures import Thumbnail
 from tfclassify.scoring.verdicts import AnyJudgement
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tfclassify.data.label_statistics import LabelSets
+from tfclassify.data.statistics import LabelSets
 from tfclassify.pages.drawing import (
     ACCENT,
     GRID,

@@ -6,7 +6,7 @@ Owns: the two tables. Does not own: alignment (``tables``), the counts
 
 from __future__ import annotations
 
-from tfclassify.data.label_statistics import LabelSets
+from tfclassify.data.statistics import LabelSets
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import count_of, format_count
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tfclassify.pages.content import Fact
 from tfclassify.pages.wording import count_of
-from tfclassify.recipe.backbone_names import OUTSIDE_SOURCES
+from tfclassify.recipe.names import OUTSIDE_SOURCES
 from tfclassify.recipe.schema import (
     AugmentRecipe,
     HeadRecipe,

@@ -24,9 +24,9 @@ from tfclassify.model.bundle import load_bundle
 from tfclassify.profiler.keras_files import load_keras_file
 from tfclassify.profiler.targets import Target
 from tfclassify.profiler.tracing import Shape
-from tfclassify.recipe.backbone_names import HUB
 from tfclassify.recipe.loading import load_recipe
-from tfclassify.recipe.model_checks import settle_files
+from tfclassify.recipe.model_schema import settle_files
+from tfclassify.recipe.names import HUB
 from tfclassify.recipe.schema import ModelRecipe, Recipe
 
 Size = tuple[int, int]

@@ -1,16 +1,23 @@
 """The section ``data`` of a recipe: what the images are and where they lie.
 
-Owns: its keys, types, defaults and meanings. Does not own: checks across keys
-(``data_checks``), reading (``data``).
+Owns: its keys, types, defaults and meanings, and what of it cannot work together: sources
+that cannot be read as described, labels used in two ways, labels where the task has none.
+Does not own: anything that needs the images themselves (``data``).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from tfclassify.recipe.fields import ImageSize, Rate, Section, Share
+from tfclassify.recipe.wording import KeyPath, join_names, show, suggest
+
+if TYPE_CHECKING:
+    from tfclassify.recipe.schema import Recipe
 
 
 class ColumnsRecipe(Section):
@@ -133,3 +140,252 @@ class DataRecipe(Section):
     def holds_label_sets(self) -> bool:
         """Whether the source says several labels an image, as task multi_label needs."""
         return bool(self.columns.one_hot or self.label_separator or self.coco)
+
+
+BUILTIN_SOURCES = ("builtin:digits",)
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+
+
+def check_data(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
+    """Check the source, its checksum, its table and the shares."""
+    data = recipe.data
+    yield from _check_source(data)
+    yield from _check_table(data)
+    if data.validation + data.test >= 1.0:
+        yield (
+            ("data", "test"),
+            "validation and test together must stay below 1, "
+            f"got {data.validation:g} + {data.test:g}: nothing is left to train on",
+        )
+    erasing = recipe.augment.erasing
+    if erasing is not None and erasing.area[0] > erasing.area[1]:
+        yield ("augment", "erasing", "area"), f"must be [low, high], got {show(erasing.area)}"
+
+
+def _check_source(data: DataRecipe) -> Iterator[tuple[KeyPath, str]]:
+    path: KeyPath = ("data", "source")
+    scheme, sign, _ = data.source.partition("://")
+    if not data.source.strip():
+        yield path, f"must not be empty, got {data.source!r}"
+    elif data.source.startswith("builtin:") and data.source not in BUILTIN_SOURCES:
+        there = join_names(BUILTIN_SOURCES)
+        yield path, f"unknown built-in source {data.source!r}; there is {there}"
+    elif sign and scheme.lower() == "http":
+        yield path, f"must use https, got {show(data.source)}; http can be changed on the way"
+    elif sign and scheme.lower() != "https":
+        yield path, f"must be a local path, an https URL or builtin:digits, got {show(data.source)}"
+    elif sign and data.sha256 is None:
+        yield (
+            ("data", "sha256"),
+            "missing; a URL needs the file's SHA-256, so that what arrives is what was meant",
+        )
+
+
+def _check_table(data: DataRecipe) -> Iterator[tuple[KeyPath, str]]:
+    """Check that what describes a table comes with a table."""
+    is_builtin = data.source.startswith("builtin:")
+    is_table = data.table is not None or data.source.lower().endswith(TABLE_SUFFIXES)
+    if is_builtin and data.table is not None:
+        yield ("data", "table"), f"source {data.source!r} has no table, got {data.table!r}"
+    if is_table:
+        return
+    default: dict[str, object] = {
+        "columns": ColumnsRecipe(),
+        "images": None,
+        "extension": None,
+        "separator": ",",
+    }
+    default["label_separator"] = None
+    for key, nothing in default.items():
+        value = getattr(data, key)
+        if value != nothing:
+            given = "its own names" if key == "columns" else show(value)
+            yield (
+                ("data", key),
+                f"describes a table, got {given} without one; name the CSV in data.table",
+            )
+
+
+def check_labels(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
+    """Check that each label is used in one way only."""
+    data = recipe.data
+    dropped = set(data.drop_labels)
+    yield from _check_merges(data)
+    for number, name in enumerate(data.classes or ()):
+        if name in dropped:
+            yield ("data", "classes", number), f"{name!r} is also in drop_labels; remove one"
+    for name, count in Counter(data.classes or ()).items():
+        if count > 1:
+            yield ("data", "classes"), f"class {name!r} is listed {count} times"
+    if data.classes is not None and len(data.classes) < 2:
+        yield ("data", "classes"), f"must have at least 2 names, got {show(data.classes)}"
+    yield from _check_weighted(recipe)
+
+
+def _check_merges(data: DataRecipe) -> Iterator[tuple[KeyPath, str]]:
+    homes: dict[str, str] = {}
+    for target, labels in data.merge_classes.items():
+        path: KeyPath = ("data", "merge_classes", target)
+        if not labels:
+            yield path, "must name at least one label, got []"
+        if target in data.drop_labels:
+            yield path, f"the new class {target!r} is also in drop_labels; remove one"
+        for number, label in enumerate(labels):
+            if label in data.drop_labels:
+                yield (*path, number), f"{label!r} is also in drop_labels; merge it or drop it"
+            if homes.setdefault(label, target) != target:
+                yield (*path, number), f"{label!r} already goes into {homes[label]!r}"
+
+
+def _check_weighted(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
+    """Check that every class with a weight can be there after dropping and merging."""
+    data = recipe.data
+    if isinstance(recipe.class_weights, str):
+        return
+    merged = {
+        label: target
+        for target, labels in data.merge_classes.items()
+        for label in labels
+        if label not in data.merge_classes
+    }
+    for name in recipe.class_weights:
+        path: KeyPath = ("class_weights", name)
+        if name in data.drop_labels:
+            yield path, f"class {name!r} is in data.drop_labels, so a weight has no effect"
+        elif name in merged:
+            yield path, f"class {name!r} is merged into {merged[name]!r}; give that a weight"
+        elif data.classes is not None and name not in {*data.classes, *data.merge_classes}:
+            allowed = (
+                suggest(name, data.classes) or f"; allowed are {join_names(data.classes, 'and')}"
+            )
+            yield path, f"unknown class {name!r}{allowed}"
+
+
+#: Joins names in the tables of a run; no flag, and no class of several, may hold it.
+JOINING_SIGN = "|"
+
+
+def check_label_sets(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
+    """Check that several labels an image are read where the task has them, and only there."""
+    data = recipe.data
+    if recipe.task == "multi_class":
+        for path in _find_multi_label_keys(data):
+            yield (
+                path,
+                "says several labels an image, but the task is multi_class; set task: multi_label, "
+                "or remove it",
+            )
+        return
+    if not data.holds_label_sets:
+        yield (
+            ("task",),
+            "multi_label needs a source that says several labels an image; name it in "
+            "data.columns.one_hot, data.label_separator or data.coco",
+        )
+    yield from _check_columns(data)
+    yield from _check_coco(data)
+    for path, name in _list_class_names(data):
+        if JOINING_SIGN in name:
+            yield path, f"class {name!r} holds {JOINING_SIGN!r}, which joins names; rename it"
+
+
+def _find_multi_label_keys(data: DataRecipe) -> list[KeyPath]:
+    paths: dict[KeyPath, object] = {
+        ("data", "columns", "one_hot"): data.columns.one_hot,
+        ("data", "label_separator"): data.label_separator,
+        ("data", "coco"): data.coco,
+    }
+    return [path for path, value in paths.items() if value]
+
+
+def _list_class_names(data: DataRecipe) -> list[tuple[KeyPath, str]]:
+    names: list[tuple[KeyPath, str]] = [
+        (("data", "classes", number), name) for number, name in enumerate(data.classes or ())
+    ]
+    return names + [(("data", "merge_classes", name), name) for name in data.merge_classes]
+
+
+def _check_columns(data: DataRecipe) -> Iterator[tuple[KeyPath, str]]:
+    """Check that the labels stand in one kind of column."""
+    path: KeyPath = ("data", "columns", "one_hot")
+    one_hot = data.columns.one_hot
+    if data.label_separator and one_hot:
+        yield (
+            ("data", "label_separator"),
+            f"got {data.label_separator!r} and data.columns.one_hot as well; remove one of the two",
+        )
+    if data.label_separator and not one_hot and data.columns.label is None:
+        yield (
+            ("data", "columns", "label"),
+            "is null, but data.label_separator says that it holds the labels; name the column",
+        )
+    if one_hot is None or one_hot == "rest":
+        return
+    if not one_hot:
+        yield path, "must name at least one column, or be rest, got []"
+    taken = data.columns.model_dump(exclude={"one_hot", "label"}, exclude_none=True)
+    for number, name in enumerate(one_hot):
+        for key, column in taken.items():
+            if name == column:
+                yield (*path, number), f"column {name!r} is already data.columns.{key}"
+    for name, count in Counter(one_hot).items():
+        if count > 1:
+            yield path, f"column {name!r} is listed {count} times"
+
+
+def _check_coco(data: DataRecipe) -> Iterator[tuple[KeyPath, str]]:
+    """Check that every split has annotations and images, and that a table can stand in."""
+    if data.coco is None:
+        return
+    path: KeyPath = ("data", "coco")
+    annotations, images = data.coco.annotations, data.coco.images
+    if "train" not in annotations:
+        yield (*path, "annotations"), f"must name the split train, got {show(list(annotations))}"
+    for split in annotations:
+        if split not in images:
+            yield (*path, "images"), f"lacks {split!r}, which has annotations; name its folder"
+    for split in images:
+        if split not in annotations:
+            yield (*path, "images", split), "has no annotations; name them, or remove the folder"
+    if data.table is not None and not (data.columns.one_hot or data.label_separator):
+        yield (
+            ("data", "table"),
+            f"{data.table!r} is read where there are no annotations; name its labels in "
+            "data.columns.one_hot or data.label_separator",
+        )
+
+
+def check_flags(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
+    """Check the bits of the marks, and that what is said of a mark is said of a known one."""
+    data = recipe.data
+    column: KeyPath = ("data", "columns", "flags")
+    if data.columns.flags is not None and not data.flags:
+        yield column, f"column {data.columns.flags!r} needs names for its bits in data.flags"
+    if data.flags and data.columns.flags is None:
+        yield ("data", "flags"), "name bits of a column; name that column in data.columns.flags"
+    homes: dict[int, str] = {}
+    for name, bit in data.flags.items():
+        path: KeyPath = ("data", "flags", name)
+        if bit & (bit - 1):
+            yield path, f"must be a single bit (1, 2, 4, 8, ...), got {bit}"
+        elif homes.setdefault(bit, name) != name:
+            yield path, f"bit {bit} is already {homes[bit]!r}"
+        if JOINING_SIGN in name or not name.strip():
+            yield path, f"must be a name without {JOINING_SIGN!r}, got {name!r}"
+    yield from _check_named_flags(data)
+
+
+def _check_named_flags(data: DataRecipe) -> Iterator[tuple[KeyPath, str]]:
+    named: list[tuple[KeyPath, str]] = [
+        (("data", key, number), name)
+        for key in ("drop_flags", "keep_flags")
+        for number, name in enumerate(getattr(data, key))
+    ]
+    named += [(("data", "flag_weights", name), name) for name in data.flag_weights]
+    for path, name in named:
+        if name not in data.flags:
+            known = f"; known are {join_names(data.flags, 'and')}" if data.flags else ""
+            hint = suggest(name, data.flags) or f"{known}; name its bit in data.flags"
+            yield path, f"unknown flag {name!r}{hint}"
+        elif name in data.drop_flags and path[1] != "drop_flags":
+            yield path, f"{name!r} is also in drop_flags; remove one"

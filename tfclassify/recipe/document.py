@@ -1,8 +1,9 @@
-"""One YAML file, read safely, with the line of every key.
+"""One YAML file, read safely with the line of every key, and written.
 
-Owns: the subset of YAML that a recipe may use, duplicate keys, limits on size and
-depth, and the record of where each value came from. Does not own: what the keys mean
-(``schema``), several files (``inheritance``).
+Owns: the subset of YAML that a recipe may use, duplicate keys, limits on size and depth,
+the record of where each value came from, and how plain values become text that every
+reader takes in the same way. Does not own: what the keys mean (``schema``), several files
+(``loading``).
 
 Scalars follow YAML 1.2's core schema: ``1e-3`` is a number, ``no`` and ``1:30`` are
 text. Keys are always text. Anchors, aliases and tags are refused: a recipe needs none,
@@ -31,6 +32,8 @@ from yaml.events import (
 from tfclassify.errors import Problem
 from tfclassify.recipe.wording import KeyPath, render_path, show
 
+#: The key that names another recipe, which ``loading`` takes out.
+BASE_KEY = "base"
 MAX_CHARACTERS = 1 << 18
 MAX_DEPTH = 24
 MAX_MAPPINGS = 4_000
@@ -253,3 +256,50 @@ def _is_text(value: str) -> bool:
 
 def _line_of(event: Event) -> int:
     return event.start_mark.line + 1 if event.start_mark is not None else 1
+
+
+#: Words that some YAML reader takes for something else than text.
+_RESERVED = frozenset(("y", "n", "yes", "no", "on", "off", "null", "true", "false"))
+
+
+class _Dumper(yaml.SafeDumper):
+    """The safe dumper without aliases, which recipes do not have."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    # Quoting whatever is not an ordinary word keeps '1e-3', '1:30' and 'no' text everywhere.
+    is_word = text.isascii() and text.replace("_", "").isalnum() and text[0].isalpha()
+    style = None if is_word and text.lower() not in _RESERVED else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def render_yaml(content: Any) -> str:
+    """Write mappings, lists and scalars as YAML, short collections on one line."""
+    text: str = yaml.dump(
+        content,
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=None,
+        width=100,
+    )
+    return text
+
+
+def render_inline(value: Any) -> str:
+    """Write one value as YAML on one line, as it stands after ``key:``."""
+    text: str = yaml.dump(
+        value,
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=True,
+        width=1 << 30,
+    )
+    return text.removesuffix("\n").removesuffix("\n...").strip()

@@ -1,24 +1,306 @@
-"""From a YAML file to a ``Recipe``, and back.
+"""From YAML files and ``--set`` to a ``Recipe``, and back.
 
-Owns: the order of the steps (read, inherit, override, validate, check) and that all
-problems are reported at once. Does not own: any single step.
+Owns: the order of the steps (read, inherit, override, validate, check), ``base``, the text
+of an override, and that all problems are reported at once. Does not own: the YAML itself
+(``document``), whether keys and values fit (``problems``).
+
+Mappings are merged key by key with those of a base, everything else (lists too) is replaced.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tfclassify.errors import Problem, RecipeError
-from tfclassify.recipe.checks import settle
-from tfclassify.recipe.document import Document, read_document
-from tfclassify.recipe.inheritance import read_recipe
-from tfclassify.recipe.overrides import Override, apply_override, parse_override, spread_override
-from tfclassify.recipe.schema import Recipe
-from tfclassify.recipe.validation import validate
-from tfclassify.recipe.wording import show
-from tfclassify.recipe.writing import render_yaml
+from tfclassify.errors import Problem, RecipeError, TargetError
+from tfclassify.recipe.document import (
+    BASE_KEY,
+    MAX_CHARACTERS,
+    Document,
+    Place,
+    read_document,
+    render_yaml,
+)
+from tfclassify.recipe.problems import validate
+from tfclassify.recipe.schema import Recipe, settle
+from tfclassify.recipe.wording import KeyPath, parse_path, render_path, show, suggest
+
+MAX_BASES = 16
+#: A little more than the longest recipe takes in UTF-8, so that its length is what is told.
+_MAX_BYTES = 4 * MAX_CHARACTERS + 8
+
+
+def read_recipe(path: Path) -> Document:
+    """Read a recipe file with all its bases merged into one document.
+
+    Raises:
+        TargetError: If ``path`` is not a file that can be read. What is wrong inside
+            of a file, or with a base, is in the document's ``problems``.
+    """
+    data = _read_bytes(path)
+    return _read_chain(_decode(data, None), path, None, (path,))
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise TargetError(f"{path}: is a folder, a recipe is a YAML file{_suggest(path)}")
+        with path.open("rb") as stream:
+            return stream.read(_MAX_BYTES)
+    except FileNotFoundError as error:
+        raise TargetError(
+            f"{path}: no such recipe{_suggest(path) or '; `tfclassify new` writes one'}"
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TargetError(f"{path}: the recipe cannot be read: {reason}") from error
+
+
+def _suggest(path: Path) -> str:
+    """Name the recipe nearby that was probably meant."""
+    folder = path if path.is_dir() else path.parent
+    names = sorted({*folder.glob("*.yaml"), *folder.glob("*.yml")})
+    if path.is_dir():
+        return f", such as {str(names[0])!r}" if names else ""
+    shipped = [Path("recipes", file.name) for file in Path("recipes").glob("*.yaml")]
+    by_name = {file.name: str(file) for file in (*shipped, *names)}
+    wanted = path.name if path.suffix in (".yaml", ".yml") else f"{path.name}.yaml"
+    text = suggest(wanted, by_name)
+    for name, file in by_name.items():
+        text = text.replace(repr(name), repr(file))
+    return text
+
+
+def _decode(data: bytes, source: str | None) -> Document:
+    try:
+        return read_document(data.decode("utf-8-sig"), source)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        problem = Problem("", f"not UTF-8 text, got byte {data[error.start]:#04x}", line, source)
+        return Document(None, problems=[problem], is_readable=False)
+
+
+def _read_chain(
+    document: Document, path: Path, source: str | None, chain: tuple[Path, ...]
+) -> Document:
+    """Take ``base`` out of a document and put the document on top of its base."""
+    content = document.content
+    if not document.is_readable or not isinstance(content, dict) or BASE_KEY not in content:
+        return document
+    named = content.pop(BASE_KEY)
+    fault = _find_base_fault(named, path, chain)
+    if fault:
+        document.problems.append(document.make_problem((BASE_KEY,), fault))
+        document.is_readable = False
+        return document
+    base_path = path.parent / named
+    try:
+        data = _read_bytes(base_path)
+    except TargetError as error:
+        document.problems.append(document.make_problem((BASE_KEY,), str(error)))
+        document.is_readable = False
+        return document
+    base = _read_chain(
+        _decode(data, str(base_path)), base_path, str(base_path), (*chain, base_path)
+    )
+    if base.is_readable and not isinstance(base.content, dict):
+        base.problems.append(
+            base.make_problem((), f"must be a mapping of keys, got {show(base.content)}")
+        )
+        base.is_readable = False
+    return merge_documents(base, document)
+
+
+def _find_base_fault(named: Any, path: Path, chain: tuple[Path, ...]) -> str | None:
+    """Say what is wrong with the value of ``base``, if anything is."""
+    if not isinstance(named, str) or not named:
+        return f"must be the path of another recipe, got {show(named)}"
+    try:
+        target = (path.parent / named).resolve()
+        seen = [file.resolve() for file in chain]
+        is_odd = target.exists() and not target.is_file() and not target.is_dir()
+    except (OSError, ValueError, RuntimeError):
+        return f"must be the path of another recipe, got {show(named)}"
+    if len(chain) > MAX_BASES:
+        return f"more than {MAX_BASES} recipes build on one another; merge some of them"
+    if is_odd:
+        return f"must be a file, got the pipe or device {show(named)}"
+    if target in seen:
+        circle = [*chain[seen.index(target) :], path.parent / named]
+        return "the recipes build on one another in a circle: " + " -> ".join(map(str, circle))
+    return None
+
+
+def merge_documents(base: Document, child: Document) -> Document:
+    """Return ``child`` on top of ``base``: mappings merged, all else replaced.
+
+    Each value keeps the place it was written at, the base's file included.
+    """
+    places = dict(base.places)
+    if base.is_readable and child.is_readable:
+        replaced: set[KeyPath] = set()
+        content = _merge(base.content, child.content, (), replaced)
+        places = {path: place for path, place in places.items() if not _is_in(path, replaced)}
+        places.update(child.places)
+    else:
+        content = child.content
+    return Document(
+        content,
+        places,
+        [*child.problems, *base.problems],
+        base.is_readable and child.is_readable,
+    )
+
+
+def _merge(base: Any, child: Any, path: KeyPath, replaced: set[KeyPath]) -> Any:
+    """Merge two values, and note the paths at which the child's takes the base's place."""
+    if isinstance(base, dict) and isinstance(child, dict):
+        merged = dict(base)
+        for key, value in child.items():
+            merged[key] = _merge(base.get(key), value, (*path, key), replaced)
+        return merged
+    replaced.add(path)
+    return child
+
+
+def _is_in(path: KeyPath, replaced: set[KeyPath]) -> bool:
+    """Say whether a path is at or under one of others."""
+    return any(path[:length] in replaced for length in range(len(path) + 1))
+
+
+def replace_places(
+    places: dict[KeyPath, Place], path: KeyPath, others: dict[KeyPath, Place]
+) -> None:
+    """Let the places at and under ``path`` be those of ``others``."""
+    depth = len(path)
+    for old in [known for known in places if known[:depth] == path]:
+        del places[old]
+    places.update({new: place for new, place in others.items() if new[:depth] == path})
+
+
+OPTION = "--set"
+
+#: A key, in which quoted parts may hold any sign, then the first ``=`` outside of them.
+_OVERRIDE = re.compile(r'((?:[^="]|"(?:[^"\\]|\\.)*")+)=(.*)', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Override:
+    """One change.
+
+    Attributes:
+        path: The key that is set; list positions may be negative.
+        value: What it is set to.
+    """
+
+    path: KeyPath
+    value: Any
+
+
+def parse_override(text: str) -> Override:
+    """Read ``a.b[1].c=value``; the value is YAML, so ``[1, 2]`` is a list.
+
+    Raises:
+        RecipeError: If the path or the value cannot be read.
+
+    Example:
+        >>> parse_override("phases[1].epochs=3")
+        Override(path=('phases', 1, 'epochs'), value=3)
+    """
+    match = _OVERRIDE.fullmatch(text)
+    if match is None:
+        raise _make_error("", f"must be KEY=VALUE, such as phases[0].epochs=3, got {text!r}")
+    name, value = match[1].strip(), match[2]
+    try:
+        path = parse_path(name)
+    except ValueError as error:
+        raise _make_error("", f"the key {name!r} {error}; write it as phases[0].epochs") from (
+            error
+        )
+    if path[0] == BASE_KEY:
+        raise _make_error("base", "cannot be set here; it belongs in a recipe file")
+    document = read_document(value)
+    if document.problems:
+        faults = "; ".join(problem.message for problem in document.problems)
+        raise _make_error(render_path(path), f"{faults}, got {show(value)}")
+    return Override(path, document.content)
+
+
+def spread_override(document: Document, text: str) -> list[str]:
+    """Write a change of every item of a list, ``phases[].epochs=3``, once for each item.
+
+    Any other text is returned as it is.
+    """
+    name, mark, rest = text.partition("[]")
+    content = document.content
+    if not mark or "=" in name:
+        return [text]
+    with contextlib.suppress(KeyError, IndexError, TypeError, ValueError):
+        for step in parse_path(name.strip()):
+            content = content[step]
+        if isinstance(content, list) and content:
+            return [f"{name}[{number}]{rest}" for number in range(len(content))]
+    raise _make_error(name, f"is no list of the recipe, so {text!r} changes nothing")
+
+
+def _make_error(path: str, message: str) -> RecipeError:
+    return RecipeError(OPTION, [Problem(path, message)])
+
+
+def apply_override(document: Document, override: Override) -> None:
+    """Set one key of a document in place; mappings on the way are made.
+
+    Raises:
+        RecipeError: If the path leads through something that has no such part.
+    """
+    if not isinstance(document.content, dict):
+        document.content = {}
+    content: Any = document.content
+    walked: KeyPath = ()
+    for depth, step in enumerate(override.path[:-1]):
+        step = _settle_step(content, step, walked)
+        walked = (*walked, step)
+        if isinstance(content, dict) and content.get(step) is None:
+            if isinstance(override.path[depth + 1], int):
+                raise _make_error(
+                    render_path(override.path),
+                    f"{render_path(walked)} is not in the recipe; set the whole list: "
+                    f"{render_path(walked)}=[…]",
+                )
+            content[step] = {}
+            document.places[walked] = Place(None)
+        content = content[step]
+    last = _settle_step(content, override.path[-1], walked)
+    walked = (*walked, last)
+    content[last] = override.value
+    replace_places(document.places, walked, {walked: Place(None)})
+
+
+def _settle_step(content: Any, step: str | int, walked: KeyPath) -> Any:
+    """Check one step against what is there; return it with a list position from 0."""
+    where, path = render_path(walked) or "the recipe", render_path((*walked, step))
+    if isinstance(step, str):
+        if isinstance(content, dict):
+            return step
+        hint = f"; choose an item, such as {where}[0]" if isinstance(content, list) else ""
+        kind = "a list" if isinstance(content, list) else show(content)
+        raise _make_error(path, f"{where} is {kind}, not a mapping{hint}")
+    if not isinstance(content, list):
+        kind = "a mapping" if isinstance(content, dict) else show(content)
+        raise _make_error(path, f"{where} is {kind}, not a list")
+    count = len(content)
+    if not -count <= step < count:
+        allowed = f"positions are 0 to {count - 1}" if count else "it is empty"
+        raise _make_error(
+            path, f"{where} has {count} item{'s' if count != 1 else ''}; {allowed}, got {step}"
+        )
+    return step % count
+
 
 __all__ = ["Override", "dump_recipe", "load_recipe", "parse_override", "parse_recipe"]
 

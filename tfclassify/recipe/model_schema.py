@@ -1,16 +1,25 @@
 """The section ``model`` of a recipe: backbone, weights and head.
 
-Owns: its keys, types, defaults and meanings. Does not own: checks across keys
-(``model_checks``), building (``backbones``, ``model``).
+Owns: its keys, types, defaults and meanings, and which keys go with which kind of backbone.
+Does not own: anything that needs files, the network or TensorFlow (``backbones``, ``model``).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from tfclassify.recipe.fields import Section, Share, to_backbone
+from tfclassify.recipe.names import BACKBONE_NAMES, HUB, OUTSIDE_SOURCES, PRESET
+from tfclassify.recipe.wording import KeyPath, find_nearest, show
+
+if TYPE_CHECKING:
+    from tfclassify.recipe.schema import Recipe
+
 
 Checksum = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -95,3 +104,193 @@ class ModelRecipe(Section):
     batch_norm: Literal["auto", "frozen", "trained"] = Field(
         "auto", description="auto: frozen (inference mode) if the backbone is pretrained."
     )
+
+
+CUSTOM = "custom_cnn"
+#: Words of ``weights`` that are no path.
+WORDS = ("imagenet", "none")
+Finding = tuple[KeyPath, str]
+
+
+def check_model(recipe: Recipe) -> Iterator[Finding]:
+    """Check the backbone or the stack, and all keys that belong to one kind of backbone."""
+    model = recipe.model
+    yield from _check_choice(model)
+    yield from _check_layers(model)
+    if model.backbone:
+        alone = StackMemberRecipe(
+            backbone=model.backbone,
+            weights=model.weights,
+            weights_sha256=model.weights_sha256,
+            input_range=model.input_range,
+        )
+        yield from _check_member(alone, ("model",))
+    if model.stack:
+        yield from _check_stack(model)
+    yield from _check_trained_parts(recipe)
+
+
+def _check_choice(model: ModelRecipe) -> Iterator[Finding]:
+    path: KeyPath = ("model", "backbone")
+    if model.stack and model.backbone:
+        yield path, f"got {model.backbone!r} and a stack as well; remove one of the two"
+    elif not model.stack and not model.backbone:
+        yield path, "is missing; name a backbone that `tfclassify backbones` lists"
+
+
+def _check_layers(model: ModelRecipe) -> Iterator[Finding]:
+    path: KeyPath = ("model", "layers")
+    if model.backbone == CUSTOM and not model.layers:
+        yield path, f"backbone {CUSTOM!r} needs layers, got none; list its blocks"
+    is_other = model.stack or model.backbone in BACKBONE_NAMES
+    is_other = is_other or model.backbone.startswith(OUTSIDE_SOURCES)
+    if model.layers and model.backbone != CUSTOM and is_other:
+        got = "a stack" if model.stack else repr(model.backbone)
+        yield path, f"layers belong to backbone {CUSTOM!r}, got {got}; remove one of the two"
+
+
+def _check_stack(model: ModelRecipe) -> Iterator[Finding]:
+    """Check the members, and that no key of a single backbone stands beside them."""
+    path: KeyPath = ("model", "stack")
+    if len(model.stack) < 2:
+        yield path, f"needs at least 2 backbones, got {len(model.stack)}; use backbone for one"
+    if model.weights != "imagenet":
+        yield (
+            ("model", "weights"),
+            f"belongs to a single backbone, got {show(model.weights)} with a stack; write it "
+            "beside the member: {backbone: …, weights: …}",
+        )
+    for key in ("weights_sha256", "input_range"):
+        if getattr(model, key) is not None:
+            yield (
+                ("model", key),
+                f"belongs to a single backbone, got a stack; write it beside the member: "
+                f"{{backbone: …, {key}: …}}",
+            )
+    counts = Counter(member.backbone for member in model.stack)
+    for number, member in enumerate(model.stack):
+        place: KeyPath = (*path, number)
+        yield from _check_member(member, place)
+        if member.backbone == CUSTOM:
+            yield (*place, "backbone"), f"{CUSTOM!r} cannot be stacked; name another backbone"
+        elif member.backbone.startswith(HUB) and counts[member.backbone] > 1:
+            yield (*place, "backbone"), f"{member.backbone!r} is stacked twice; once is enough"
+
+
+def _check_member(member: StackMemberRecipe, path: KeyPath) -> Iterator[Finding]:
+    """Check one backbone with its weights and its input range."""
+    check = _check_catalog
+    if member.backbone.startswith(HUB):
+        check = _check_hub
+    elif member.backbone.startswith(PRESET):
+        check = _check_preset
+    yield from ((path + tail, text) for tail, text in check(member))
+    if member.weights_sha256 is not None and member.weights in WORDS:
+        yield (
+            (*path, "weights_sha256"),
+            f"is the checksum of a weight file, got weights {member.weights!r}; give the file's "
+            "path, or remove weights_sha256",
+        )
+    if member.input_range is not None and member.input_range[0] >= member.input_range[1]:
+        yield (
+            (*path, "input_range"),
+            f"must rise from black to white, got {show(list(member.input_range))}",
+        )
+
+
+def _check_catalog(member: StackMemberRecipe) -> Iterator[Finding]:
+    name = member.backbone
+    if name not in BACKBONE_NAMES:
+        nearest = find_nearest(name, BACKBONE_NAMES)
+        hint = f"did you mean {nearest!r}?" if nearest is not None else ""
+        listing = f"`tfclassify backbones` lists the {len(BACKBONE_NAMES)} known"
+        yield ("backbone",), f"unknown backbone {name!r}; {hint or listing}"
+    if member.input_range is not None:
+        yield (
+            ("input_range",),
+            f"belongs to hub and keras_hub backbones, got {name!r}, which scales images by "
+            "itself; remove it",
+        )
+    if name == CUSTOM and member.weights == "imagenet":
+        yield (
+            ("weights",),
+            f"backbone {CUSTOM!r} has no 'imagenet' weights; write none, or a path to a file",
+        )
+
+
+def _check_hub(member: StackMemberRecipe) -> Iterator[Finding]:
+    handle = member.backbone.removeprefix(HUB)
+    if not handle or handle.startswith("http://"):
+        yield (
+            ("backbone",),
+            f"{member.backbone!r} must name a folder or an https:// address of a module",
+        )
+    if member.input_range is None:
+        yield (
+            ("input_range",),
+            f"is missing: {member.backbone!r} does not say what it takes for black and white; "
+            "write [0, 1], [-1, 1] or what its page says",
+        )
+    if member.weights != "imagenet":
+        yield (
+            ("weights",),
+            f"{member.backbone!r} comes with its own weights, got {show(member.weights)}; "
+            "remove weights",
+        )
+
+
+def _check_preset(member: StackMemberRecipe) -> Iterator[Finding]:
+    if not member.backbone.removeprefix(PRESET):
+        yield ("backbone",), f"{member.backbone!r} must name a preset or the folder of one"
+    if member.weights not in WORDS:
+        yield (
+            ("weights",),
+            f"{member.backbone!r} comes with its own weights, got {show(member.weights)}; remove "
+            "weights, or write none",
+        )
+
+
+def _check_trained_parts(recipe: Recipe) -> Iterator[Finding]:
+    """Check that no phase counts the blocks or layers of a hub module, which has none."""
+    names = [recipe.model.backbone, *(member.backbone for member in recipe.model.stack)]
+    hubs = [name for name in names if name.startswith(HUB)]
+    for number, phase in enumerate(recipe.phases):
+        if hubs and not isinstance(phase.train, str):
+            yield (
+                ("phases", number, "train"),
+                f"{hubs[0]!r} is one piece without blocks or layers; use head or all",
+            )
+
+
+def settle_files(model: ModelRecipe, base: Path) -> ModelRecipe:
+    """Name the files of a model so that a copy of the recipe elsewhere still finds them.
+
+    A path that is not in the working folder but beside the recipe gets the recipe's
+    folder in front; every other text stays as the user wrote it.
+
+    Args:
+        model: The section.
+        base: The folder of the recipe.
+    """
+    stack = tuple(member.model_copy(update=_settle_member(member, base)) for member in model.stack)
+    return model.model_copy(update={**_settle_member(model, base), "stack": stack})
+
+
+def _settle_member(member: ModelRecipe | StackMemberRecipe, base: Path) -> dict[str, str]:
+    weights, backbone = member.weights, member.backbone
+    if weights not in WORDS:
+        weights = _settle_path(weights, base)
+    for prefix in OUTSIDE_SOURCES:
+        if backbone.startswith(prefix) and backbone != prefix:
+            backbone = prefix + _settle_path(backbone.removeprefix(prefix), base)
+    return {"backbone": backbone, "weights": weights}
+
+
+def _settle_path(text: str, base: Path) -> str:
+    is_here = "://" in text or Path(text).expanduser().exists()
+    return text if is_here or not (base / text).exists() else str(base / text)
+
+
+def name_backbones(model: ModelRecipe) -> str:
+    """Return what a report calls the backbone, or the backbones of a stack."""
+    return " + ".join(member.backbone for member in model.stack) or model.backbone

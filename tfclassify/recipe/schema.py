@@ -1,27 +1,52 @@
-"""The shape of a recipe: its top level, and the small sections.
+"""The shape of a recipe: its top level, the small sections, and all checks.
 
-Owns: the frozen models of the top level, each default in one place. Does not own: the
-larger sections (``data_schema``, ``augment_schema``, ``model_schema``, ``phase_schema``),
-files, lines, ``--set`` (``loading``).
+Owns: the frozen models of the top level, each default in one place; the list of all checks,
+those of names and of the task among them. Does not own: the larger sections with their own
+checks (``data_schema``, ``augment_schema``, ``model_schema``, ``phase_schema``), files,
+lines, ``--set`` (``loading``).
+
+A check looks at values only, never at whether they were written or are defaults, so
+that a recipe that was written out in full means the same; ``settle`` is where a default
+gives way to another key.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tfclassify.recipe.augment_schema import AugmentRecipe, ErasingRecipe, MixRecipe
-from tfclassify.recipe.data_schema import CocoRecipe, ColumnsRecipe, DataRecipe
+from tfclassify.recipe.data_schema import (
+    CocoRecipe,
+    ColumnsRecipe,
+    DataRecipe,
+    check_data,
+    check_flags,
+    check_label_sets,
+    check_labels,
+)
 from tfclassify.recipe.fields import Rate, Section, Share
-from tfclassify.recipe.model_schema import HeadRecipe, LayerRecipe, ModelRecipe, StackMemberRecipe
+from tfclassify.recipe.model_schema import (
+    CUSTOM,
+    HeadRecipe,
+    LayerRecipe,
+    ModelRecipe,
+    StackMemberRecipe,
+    check_model,
+)
+from tfclassify.recipe.names import ACTIVATION_NAMES, INITIALIZER_NAMES, list_metric_names
 from tfclassify.recipe.phase_schema import (
     EarlyStoppingRecipe,
     FeaturesRecipe,
     PhaseRecipe,
     ScheduleRecipe,
     TrainPartRecipe,
+    check_phases,
+    settle_keep_best,
 )
+from tfclassify.recipe.wording import KeyPath, find_nearest, join_names, show
 
 __all__ = [
     "AugmentRecipe",
@@ -143,3 +168,164 @@ class Recipe(Section):
     )
     tta: TtaRecipe | None = Field(None, description="Test-time augmentation.")
     runtime: RuntimeRecipe = Field(RuntimeRecipe(), description="How the work is run.")
+
+
+MULTI_LABEL = "multi_label"
+
+#: What each task can be trained with.
+LOSS_KINDS = {
+    "multi_class": ("auto", "cross_entropy", "focal"),
+    MULTI_LABEL: ("auto", "binary_cross_entropy", "focal", "asymmetric"),
+}
+#: Keys that only some kinds read.
+_LOSS_KEYS = {
+    "gamma": ("focal",),
+    "gamma_positive": ("asymmetric",),
+    "gamma_negative": ("asymmetric",),
+    "clip": ("asymmetric",),
+}
+_SEARCHED = ("one", "per_class")
+#: The threshold where there are no validation images to search it on.
+HALF = 0.5
+
+
+def needs_search(recipe: Recipe) -> bool:
+    """Say whether validation images decide the thresholds."""
+    return recipe.task == MULTI_LABEL and recipe.thresholds in _SEARCHED
+
+
+def check_task(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
+    """Check loss and thresholds against the task."""
+    loss, kinds = recipe.loss, LOSS_KINDS[recipe.task]
+    if loss.kind not in kinds:
+        yield (
+            ("loss", "kind"),
+            f"{loss.kind!r} does not go with task {recipe.task!r}; allowed are "
+            f"{join_names(kinds, 'and')}",
+        )
+    yield from _check_loss_keys(loss)
+    if recipe.task != MULTI_LABEL and recipe.thresholds != "one":
+        yield (
+            ("thresholds",),
+            f"belong to task {MULTI_LABEL!r}, got {show(recipe.thresholds)} with "
+            f"{recipe.task!r}, which takes the likeliest class; remove them",
+        )
+    if needs_search(recipe) and lacks_validation(recipe):
+        yield (
+            ("thresholds",),
+            f"{recipe.thresholds!r} needs validation images to search on, but data.validation "
+            f"is 0; write a number such as {HALF}, or hold some out",
+        )
+
+
+def _check_loss_keys(loss: LossRecipe) -> Iterator[tuple[KeyPath, str]]:
+    default = LossRecipe()
+    for key, kinds in _LOSS_KEYS.items():
+        value = getattr(loss, key)
+        if loss.kind not in kinds and value != getattr(default, key):
+            yield (
+                ("loss", key),
+                f"belongs to {join_names(kinds)}, got {show(value)} with kind {loss.kind!r}",
+            )
+
+
+def check_recipe(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
+    """Find what is wrong in a recipe whose single values are all allowed: path and message."""
+    for check in (
+        check_names,
+        check_model,
+        check_data,
+        check_labels,
+        check_label_sets,
+        check_flags,
+        check_phases,
+        check_validation,
+        check_task,
+    ):
+        yield from check(recipe)
+
+
+def settle(recipe: Recipe) -> Recipe:
+    """Replace the defaults that other keys rule out.
+
+    A ``keep_best`` that was not written follows ``early_stopping.metric``, so that a phase
+    ends with the epoch it waited for; without validation images, or where ``swa`` averages
+    the last epochs, it becomes null. Weights
+    that were not written for ``custom_cnn`` become none, since it has none to load; so do
+    thresholds that were not written become 0.5 where there are no images to search them on.
+    """
+    changes: dict[str, object] = {
+        "phases": tuple(
+            settle_keep_best(phase, lacks_validation(recipe)) for phase in recipe.phases
+        )
+    }
+    if recipe.task == "multi_label" and "metric" not in recipe.model_fields_set:
+        changes["metric"] = "map"
+    if (
+        "thresholds" not in recipe.model_fields_set
+        and needs_search(recipe)
+        and lacks_validation(recipe)
+    ):
+        changes["thresholds"] = HALF
+    model = recipe.model
+    if model.backbone == CUSTOM and "weights" not in model.model_fields_set:
+        changes["model"] = model.model_copy(update={"weights": "none"})
+    return recipe.model_copy(update=changes)
+
+
+def lacks_validation(recipe: Recipe) -> bool:
+    """Say whether there will be no validation images, as far as the recipe tells."""
+    return recipe.data.validation == 0.0 and recipe.data.columns.split is None
+
+
+def check_names(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
+    """Check every name that is defined outside of the schema."""
+    metrics = list_metric_names(recipe.task)
+    yield from _check_name(("metric",), "metric", recipe.metric, metrics)
+    head = recipe.model.head
+    path: KeyPath = ("model", "head")
+    yield from _check_name((*path, "activation"), "activation", head.activation, ACTIVATION_NAMES)
+    yield from _check_name(
+        (*path, "initializer"), "initializer", head.initializer, INITIALIZER_NAMES
+    )
+    for number, layer in enumerate(recipe.model.layers):
+        path = ("model", "layers", number, "activation")
+        yield from _check_name(path, "activation", layer.activation, ACTIVATION_NAMES)
+    for number, phase in enumerate(recipe.phases):
+        path = ("phases", number)
+        yield from _check_name((*path, "keep_best"), "metric", phase.keep_best, metrics)
+        schedule = phase.schedule
+        yield from _check_name((*path, "schedule", "metric"), "metric", schedule.metric, metrics)
+        if phase.early_stopping is not None:
+            metric = phase.early_stopping.metric
+            yield from _check_name((*path, "early_stopping", "metric"), "metric", metric, metrics)
+
+
+def _check_name(
+    path: KeyPath, kind: str, name: str | None, names: Iterable[str]
+) -> Iterator[tuple[KeyPath, str]]:
+    known = tuple(names)
+    if name is None or name in known:
+        return
+    nearest = find_nearest(name, known)
+    if nearest is not None:
+        yield path, f"unknown {kind} {name!r}; did you mean {nearest!r}?"
+    else:
+        yield path, f"unknown {kind} {show(name)}; allowed are {join_names(known, 'and')}"
+
+
+def check_validation(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
+    """Check that nothing watches validation images where there are none."""
+    if not lacks_validation(recipe):
+        return
+    advice = "needs validation images, but data.validation is 0; remove it or hold some out"
+    for number, phase in enumerate(recipe.phases):
+        path: KeyPath = ("phases", number)
+        if phase.early_stopping is not None:
+            yield (*path, "early_stopping"), advice
+        if phase.keep_best is not None:
+            yield (*path, "keep_best"), f"{advice} (null keeps the last epoch)"
+        if phase.schedule.kind == "plateau":
+            yield (*path, "schedule"), f"plateau {advice}"
+    if recipe.keep_phase == "best":
+        yield ("keep_phase",), f"'best' {advice} (last keeps the last phase)"

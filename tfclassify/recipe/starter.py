@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+from tfclassify.recipe.document import render_inline
 from tfclassify.recipe.loading import parse_recipe
-from tfclassify.recipe.writing import render_inline
 
 #: The pretrained network needs some pixels, and was trained on 224.
 _SMALLEST, _LARGEST, _STEP = 64, 224, 32

@@ -2,7 +2,7 @@
 
 Owns: the text of key paths (``phases[1].epochs``) and its reverse, the text of
 values, and the search for the nearest name. Does not own: any message (``problems``,
-``checks``).
+``schema``).
 """
 
 from __future__ import annotations

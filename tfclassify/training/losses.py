@@ -18,8 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfclassify.errors import TrainingError
-from tfclassify.recipe.schema import LossRecipe
-from tfclassify.recipe.task_checks import LOSS_KINDS
+from tfclassify.recipe.schema import LOSS_KINDS, LossRecipe
 from tfclassify.scoring.tasks import MULTI_LABEL
 
 #: Targets ``(b, classes)`` and logits ``(b, classes)`` to what each image costs, ``(b,)``.

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tfclassify.data.table import load_index
+from tfclassify.data.index import load_index
 from tfclassify.errors import RequestError, RunError, TargetError
 from tfclassify.pages.wording import count_of
 from tfclassify.recipe.loading import load_recipe

@@ -15,10 +15,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfclassify.data.changes import find_changed_files
-from tfclassify.data.folds import make_folds
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData, prepare_data
+from tfclassify.data.scan import find_changed_files
+from tfclassify.data.splits import make_folds
 from tfclassify.errors import RequestError, TfclassifyError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import sweep_unfinished

@@ -15,8 +15,8 @@ from typing import Any
 import pandas as pd
 
 from tfclassify import __version__
+from tfclassify.data.index import load_index
 from tfclassify.data.preparation import PreparedData
-from tfclassify.data.table import load_index
 from tfclassify.errors import RunError
 from tfclassify.files import render_csv, write_json, write_text
 from tfclassify.pages.content import Command

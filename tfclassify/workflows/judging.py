@@ -16,8 +16,7 @@ import numpy as np
 from tfclassify.data.index import SEPARATOR, Index
 from tfclassify.events import Observer
 from tfclassify.files import write_json
-from tfclassify.recipe.schema import Recipe, TtaRecipe
-from tfclassify.recipe.task_checks import needs_search
+from tfclassify.recipe.schema import Recipe, TtaRecipe, needs_search
 from tfclassify.scoring.tasks import MULTI_LABEL
 from tfclassify.scoring.thresholds import cross_fit_thresholds, search_thresholds
 from tfclassify.scoring.verdicts import AnyJudgement, judge_task

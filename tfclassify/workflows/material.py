@@ -16,7 +16,7 @@ import numpy as np
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData
 from tfclassify.events import Observer
-from tfclassify.recipe.model_checks import settle_files
+from tfclassify.recipe.model_schema import settle_files
 from tfclassify.recipe.schema import Recipe
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from tfclassify import __version__
 from tfclassify.data.images import decode_image
 from tfclassify.data.index import Index
 from tfclassify.data.integrity import IntegrityReport
-from tfclassify.data.label_statistics import count_label_sets
 from tfclassify.data.preparation import PreparedData
+from tfclassify.data.statistics import count_label_sets
 from tfclassify.errors import ImageError
 from tfclassify.files import write_text
 from tfclassify.pages.content import (

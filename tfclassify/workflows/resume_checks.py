@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tfclassify.data.changes import find_changed_files, fingerprint_index
 from tfclassify.data.index import Index
+from tfclassify.data.scan import find_changed_files, fingerprint_index
 from tfclassify.errors import RunError
 from tfclassify.events import Observer
 from tfclassify.files import write_json
-from tfclassify.recipe.checks import settle
-from tfclassify.recipe.schema import Recipe
+from tfclassify.recipe.schema import Recipe, settle
 from tfclassify.runs.beginning import DECISIVE, load_beginning, name_changes, save_beginning
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.runs.environment import describe_processor, list_packages

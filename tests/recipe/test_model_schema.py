@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from tests.recipe.test_problems import describe, make_recipe
-from tfclassify.recipe.backbone_names import BACKBONE_NAMES
-from tfclassify.recipe.model_checks import name_backbones, settle_files
+from tfclassify.recipe.model_schema import name_backbones, settle_files
+from tfclassify.recipe.names import BACKBONE_NAMES
+from tfclassify.recipe.problems import validate
 from tfclassify.recipe.schema import ModelRecipe
-from tfclassify.recipe.validation import validate
 
 HUB = {"model__backbone": "hub:https://tfhub.dev/a/b/1", "model__input_range": [0, 1]}
 NAMED = "'hub:https://tfhub.dev/a/b/1'"

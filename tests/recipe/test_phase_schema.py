@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from tests.recipe.test_problems import describe, make_recipe
-from tfclassify.recipe.phase_checks import SCHEDULE_KEYS
+from tfclassify.recipe.phase_schema import SCHEDULE_KEYS
+from tfclassify.recipe.problems import validate
 from tfclassify.recipe.schema import Recipe, ScheduleRecipe
-from tfclassify.recipe.validation import validate
 
 #: The recipe of the tests has one phase of 3 epochs.
 CASES: list[tuple[dict[str, Any], list[str]]] = [

@@ -1,0 +1,138 @@
+"""The names that keys of a recipe may hold: metrics, layers, backbones.
+
+Owns: the plain lists, so that a misspelt name is answered without TensorFlow or NumPy.
+Does not own: what stands behind a name (``scoring.metrics`` and ``backbones.catalog``,
+tested to hold exactly these; activations and initialisers are Keras' own).
+"""
+
+from __future__ import annotations
+
+#: Of task multi_class.
+METRIC_NAMES = (
+    "loss",
+    "accuracy",
+    "top_2",
+    "top_3",
+    "top_5",
+    "balanced_accuracy",
+    "precision_macro",
+    "precision_weighted",
+    "recall_macro",
+    "recall_weighted",
+    "f1_macro",
+    "f1_weighted",
+    "roc_auc",
+    "ece",
+    "brier",
+)
+
+#: Of task multi_label.
+MULTI_LABEL_METRIC_NAMES = (
+    "loss",
+    "map",
+    "iou",
+    "f1_samples",
+    "f1_macro",
+    "f1_micro",
+    "f1_weighted",
+    "precision_macro",
+    "precision_micro",
+    "recall_macro",
+    "recall_micro",
+    "roc_auc",
+    "hamming",
+    "exact_match",
+)
+
+
+def list_metric_names(task: str) -> tuple[str, ...]:
+    """Return the names that metrics may have under a recipe's ``task``."""
+    return MULTI_LABEL_METRIC_NAMES if task == "multi_label" else METRIC_NAMES
+
+
+ACTIVATION_NAMES = (
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "mish",
+    "hard_silu",
+    "softplus",
+    "tanh",
+    "sigmoid",
+    "linear",
+)
+
+INITIALIZER_NAMES = (
+    "glorot_uniform",
+    "glorot_normal",
+    "he_uniform",
+    "he_normal",
+    "lecun_uniform",
+    "lecun_normal",
+    "orthogonal",
+    "random_uniform",
+    "random_normal",
+    "truncated_normal",
+    "variance_scaling",
+    "zeros",
+)
+
+
+#: Beginnings of names that lead out of the list: a hub module, a preset of KerasHub.
+HUB, PRESET = "hub:", "keras_hub:"
+OUTSIDE_SOURCES = (HUB, PRESET)
+
+#: The classifiers of keras.applications, then the networks built here.
+BACKBONE_NAMES = (
+    "convnext_tiny",
+    "convnext_small",
+    "convnext_base",
+    "convnext_large",
+    "convnext_xlarge",
+    "densenet121",
+    "densenet169",
+    "densenet201",
+    "efficientnet_b0",
+    "efficientnet_b1",
+    "efficientnet_b2",
+    "efficientnet_b3",
+    "efficientnet_b4",
+    "efficientnet_b5",
+    "efficientnet_b6",
+    "efficientnet_b7",
+    "efficientnet_v2_b0",
+    "efficientnet_v2_b1",
+    "efficientnet_v2_b2",
+    "efficientnet_v2_b3",
+    "efficientnet_v2_s",
+    "efficientnet_v2_m",
+    "efficientnet_v2_l",
+    "inception_resnet_v2",
+    "inception_v3",
+    "mobilenet",
+    "mobilenet_025",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "nasnet_mobile",
+    "nasnet_large",
+    "resnet50",
+    "resnet50_v2",
+    "resnet101",
+    "resnet101_v2",
+    "resnet152",
+    "resnet152_v2",
+    "vgg16",
+    "vgg19",
+    "xception",
+    "resnet18",
+    "resnet34",
+    "efficientnet_lite0",
+    "efficientnet_lite1",
+    "efficientnet_lite2",
+    "custom_cnn",
+)

@@ -1,14 +1,18 @@
 """Labels an image and labels together, as plain text for terminals.
 
 Owns: the two tables. Does not own: alignment (``tables``), the counts
-(``data.label_statistics``).
+(``data.statistics``).
 """
 
 from __future__ import annotations
 
-from tfclassify.data.statistics import LabelSets
+from typing import TYPE_CHECKING
+
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import count_of, format_count
+
+if TYPE_CHECKING:
+    from tfclassify.data.statistics import LabelSets
 
 #: Pairs that a terminal lists.
 LISTED_PAIRS = 10

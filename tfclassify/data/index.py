@@ -22,18 +22,17 @@ import pandas as pd
 
 from tfclassify.errors import DataError
 from tfclassify.files import guard_formula, render_csv, write_json, write_text
+from tfclassify.recipe.data_schema import JOINING_SIGN
 
-#: What stands between the names in one cell; no class of a multi-label index holds it.
-SEPARATOR = "|"
 #: Column -> dtype of an index, in the order of ``index.csv``.
 COLUMNS = {
     "image": "str",  # stable name: POSIX path relative to the source; unique
     "path": "str",  # where the file is now
-    "label": "str",  # class name, "" if unlabelled; multi-label: names joined with SEPARATOR
+    "label": "str",  # class name, "" if unlabelled; multi-label: names joined with JOINING_SIGN
     "group": "str",  # rows of one group never straddle a split; "" if none
     "split": "str",  # train | validation | test | "" (not yet split)
     "weight": "float64",  # per-image weight, 1.0 by default
-    "flags": "str",  # marks of the image, such as "blurred", joined with SEPARATOR
+    "flags": "str",  # marks of the image, such as "blurred", joined with JOINING_SIGN
     "status": "str",  # ok | quarantined
     "reason": "str",  # why it was quarantined, or a remark; "" if nothing
     "sha256": "str",  # of the file's bytes; "" until scanned
@@ -102,7 +101,7 @@ class Index:
         """Return the labels of each image, in row order; none for an unlabelled one."""
         labels = self.frame["label"].tolist()
         if self.is_multi_label:
-            return [tuple(label.split(SEPARATOR)) if label else () for label in labels]
+            return [tuple(label.split(JOINING_SIGN)) if label else () for label in labels]
         return [(label,) if label else () for label in labels]
 
     def targets(self) -> np.ndarray:

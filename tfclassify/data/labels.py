@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from tfclassify.data.folders import Listing, Row
-from tfclassify.data.index import SEPARATOR
 from tfclassify.errors import SourceError
+from tfclassify.recipe.data_schema import JOINING_SIGN
 from tfclassify.recipe.schema import DataRecipe
 from tfclassify.recipe.wording import suggest
 
@@ -160,7 +160,7 @@ def _rename(row: Row, new_names: dict[str, str]) -> Row:
 def _join(row: Row, classes: tuple[str, ...]) -> Row:
     """Put a row's labels in the order of the classes, and their names into one text."""
     labels = tuple(name for name in classes if name in row.labels) if row.labels else ()
-    return row._replace(labels=labels, label=SEPARATOR.join(labels))
+    return row._replace(labels=labels, label=JOINING_SIGN.join(labels))
 
 
 def _check_declared(rows: list[Row], classes: tuple[str, ...]) -> None:
@@ -178,10 +178,10 @@ def _check_declared(rows: list[Row], classes: tuple[str, ...]) -> None:
 def _check_signs(classes: tuple[str, ...], rows: list[Row]) -> None:
     """Raise if a name could not be told from two."""
     for name in classes:
-        if SEPARATOR in name:
+        if JOINING_SIGN in name:
             place = next((row.place for row in rows if name in row.labels), "data.classes")
             raise SourceError(
-                f"{place}: class {name!r} holds the sign {SEPARATOR!r}, which joins the names of "
-                "several labels in tables; rename it, or set data.label_separator to the sign "
+                f"{place}: class {name!r} holds the sign {JOINING_SIGN!r}, which joins the names "
+                "of several labels in tables; rename it, or set data.label_separator to the sign "
                 "that stands between two labels"
             )

@@ -15,12 +15,13 @@ import pandas as pd
 from tfclassify.data.coco_source import read_coco_source
 from tfclassify.data.csv_source import Table, read_csv_source, select_by_flags
 from tfclassify.data.folders import Listing, Row, list_folders, read_folder
-from tfclassify.data.index import SEPARATOR, Index, make_frame
+from tfclassify.data.index import Index, make_frame
 from tfclassify.data.integrity import KINDS, Finding
 from tfclassify.data.labels import settle_label_sets, settle_labels
 from tfclassify.data.sources import Source, find_source, find_tables
 from tfclassify.errors import SourceError
 from tfclassify.events import SILENT, Observer
+from tfclassify.recipe.data_schema import JOINING_SIGN
 from tfclassify.recipe.schema import DataRecipe
 from tfclassify.recipe.wording import suggest
 
@@ -123,7 +124,7 @@ def _make_index_frame(rows: list[Row]) -> pd.DataFrame:
         [row.image for row in rows],
         [row.path for row in rows],
         label=[row.label for row in rows],
-        flags=[SEPARATOR.join(row.flags) for row in rows],
+        flags=[JOINING_SIGN.join(row.flags) for row in rows],
         group=[row.group for row in rows],
         split=[row.split for row in rows],
         weight=[row.weight for row in rows],

@@ -14,13 +14,14 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from tfclassify.data.images import MAX_PIXELS, decode_image
-from tfclassify.data.index import SEPARATOR, Index
 from tfclassify.events import SILENT, Observer
+from tfclassify.recipe.data_schema import JOINING_SIGN
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tfclassify.data.index import Index
 
 
@@ -238,7 +239,7 @@ def count_labels(index: Index) -> dict[str, int]:
 
 def count_flags(frame: pd.DataFrame) -> dict[str, int]:
     """Count the images with each mark, by name."""
-    marks = (mark for flags in frame["flags"] if flags for mark in flags.split(SEPARATOR))
+    marks = (mark for flags in frame["flags"] if flags for mark in flags.split(JOINING_SIGN))
     return dict(sorted(Counter(marks).items()))
 
 

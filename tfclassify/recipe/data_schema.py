@@ -261,7 +261,7 @@ def _check_weighted(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
             yield path, f"unknown class {name!r}{allowed}"
 
 
-#: Joins names in the tables of a run; no flag, and no class of several, may hold it.
+#: Joins names in one cell of a run's tables; no mark, and no class of several, may hold it.
 JOINING_SIGN = "|"
 
 

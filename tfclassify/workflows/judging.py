@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfclassify.data.index import SEPARATOR, Index
+from tfclassify.data.index import Index
 from tfclassify.events import Observer
 from tfclassify.files import write_json
+from tfclassify.recipe.data_schema import JOINING_SIGN
 from tfclassify.recipe.schema import Recipe, TtaRecipe, needs_search
 from tfclassify.scoring.tasks import MULTI_LABEL
 from tfclassify.scoring.thresholds import cross_fit_thresholds, search_thresholds
@@ -235,7 +236,7 @@ def _list_answers(verdict: Verdict, classes: Sequence[str]) -> dict[str, Any]:
     else:
         given = list_labels(classes, probabilities, verdict.thresholds)
         columns["true_labels"] = true
-        columns["labels"] = [SEPARATOR.join(labels) for labels in given]
+        columns["labels"] = [JOINING_SIGN.join(labels) for labels in given]
     for number, name in enumerate(classes):
         columns[f"probability:{name}"] = probabilities[:, number]
     return columns

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tfclassify.data.index import SEPARATOR, Index
+from tfclassify.data.index import Index
 from tfclassify.errors import RunError
+from tfclassify.recipe.data_schema import JOINING_SIGN
 from tfclassify.recipe.schema import Recipe
 from tfclassify.scoring.multi_label_outcome import LabelOutcome
 from tfclassify.scoring.outcome import Outcome
@@ -155,7 +156,7 @@ def _read_given(index: Index, probabilities: np.ndarray, given: list[str]) -> np
     positions = {name: number for number, name in enumerate(index.classes)}
     marks = np.zeros(probabilities.shape, dtype=bool)
     for row, text in enumerate(given):
-        for name in text.split(SEPARATOR) if text else ():
+        for name in text.split(JOINING_SIGN) if text else ():
             plain = name if name in positions else name.removeprefix("'")
             marks[row, positions[plain]] = True
     return marks

@@ -14,10 +14,10 @@ from typing import Any
 
 from tfclassify.errors import RequestError, TargetError
 from tfclassify.events import SILENT, Observer
+from tfclassify.recipe.document import render_inline, render_yaml
 from tfclassify.recipe.loading import dump_recipe, load_recipe, parse_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.recipe.wording import suggest
-from tfclassify.recipe.document import render_inline, render_yaml
 from tfclassify.runs.directory import is_run
 from tfclassify.workflows.create import draft_recipe
 from tfclassify.workflows.material import settle_paths

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import subprocess
+import sys
+import threading
 from io import StringIO
 from pathlib import Path
 
@@ -11,11 +15,16 @@ import pytest
 
 from tfclassify import files
 from tfclassify.files import (
+    Document,
     build_folder,
     cache_folder,
+    find_irregular,
     guard_formula,
     hash_file,
+    lock_file,
+    open_regular,
     open_replacing,
+    read_regular,
     render_csv,
     replace_folder,
     sweep_unfinished,
@@ -165,3 +174,136 @@ def test_only_what_a_crash_left_unfinished_is_swept(tmp_path: Path) -> None:
     sweep_unfinished(tmp_path)
     assert all(path.exists() for path in kept)
     assert not any(path.exists() for path in [*left, tmp_path / ".0c.old"])
+
+
+def test_only_regular_files_are_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_text(pipe, "through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert pipe.is_fifo()
+    assert names_in(tmp_path) == ["pipe"]
+
+
+def test_a_device_stays_a_device(tmp_path: Path) -> None:
+    link = tmp_path / "nowhere"
+    link.symlink_to(os.devnull)
+    write_bytes(link, b"gone")
+    assert link.is_symlink()
+    assert link.is_char_device()
+    write_bytes(Path(os.devnull), b"gone")
+    assert Path(os.devnull).is_char_device()
+
+
+def test_standard_output_is_written_where_it_stands(tmp_path: Path) -> None:
+    """A shell's ``> file`` is one open file: what was written before it stays before it."""
+    program = (
+        "import sys; from pathlib import Path; from tfclassify.files import write_text\n"
+        "sys.stdout.write('before\\n'); sys.stdout.flush()\n"
+        "write_text(Path('/dev/stdout'), 'middle\\n'); sys.stdout.write('after\\n')"
+    )
+    with (tmp_path / "out").open("wb") as out:
+        subprocess.run([sys.executable, "-c", program], stdout=out, check=True, timeout=60)
+    assert (tmp_path / "out").read_text("utf-8") == "before\nmiddle\nafter\n"
+    assert Path("/dev/stdout").is_symlink()
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("mine", "utf-8")
+    (tmp_path / "file").symlink_to(tmp_path / "other")
+    (tmp_path / "folder").symlink_to(tmp_path)
+    write_text(tmp_path / "file", "new")
+    with build_folder(tmp_path / "folder") as folder:
+        (folder / "x").touch()
+    assert (tmp_path / "other").read_text("utf-8") == "mine"
+    assert not (tmp_path / "file").is_symlink()
+    assert names_in(tmp_path / "folder") == ["x"]
+    with pytest.raises(NotADirectoryError), build_folder(tmp_path / "other") as folder:
+        (folder / "x").touch()
+    assert names_in(tmp_path) == ["file", "folder", "other"]
+
+
+def test_links_and_pipes_are_found_wherever_they_are(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "file").touch()
+    assert find_irregular(tmp_path) is None
+    os.mkfifo(tmp_path / "a" / "b" / "p")
+    assert find_irregular(tmp_path) == f"{tmp_path}/a/b/p: is a pipe or a device"
+    (tmp_path / "a" / "b" / "p").unlink()
+    (tmp_path / "a" / "b" / "l").symlink_to(tmp_path)
+    assert find_irregular(tmp_path) == f"{tmp_path}/a/b/l: is a link"
+    deep = tmp_path / "deep" / "/".join("x" * 40)
+    deep.mkdir(parents=True)
+    (tmp_path / "a" / "b" / "l").unlink()
+    assert find_irregular(tmp_path) == f"{tmp_path}: holds over 100,000 entries, or very deep ones"
+
+
+def test_nothing_is_opened_through_a_link_or_under_a_second_name(tmp_path: Path) -> None:
+    file, link, twin = tmp_path / "file", tmp_path / "link", tmp_path / "twin"
+    file.write_bytes(b"12345678")
+    link.symlink_to(file)
+    assert read_regular(file, limit=8) == b"12345678"
+    with pytest.raises(OSError, match="larger than the 0 MiB allowed"):
+        read_regular(file, limit=7)
+    with pytest.raises(OSError, match="symbolic links"):
+        open_regular(link)
+    with pytest.raises(OSError, match="not a regular file"):
+        open_regular(Path(os.devnull))
+    twin.hardlink_to(file)
+    assert read_regular(twin, limit=8) == b"12345678"
+    with pytest.raises(OSError, match="not a regular file of its own"):
+        open_regular(twin, is_writable=True)
+
+
+class Facts(Document):
+    count: int
+    share: float = 0.0
+    names: tuple[str, ...] = ()
+
+
+def test_a_document_comes_back(tmp_path: Path) -> None:
+    facts = Facts(count=3, share=0.5, names=("a", "b"))
+    facts.write(tmp_path / "facts.json")
+    assert Facts.read(tmp_path / "facts.json") == facts
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"count": "3"}', r"count: Input should be a valid integer, got '3'"),
+        (b'{"count": 1e308}', r"count: .*got 1e\+308"),
+        (b'{"count": 1, "share": NaN}', "share: Input should be a finite number, got nan"),
+        (b'{"count": 1, "share": 1e999}', "share: Input should be a finite number, got inf"),
+        (b"{}", "^count: Field required$"),
+        (b"[]", "valid dictionary|an object"),
+        (b"\xff\xfe", "Invalid JSON"),
+        (b"", "Invalid JSON"),
+        (b'{"count": 1, "names": [1, 2]}', r"names.0: .*, got 1 \(and 1 more\)"),
+        (b'{"count": ' + b"[" * 100_000, "Invalid JSON: recursion limit"),
+    ],
+)
+def test_a_damaged_document_is_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "facts.json").write_bytes(content)
+    with pytest.raises(ValueError, match=message) as raised:
+        Facts.read(tmp_path / "facts.json")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_lock_is_waited_for_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a" / ".lock"
+    ended = []
+
+    def work() -> None:
+        with lock_file(path, is_waiting=True):
+            ended.append(1)
+
+    with lock_file(path):
+        with pytest.raises(BlockingIOError), lock_file(path):
+            pass
+        waiting = threading.Thread(target=work)
+        waiting.start()
+        assert not ended
+    waiting.join(30)
+    assert ended == [1]

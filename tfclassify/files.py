@@ -1,7 +1,8 @@
-"""Files on disk: atomic writes, hashes, the cache folder, cells that are no formulas.
+"""Files on disk: atomic writes, bounded reads, hashes, the cache folder, safe table cells.
 
 Owns: how anything is written so that a crash leaves the old or the new content and
-never half of it, and how a text is put into a table that a spreadsheet may open.
+never half of it, how a file or folder of a stranger is opened (never through a link,
+never a device), and how a text is put into a table that a spreadsheet may open.
 Does not own: what is written (each package), archives (``archives``), downloads
 (``data.download``).
 """
@@ -9,27 +10,45 @@ Does not own: what is written (each package), archives (``archives``), downloads
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
 import math
 import os
+import re
 import shutil
+import stat
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 #: First characters that a spreadsheet takes for the start of a formula.
 FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
+
+#: Entries and depth that a folder of ours stays far below.
+_MOST_ENTRIES, _MOST_DEPTH = 100_000, 32
+_MOST_JSON_BYTES = 64 << 20
+_DESCRIPTOR = re.compile(r"/dev/fd/(\d+)|/proc/self/fd/(\d+)")
+_STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
 @contextmanager
 def open_replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a binary file that takes the place of ``path`` when the block ends well.
 
-    Readers see the old file or the whole new one. Missing parents are made.
+    Readers see the old file or the whole new one. Missing parents are made. Only a regular
+    file is replaced: a device, a pipe or ``/dev/stdout`` is written into as it stands.
     """
+    if _is_special(path):
+        with _open_special(path) as stream:
+            yield stream
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{token_hex(8)}.tmp"
     try:
@@ -41,6 +60,29 @@ def open_replacing(path: Path) -> Iterator[BinaryIO]:
         _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_special(path: Path) -> bool:
+    """Say whether a path names what must not be replaced: no file, or an open descriptor."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # nothing there, or a link to nothing
+        return _find_descriptor(path) is not None
+    return not stat.S_ISREG(mode) or _find_descriptor(path) is not None
+
+
+def _find_descriptor(path: Path) -> int | None:
+    """Return the number of the open descriptor that a path such as /dev/stdout stands for."""
+    named = _DESCRIPTOR.fullmatch(str(path))
+    return int(named[1] or named[2]) if named else _STANDARD.get(str(path))
+
+
+def _open_special(path: Path) -> BinaryIO:
+    number = _find_descriptor(path)
+    if number is None:
+        return path.open("wb")
+    # Opening it anew would begin at byte 0 of a file that the shell writes to.
+    return os.fdopen(os.dup(number), "wb")
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -101,7 +143,11 @@ def replace_folder(temp_dir: Path, target: Path) -> None:
     one, or the old one under a hidden name beside a missing target; never a mixture.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_symlink():
+        target.unlink()
     if target.exists():
+        if not target.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
         retired = target.parent / f".{token_hex(8)}.old"
         target.replace(retired)
         temp_dir.replace(target)
@@ -109,6 +155,164 @@ def replace_folder(temp_dir: Path, target: Path) -> None:
     else:
         temp_dir.replace(target)
     _sync_folder(target.parent)
+
+
+def find_irregular(folder: Path) -> str | None:
+    """Look through a folder for anything but real folders and files.
+
+    A link may lead anywhere on the machine and a pipe hangs whoever opens it, so a folder
+    that somebody else may have made is looked through before anything in it is opened.
+
+    Args:
+        folder: Looked through to its depth; itself it may be a link, since a user named it.
+
+    Returns:
+        What is wrong, as ``path: is a link``; None where nothing is.
+
+    Raises:
+        OSError: If a folder cannot be read.
+    """
+    waiting, seen = [(folder, 0)], 0
+    while waiting:
+        place, depth = waiting.pop()
+        with os.scandir(place) as entries:
+            for entry in entries:
+                seen += 1
+                if seen > _MOST_ENTRIES or depth > _MOST_DEPTH:
+                    return f"{folder}: holds over {_MOST_ENTRIES:,} entries, or very deep ones"
+                if entry.is_symlink():
+                    return f"{entry.path}: is a link"
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((Path(entry.path), depth + 1))
+                elif not entry.is_file(follow_symlinks=False):
+                    return f"{entry.path}: is a pipe or a device"
+    return None
+
+
+def open_regular(path: Path, *, is_writable: bool = False) -> BinaryIO:
+    """Open a regular file, never through a link; for writing it has no other name either.
+
+    Args:
+        path: The file; made where it is absent and ``is_writable``.
+        is_writable: Whether to open it for reading and writing in place.
+
+    Raises:
+        OSError: ``ELOOP`` for a link, ``EINVAL`` for a pipe, a device, or a file that is
+            opened for writing and has a second name (a hard link).
+    """
+    flags = os.O_RDWR | os.O_CREAT if is_writable else os.O_RDONLY
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    descriptor = os.open(path, flags, 0o666)
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode) or (is_writable and facts.st_nlink != 1):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file of its own", str(path))
+    return os.fdopen(descriptor, "r+b" if is_writable else "rb")
+
+
+def read_regular(path: Path, *, limit: int) -> bytes:
+    """Read a regular file of at most ``limit`` bytes, never through a link.
+
+    Raises:
+        OSError: As ``open_regular``; ``EFBIG`` for a larger file.
+    """
+    with open_regular(path) as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"larger than the {limit >> 20} MiB allowed", str(path))
+    return data
+
+
+class Document(BaseModel):
+    """A JSON file whose every value has a type: what a subclass's fields say.
+
+    Reading is strict: a text is no number, a number is finite, and a file that is too
+    large, nested too deeply, no UTF-8, a link or a pipe is refused. Keys that the class
+    does not know are passed over, so that a later version may add some.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", allow_inf_nan=False)
+
+    @classmethod
+    def read(cls, path: Path, *, limit: int = _MOST_JSON_BYTES) -> Self:
+        """Read the file.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            OSError: If the system does not let it be read, or it is no regular file.
+            ValueError: If its content is not of this kind; the message is one line.
+        """
+        try:
+            return cls.model_validate_json(read_regular(path, limit=limit))
+        except ValidationError as error:
+            raise ValueError(_say_first(error)) from error
+
+    def write(self, path: Path) -> None:
+        """Write the file, atomically."""
+        write_json(path, self.model_dump(mode="json"))
+
+
+def _say_first(error: ValidationError) -> str:
+    """Say the first thing that is wrong with a document, in one line."""
+    first, more = error.errors(include_url=False)[0], error.error_count() - 1
+    parts = [first["msg"]]
+    if first["loc"]:
+        parts.insert(0, ".".join(str(part) for part in first["loc"]) + ": ")
+    if first["type"] not in ("missing", "json_invalid"):
+        parts.append(f", got {first['input']!r:.60}")
+    return "".join(parts) + (f" (and {more} more)" if more else "")
+
+
+@contextmanager
+def lock_file(path: Path, *, is_waiting: bool = False) -> Iterator[BinaryIO]:
+    """Hold a file, made where it is absent, that no other process then holds.
+
+    The system lets go of it when a process dies, however it dies.
+
+    Args:
+        path: The file, which stays when the block ends.
+        is_waiting: Whether to wait until it is free.
+
+    Yields:
+        The file, open for reading and writing.
+
+    Raises:
+        BlockingIOError: If another process holds it and ``is_waiting`` is not set.
+        OSError: If the system does not let it be opened; see ``open_regular``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open_regular(path, is_writable=True) as stream:
+        while not _try_lock(stream.fileno()):
+            if not is_waiting:
+                raise BlockingIOError(errno.EAGAIN, "another process holds it", str(path))
+            time.sleep(0.1)
+        yield stream
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        """Lock a byte far behind any content, which others may go on reading."""
+        os.lseek(descriptor, 1 << 30, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        return True
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
 
 def is_unfinished(path: Path) -> bool:

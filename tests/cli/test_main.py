@@ -194,6 +194,17 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert done.stderr == ""
 
 
+def test_closed_streams_are_no_error(in_tmp: Path) -> None:
+    words = " ".join(command_words("train", write("name: a\n")))
+    done = subprocess.run(
+        ["bash", "-c", f"{words} 2>&-; echo $?; {words} >&- 2>&-; echo $?"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.stdout, done.stderr) == ("2\n2\n", "")
+
+
 def test_the_shell_completes_commands_and_options() -> None:
     def complete(line: str) -> str:
         words = line.split(" ")

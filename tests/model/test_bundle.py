@@ -222,6 +222,14 @@ def test_without_thresholds_the_line_is_a_half(folder: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("part", ["bundle.json", "model.keras", "recipe.json"])
+def test_a_part_is_not_read_through_a_link(folder: Path, tmp_path: Path, part: str) -> None:
+    (folder / part).rename(tmp_path / "elsewhere")
+    (folder / part).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BundleError, match=rf"{part}: is a link; a bundle is made of files"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("part", ["bundle.json", "model.keras", "recipe.json"])
 def test_a_missing_part_is_named(folder: Path, part: str) -> None:
     (folder / part).unlink()
     with pytest.raises(BundleError, match=rf"{part}: the part is missing"):

@@ -99,6 +99,6 @@ def test_a_folder_that_takes_no_lock_is_named(
     def refuse(*given: object, **named: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(RunError, match="cannot be worked in: Permission denied; make the folder"):
+    monkeypatch.setattr("tfclassify.files.open_regular", refuse)
+    with pytest.raises(RunError, match=r"worked in: \.lock: Permission denied; make the folder"):
         resume_training(run.path, None, ())

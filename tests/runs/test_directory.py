@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import pytest
 
 from tfclassify.errors import RunError, TargetError
 from tfclassify.runs.directory import RunDirectory, is_run
+from tfclassify.runs.documents import EnsembleFacts, EnsembleMember
 
 TEXT = "name: plants\n"
 
@@ -179,6 +181,107 @@ def test_one_process_at_a_time_works_in_a_run(tmp_path: Path) -> None:
         pass
     with run.lock(), pytest.raises(RunError, match="is working in this run"), run.lock():
         pass
+
+
+def make_victim(folder: Path, *, is_folder: bool) -> Path:
+    victim = folder / "victim"
+    if is_folder:
+        victim.mkdir()
+        (victim / "last.npz").write_text("mine", "utf-8")
+    else:
+        victim.write_text("mine", "utf-8")
+    return victim
+
+
+def read_victim(victim: Path) -> dict[str, str]:
+    files = [victim] if victim.is_file() else sorted(victim.rglob("*"))
+    return {file.name: file.read_text("utf-8") for file in files}
+
+
+INSIDE = (".lock", "recipe.yaml", "metrics.json", "journal.jsonl", "environment.json")
+INSIDE += ("state", "figures", "tensorboard", "bundle", "state/last.npz", "bundle/bundle.json")
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_nothing_of_a_run_is_opened_through_a_link(tmp_path: Path, name: str) -> None:
+    run = RunDirectory.create(tmp_path, "plants", TEXT)
+    place = run.path / name
+    victim = make_victim(tmp_path, is_folder=place.suffix == "" and name != ".lock")
+    before = read_victim(victim)
+    place.parent.mkdir(exist_ok=True)
+    place.unlink(missing_ok=True)
+    place.symlink_to(victim)
+    with pytest.raises(RunError, match=rf"{name}: is a link; a run is made of files and folders"):
+        RunDirectory.open(run.path)
+    assert read_victim(victim) == before
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "metrics.json", "state/last.npz"])
+def test_a_pipe_in_a_run_does_not_hang(tmp_path: Path, name: str) -> None:
+    run = RunDirectory.create(tmp_path, "plants", TEXT)
+    if name != "recipe.yaml":
+        (run.path / name).parent.mkdir(exist_ok=True)
+        os.mkfifo(run.path / name)
+        with pytest.raises(RunError, match=f"{name}: is a pipe or a device; a run is made of"):
+            RunDirectory.open(run.path)
+        return
+    run.recipe_path.unlink()
+    os.mkfifo(run.recipe_path)
+    with pytest.raises(TargetError, match="is not a run"):
+        RunDirectory.open(run.path)
+
+
+def test_a_lock_under_a_second_name_is_not_written(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path, "plants", TEXT)
+    victim = make_victim(tmp_path, is_folder=False)
+    (run.path / ".lock").hardlink_to(victim)
+    with pytest.raises(RunError, match=r"cannot be worked in: \.lock: not a regular file of its"):
+        run.lock().__enter__()
+    assert victim.read_text("utf-8") == "mine"
+
+
+def test_a_run_itself_may_be_a_link(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path, "plants", TEXT)
+    (tmp_path / "mine").symlink_to(run.path)
+    assert RunDirectory.open(tmp_path / "mine").recipe_path.read_text("utf-8") == TEXT
+
+
+FACTS = EnsembleFacts(
+    weights="2,1",
+    members=tuple(
+        EnsembleMember(run=name, recipe="a", backbone="resnet18", image_size=(16, 16))
+        for name in ("a run", "b")
+    ),
+)
+
+
+def test_an_ensemble_that_was_cut_off_is_joined_anew_and_not_trained(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path, "joined", TEXT, FACTS)
+    way = f"join its members anew by `tfclassify ensemble 'a run' b --weights 2,1 --out {run.path}`"
+    assert run.describe_way_on() == way
+    with pytest.raises(TargetError, match="no model yet, since it was not finished; join"):
+        RunDirectory.open(run.path, needs_bundle=True)
+    with pytest.raises(TargetError, match="there is a run already; join its members anew"):
+        RunDirectory.create_at(run.path, TEXT)
+    assert RunDirectory.create_at(run.path, TEXT, FACTS) == run
+    run.report_path.touch()
+    with pytest.raises(TargetError, match="there is a run already; join its members anew"):
+        RunDirectory.create_at(run.path, TEXT, FACTS)
+
+
+def test_damaged_facts_of_an_ensemble_are_named(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path, "joined", TEXT, FACTS)
+    run.ensemble_path.write_text("{}", "utf-8")
+    with pytest.raises(RunError, match=r"ensemble\.json: cannot be read: weights: Field required"):
+        run.describe_way_on()
+
+
+def test_what_an_ensemble_left_before_it_was_a_run_is_no_part_of_a_training(
+    tmp_path: Path,
+) -> None:
+    FACTS.write(tmp_path / "ensemble.json")
+    run = RunDirectory.create_at(tmp_path, TEXT)
+    assert not run.ensemble_path.exists()
 
 
 def test_every_name_in_a_run_is_known(tmp_path: Path) -> None:

@@ -35,7 +35,13 @@ def test_facts_are_read_without_the_arrays(tmp_path: Path) -> None:
     assert load_facts(path) == {"phase": "head"}
 
 
+def test_a_state_that_may_not_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "phase-0.npz").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match=r"cannot be read: .*; mend that and go on .* state is kept"):
+        load_facts(tmp_path / "phase-0.npz")
+
+
 def test_damaged_facts_are_named(tmp_path: Path) -> None:
     (tmp_path / "phase-0.npz").write_bytes(b"PK nothing")
-    with pytest.raises(RunError, match=r"phase-0\.npz: the training state cannot be read"):
+    with pytest.raises(RunError, match=r"phase-0\.npz: the training state is damaged"):
         load_facts(tmp_path / "phase-0.npz")

@@ -210,5 +210,5 @@ def test_the_state_of_another_network_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_state_is_named(tmp_path: Path) -> None:
     make_trainer(make_recipe([HEAD]), tmp_path / "photos", tmp_path / "state").run()
     (tmp_path / "state" / "last.npz").write_bytes(b"not a state")
-    with pytest.raises(RunError, match=r"last\.npz: the training state cannot be read"):
+    with pytest.raises(RunError, match=r"last\.npz: the training state is damaged"):
         make_trainer(make_recipe([HEAD]), tmp_path / "photos", tmp_path / "state").run(resume=True)

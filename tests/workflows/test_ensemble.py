@@ -12,13 +12,15 @@ import pandas as pd
 import pytest
 
 from tests.fake_runs import add_bundle, make_index, make_recipe, make_run
+from tests.reliability.faults import Disk, keep_copies
 from tests.tiny_run import CommandLine
 from tfclassify.data.index import Index
 from tfclassify.errors import RecipeError, RequestError, TargetError
 from tfclassify.recipe.schema import Recipe, TtaRecipe
-from tfclassify.runs.directory import RunDirectory
+from tfclassify.runs.directory import RunDirectory, is_run
 from tfclassify.workflows.ensemble import EnsembleRequest, EnsembleResult, ensemble_runs
 from tfclassify.workflows.ensemble_weights import parse_weights
+from tfclassify.workflows.train import resume_training
 
 MakeMember = Callable[..., Path]
 
@@ -144,6 +146,30 @@ def test_an_ensemble_is_used_like_any_run(
 
 
 @pytest.mark.slow  # a fresh process loads TensorFlow
+def test_an_ensemble_that_is_killed_never_becomes_another_model(
+    tmp_path: Path, make_member: MakeMember, tfclassify: CommandLine
+) -> None:
+    members = [make_member("001", 1), make_member("002", 2)]
+    out, copies = tmp_path / "joined", tmp_path / "copies"
+    with Disk(keep_copies(out, copies)).installed() as disk:
+        whole = join(*members, weights="3,1")
+    left = [copies / str(operation.number) for operation in disk.operations]
+    left = [path for path in left if path.exists()]
+    assert len(left) > 20
+    for path in left:
+        if not is_run(path):
+            continue
+        with pytest.raises(TargetError, match=r"is an ensemble, .*`tfclassify ensemble \S*001"):
+            resume_training(path, None, ())
+        if not (path / "bundle").exists():
+            with pytest.raises(TargetError, match=r"no model yet, .*`tfclassify ensemble "):
+                RunDirectory.open(path, needs_bundle=True)
+    for path in (left[0], left[len(left) // 2], left[-1]):
+        again = join(*members, weights="3,1", out=path)
+        assert (again.run / "report.html").exists()
+        assert again.verdicts[0].headline.to_dict() == whole.verdicts[0].headline.to_dict()
+
+
 def test_an_ensemble_can_be_submitted(make_member: MakeMember, tfclassify: CommandLine) -> None:
     smaller = resized(make_recipe(), (12, 8))
     run = join(make_member("001", 1), make_member("002", 2, smaller), weights="equal").run

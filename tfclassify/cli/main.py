@@ -49,6 +49,7 @@ def _main(
 
 def run() -> None:
     """Run the command line and leave with its exit code: 0, 1 failed, 2 wrong request."""
+    _fill_closed_streams()
     is_debugging = "--debug" in sys.argv
     _quiet_libraries(is_debugging)
     signal.signal(signal.SIGTERM, _stop)
@@ -67,6 +68,20 @@ def run() -> None:
             raise
         kind = type(error).__name__
         _leave(f"error: unexpected {kind}: {error}\nrun again with --debug for a traceback", 1)
+
+
+def _fill_closed_streams() -> None:
+    """Open nothing in the place of standard streams that were closed, as by ``2>&-``.
+
+    The next file that is opened would get their number, and with it all messages.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
 def _leave(message: str, exit_code: int) -> None:

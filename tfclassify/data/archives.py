@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import bz2
 import errno
-import fcntl
 import gzip
 import json
 import lzma
@@ -25,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 
 from tfclassify.errors import ArchiveError
-from tfclassify.files import build_folder, hash_file, write_json
+from tfclassify.files import build_folder, hash_file, lock_file, write_json
 
 #: File that marks a folder as the whole content of one archive.
 MARKER = ".tfclassify-archive.json"
@@ -91,19 +90,10 @@ def extract_archive(
             link, a device or a path outside of itself.
     """
     digest = digest or hash_file(archive)
-    with _lock(target.parent / f".{target.name}.lock"):
+    with lock_file(target.parent / f".{target.name}.lock", is_waiting=True):
         if not _is_extracted(target, digest):
             _extract(archive, target, digest, limits or ArchiveLimits())
     return target
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Wait until no other process holds ``path``, and hold it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 def _extract(archive: Path, target: Path, digest: str, limits: ArchiveLimits) -> None:

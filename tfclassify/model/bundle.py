@@ -29,7 +29,7 @@ from tfclassify.backbones import preprocessing
 from tfclassify.backbones.hub_layer import module_folders
 from tfclassify.backbones.presets import import_keras_hub
 from tfclassify.errors import BundleError
-from tfclassify.files import build_folder, hash_file, write_json
+from tfclassify.files import build_folder, find_irregular, hash_file, write_json
 from tfclassify.model.assembly import Classifier
 from tfclassify.model.bundle_modules import (
     check_modules,
@@ -277,6 +277,9 @@ def _read_facts(folder: Path) -> _Facts:
             f"{'got a file' if folder.exists() else 'there is none'}; single model files such "
             "as .h5 are not loaded. Give the bundle folder of a run"
         )
+    irregular = find_irregular(folder)
+    if irregular is not None:
+        raise BundleError(f"{irregular}; a bundle is made of files and folders alone")
     if not path.is_file():
         raise BundleError(f"{path}: the part is missing; train the model again")
     try:

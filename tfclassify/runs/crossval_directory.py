@@ -30,6 +30,7 @@ from tfclassify.runs.directory import (
     is_crossval,
     is_run,
     is_unstarted,
+    refuse_irregular,
 )
 from tfclassify.runs.numbering import make_numbered
 
@@ -101,6 +102,7 @@ class CrossvalDirectory:
             )
         try:
             path.mkdir(parents=True, exist_ok=True)
+            refuse_irregular(path)
             if not is_unstarted(path, (RECIPE_FILE,)):
                 raise TargetError(f"{path}: the folder is not empty; choose a new one")
             return cls._start(path, recipe_text, plan)
@@ -131,6 +133,7 @@ class CrossvalDirectory:
             raise TargetError(
                 f"{path}: {kind} a cross-validation{named or '; `tfclassify crossval` makes one'}"
             )
+        refuse_irregular(path)
         try:
             facts = json.loads((path / CROSSVAL_FILE).read_text("utf-8"))
             plan = FoldPlan(int(facts["folds"]), int(facts["repeats"]))
@@ -148,6 +151,11 @@ class CrossvalDirectory:
     def lock(self) -> AbstractContextManager[None]:
         """Keep other processes from working in it; see ``RunDirectory.lock``."""
         return RunDirectory(self.path).lock()
+
+    def describe_way_on(self) -> str:
+        """Say how an unfinished one is ended."""
+        words = ["tfclassify", "crossval", "--resume", str(self.path)]
+        return f"go on with it by `{shlex.join(words)}`"
 
     @property
     def command(self) -> str:

@@ -18,22 +18,31 @@ typed, and that one process at a time works in it. Does not own: what the files 
 
 from __future__ import annotations
 
-import fcntl
 import os
+import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from tfclassify.errors import RunError, TargetError
-from tfclassify.files import is_unfinished, write_json, write_text
+from tfclassify.files import (
+    find_irregular,
+    is_unfinished,
+    lock_file,
+    read_regular,
+    write_json,
+    write_text,
+)
 from tfclassify.recipe.wording import find_nearest, join_names
+from tfclassify.runs.documents import EnsembleFacts, read_document
 from tfclassify.runs.environment import describe_environment
 from tfclassify.runs.journal import Journal
 from tfclassify.runs.numbering import make_numbered
 
-RECIPE_FILE, ENVIRONMENT_FILE = "recipe.yaml", "environment.json"
+RECIPE_FILE, ENVIRONMENT_FILE, LOCK_FILE = "recipe.yaml", "environment.json", ".lock"
+#: What makes a run an ensemble, which no training made.
+ENSEMBLE_FILE = "ensemble.json"
 #: What makes a folder a cross-validation, whose folds are runs.
 CROSSVAL_FILE = "crossval.json"
 
@@ -49,7 +58,9 @@ class RunDirectory:
     path: Path
 
     @classmethod
-    def create(cls, root: Path, name: str, recipe_text: str) -> RunDirectory:
+    def create(
+        cls, root: Path, name: str, recipe_text: str, ensemble: EnsembleFacts | None = None
+    ) -> RunDirectory:
         """Make the next run of a name, ``root/<name>/<number>/``.
 
         Two processes at once get two numbers.
@@ -58,6 +69,7 @@ class RunDirectory:
             root: The reports folder.
             name: The recipe's name.
             recipe_text: The resolved recipe.
+            ensemble: What it is joined from, where it is not trained.
 
         Raises:
             RunError: If the folder cannot be made.
@@ -65,38 +77,48 @@ class RunDirectory:
         family = root / name
         try:
             last = max((int(run.name) for run in _list_numbered(family)), default=0)
-            return cls._start(make_numbered(family, last), recipe_text)
+            return cls._start(make_numbered(family, last), recipe_text, ensemble)
         except OSError as error:
             raise RunError(
                 f"{family}: the run's folder cannot be made: {error.strerror}"
             ) from error
 
     @classmethod
-    def create_at(cls, path: Path, recipe_text: str) -> RunDirectory:
+    def create_at(
+        cls, path: Path, recipe_text: str, ensemble: EnsembleFacts | None = None
+    ) -> RunDirectory:
         """Make a run in exactly this folder, which must be empty or absent.
+
+        An ensemble whose joining was cut off is joined anew in its folder.
 
         Raises:
             TargetError: If something is there already.
             RunError: If the folder cannot be made.
         """
-        if is_run(path):
+        run = cls(path)
+        is_joined_anew = ensemble is not None and run.is_unfinished_ensemble
+        if is_run(path) and not is_joined_anew:
             raise TargetError(
-                f"{path}: there is a run already; go on with it by "
-                f"`tfclassify train --resume {path}`, or choose another folder"
+                f"{path}: there is a run already; {run.describe_way_on()}, or choose another folder"
             )
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if not is_unstarted(path, (ENVIRONMENT_FILE,)):
+            refuse_irregular(path)
+            if not is_joined_anew and not is_unstarted(path, (ENSEMBLE_FILE, ENVIRONMENT_FILE)):
                 raise TargetError(f"{path}: the folder is not empty; choose a new one for the run")
-            return cls._start(path, recipe_text)
+            return cls._start(path, recipe_text, ensemble)
         except FileExistsError as error:
             raise TargetError(f"{path}: is a file; choose a new folder for the run") from error
         except OSError as error:
             raise RunError(f"{path}: the run's folder cannot be made: {error.strerror}") from error
 
     @classmethod
-    def _start(cls, path: Path, recipe_text: str) -> RunDirectory:
+    def _start(cls, path: Path, recipe_text: str, ensemble: EnsembleFacts | None) -> RunDirectory:
         run = cls(path)
+        if ensemble is not None:  # first: an ensemble that is cut off must not be trained
+            ensemble.write(run.ensemble_path)
+        else:
+            run.ensemble_path.unlink(missing_ok=True)
         write_json(run.environment_path, describe_environment())
         write_text(run.recipe_path, recipe_text)  # last: it is what makes the folder a run
         return run
@@ -114,12 +136,33 @@ class RunDirectory:
                 message names what is near.
         """
         run = cls(_find_run(Path(path)))
+        refuse_irregular(run.path)
         if needs_bundle and not run.bundle_dir.is_dir():
             raise TargetError(
-                f"{run.path}: the run has no model yet, since its training has not ended; go on "
-                f"with it by `tfclassify train --resume {run.path}`{_name_finished(run.path)}"
+                f"{run.path}: the run has no model yet, since it was not finished; "
+                f"{run.describe_way_on()}{_name_finished(run.path)}"
             )
         return run
+
+    @property
+    def is_unfinished_ensemble(self) -> bool:
+        """Whether it is an ensemble whose joining was cut off."""
+        return self.ensemble_path.exists() and not self.report_path.exists()
+
+    def describe_way_on(self) -> str:
+        """Say how an unfinished run is ended: ``go on with it by …``.
+
+        Raises:
+            RunError: If it is an ensemble whose facts are damaged.
+        """
+        if not self.ensemble_path.exists():
+            words = ["tfclassify", "train", "--resume", str(self.path)]
+            return f"go on with it by `{shlex.join(words)}`"
+        facts = read_document(EnsembleFacts, self.ensemble_path, "remove the folder")
+        words = ["tfclassify", "ensemble", *(member.run for member in facts.members)]
+        words += ["--weights", facts.weights]
+        words += ["--allow-different-images"] if facts.allow_different_images else []
+        return f"join its members anew by `{shlex.join([*words, '--out', str(self.path)])}`"
 
     @classmethod
     def newest(cls, root: Path) -> RunDirectory:
@@ -166,7 +209,7 @@ class RunDirectory:
     @property
     def ensemble_path(self) -> Path:
         """The members and their weights, where the run is an ensemble."""
-        return self.path / "ensemble.json"
+        return self.path / ENSEMBLE_FILE
 
     @property
     def state_dir(self) -> Path:
@@ -222,28 +265,49 @@ class RunDirectory:
         Raises:
             RunError: If another process holds it.
         """
-        with self._open_lock() as stream:
+        with ExitStack() as held:
             try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                stream.seek(0)
-                holder = stream.read().strip() or "unknown"
+                stream = held.enter_context(lock_file(self.path / LOCK_FILE))
+                stream.truncate(0)
+                stream.write(f"{os.getpid()}\n".encode())
+                stream.flush()
+            except BlockingIOError as error:
                 raise RunError(
-                    f"{self.path}: process {holder} is working in this run; wait until it ends"
+                    f"{self.path}: process {self._name_holder()} is working in this run; wait "
+                    "until it ends"
                 ) from error
-            stream.truncate(0)
-            stream.write(f"{os.getpid()}\n")
-            stream.flush()
+            except OSError as error:
+                raise RunError(
+                    f"{self.path}: cannot be worked in: {LOCK_FILE}: {error.strerror}; make the "
+                    "folder writable, or copy it to where it is"
+                ) from error
             yield
 
-    def _open_lock(self) -> TextIO:
+    def _name_holder(self) -> str:
         try:
-            return (self.path / ".lock").open("a+")
-        except OSError as error:
-            raise RunError(
-                f"{self.path}: cannot be worked in: {error.strerror}; make the folder writable, "
-                "or copy it to where it is"
-            ) from error
+            text = read_regular(self.path / LOCK_FILE, limit=1 << 10).decode("ascii", "replace")
+        except OSError:
+            return "unknown"
+        return text.strip() or "unknown"
+
+
+def refuse_irregular(folder: Path) -> None:
+    """Refuse a folder that somebody made of links, pipes or devices; see ``find_irregular``.
+
+    Raises:
+        RunError: If there is any in it, or a folder in it cannot be read.
+    """
+    try:
+        found = find_irregular(folder)
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or folder}: cannot be read: {error.strerror}; make it readable"
+        ) from error
+    if found is not None:
+        raise RunError(
+            f"{found}; a run is made of files and folders alone, and nothing of it is opened "
+            "through anything else. If it is yours, put what it leads to in its place"
+        )
 
 
 def is_run(path: Path) -> bool:

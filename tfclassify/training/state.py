@@ -25,7 +25,7 @@ import keras
 import numpy as np
 
 from tfclassify.errors import RunError
-from tfclassify.files import open_replacing
+from tfclassify.files import open_regular, open_replacing
 
 #: Beginning of the names of arrays that belong to no variable.
 _EXTRA = "extra:"
@@ -126,12 +126,17 @@ def load_facts(path: Path) -> dict[str, Any]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open_regular(path) as stream, np.load(stream, allow_pickle=False) as stored:
             yield stored
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise RunError(
-            f"{path}: the training state cannot be read ({error}); delete the run's state "
+            f"{path}: the training state is damaged ({error}); delete the run's state "
             f"folder and train again"
+        ) from error
+    except OSError as error:  # nothing is known of the state itself: it may be whole
+        raise RunError(
+            f"{path}: the training state cannot be read: {error.strerror or error}; mend that "
+            "and go on with the run, its state is kept"
         ) from error
 
 

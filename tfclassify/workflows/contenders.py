@@ -108,10 +108,8 @@ def read_contenders(paths: Sequence[Path], split: str | None) -> list[Contender]
 def _open(path: Path) -> RunDirectory | CrossvalDirectory:
     place = CrossvalDirectory.open(path) if is_crossval(path) else RunDirectory.open(path)
     if not place.metrics_path.exists() or not place.predictions_path.exists():
-        kind = "train" if isinstance(place, RunDirectory) else "crossval"
         raise TargetError(
-            f"{place.path}: has no scores yet, since it has not ended; go on with it by "
-            f"`tfclassify {kind} --resume {place.path}`"
+            f"{place.path}: has no scores yet, since it has not ended; {place.describe_way_on()}"
         )
     return place
 

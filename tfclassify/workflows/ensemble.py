@@ -17,11 +17,11 @@ import numpy as np
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData
 from tfclassify.events import SILENT, Observer
-from tfclassify.files import write_json
 from tfclassify.pages.compare_content import CompareReport
 from tfclassify.recipe.loading import dump_recipe, parse_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
+from tfclassify.runs.documents import EnsembleFacts, EnsembleMember
 from tfclassify.scoring.mixture import mix
 from tfclassify.scoring.tasks import get_task
 from tfclassify.workflows.ensemble_members import (
@@ -109,10 +109,11 @@ def ensemble_runs(request: EnsembleRequest, observer: Observer = SILENT) -> Ense
     recipe = make_recipe(members, request.name or f"{members[0].recipe.name}_ensemble")
     text = dump_recipe(recipe)
     parse_recipe(text, "ensemble")  # a name that no run can have is refused here
+    facts = _describe(members, request)
     if request.out is not None:
-        run = RunDirectory.create_at(request.out, text)
+        run = RunDirectory.create_at(request.out, text, facts)
     else:
-        run = RunDirectory.create(request.reports, recipe.name, text)
+        run = RunDirectory.create(request.reports, recipe.name, text, facts)
     observer.on_note(f"run {run.path}")
     with run.lock(), _remove_unfinished(run):
         return _pack(run, members, recipe, data, given, request, observer)
@@ -147,7 +148,7 @@ def _pack(
     _tell_weights(members, weights, observer)
     _save(run, members, recipe, weights, answers)
     verdicts = _judge(run, recipe, data.index, answers if given is None else None, observer)
-    _write_facts(run, members, weights, request.weights)
+    _describe(members, request, weights.tolist()).write(run.ensemble_path)
     write_metrics(
         run.metrics_path,
         verdicts,
@@ -240,17 +241,20 @@ def _judge(
     return verdicts
 
 
-def _write_facts(
-    run: RunDirectory, members: Sequence[Member], weights: np.ndarray, how: str
-) -> None:
-    rows = [
-        {
-            "run": member.name,
-            "weight": float(weight),
-            "recipe": member.recipe.name,
-            "backbone": member.recipe.model.backbone,
-            "image_size": list(member.bundle.image_size),
-        }
-        for member, weight in zip(members, weights, strict=True)
-    ]
-    write_json(run.ensemble_path, {"format": 1, "weights": how, "members": rows})
+def _describe(
+    members: Sequence[Member], request: EnsembleRequest, weights: Sequence[float] | None = None
+) -> EnsembleFacts:
+    shares = [None] * len(members) if weights is None else weights
+    rows = tuple(
+        EnsembleMember(
+            run=member.name,
+            weight=weight,
+            recipe=member.recipe.name,
+            backbone=member.recipe.model.backbone,
+            image_size=member.bundle.image_size,
+        )
+        for member, weight in zip(members, shares, strict=True)
+    )
+    return EnsembleFacts(
+        weights=request.weights, allow_different_images=request.allow_different, members=rows
+    )

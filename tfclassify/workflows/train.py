@@ -149,8 +149,7 @@ def resume_training(
     run = RunDirectory.open(folder)
     if run.ensemble_path.exists():
         raise TargetError(
-            f"{run.path}: is an ensemble, which was not trained itself; train its members, "
-            "and join them again by `tfclassify ensemble`"
+            f"{run.path}: is an ensemble, which was not trained itself; {run.describe_way_on()}"
         )
     with run.lock(), _explain_interruption(run):
         sweep_unfinished(run.path)

@@ -20,6 +20,7 @@ Does not own: how an error is printed (``cli``).
     ├── RunError                            a run folder is locked or inconsistent
     ├── TrainingError                       training cannot go on (NaN, no images)
     ├── ScoringError                        a metric has no value on this input
+    ├── JobError                    jobs failed, each named with its reason
     ├── ExportError                         an export disagrees with the model
     └── ProfileError                        a network cannot be profiled
 
@@ -28,7 +29,7 @@ A message reads ``where: what is wrong, what was got, what is allowed, what to d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -158,6 +159,26 @@ class InterruptedTraining(TfclassifyError):
 
 class ScoringError(TfclassifyError):
     """A metric has no value on this input."""
+
+
+class JobError(TfclassifyError):
+    """Some of several independent jobs failed; the others are done.
+
+    Attributes:
+        failed: Reason by the job's name.
+    """
+
+    def __init__(self, total: int, failed: Mapping[str, str]) -> None:
+        self.failed = dict(failed)
+        lines = [f"  {name}: {reason}" for name, reason in failed.items()]
+        done = total - len(failed)
+        head = f"{len(failed)} of {total} jobs failed, {done} are done and kept:"
+        super().__init__("\n".join([head, *lines]) if total else "".join(failed.values()))
+
+    @classmethod
+    def of_executor(cls, reason: str) -> JobError:
+        """Say why no job could run at all."""
+        return cls(0, {"executor": reason})
 
 
 class ExportError(TfclassifyError):

@@ -1,0 +1,279 @@
+"""The contract of every executor, and what each adds to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tfclassify.errors import JobError, MissingExtraError, RequestError
+from tfclassify.events import Observer
+from tfclassify.executors.jobs import (
+    EXECUTORS,
+    Executor,
+    ExecutorOptions,
+    Here,
+    Job,
+    open_executor,
+    register_executor,
+    run_jobs,
+)
+
+CHORES = "tests.executors.chores:"
+
+
+class Listener(Observer):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
+        self.steps: list[int] = []
+
+    def on_note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def on_warning(self, message: str) -> None:
+        self.warnings.append(message)
+
+    def on_task_step(self, task: str, done: int) -> None:
+        self.steps.append(done)
+
+
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    """One Ray for all tests of the module: starting it takes seconds."""
+    ray = pytest.importorskip("ray")
+    from tfclassify.executors.jobs import worker_variables
+
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env={"env_vars": worker_variables(None)},
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(params=["here", "processes", "ray"])
+def opened(request: pytest.FixtureRequest) -> Iterator[tuple[Executor, Listener]]:
+    if request.param == "ray":
+        request.getfixturevalue("ray_here")
+    listener = Listener()
+    workers = None if request.param == "here" else 2
+    with open_executor(ExecutorOptions(request.param, workers), listener) as executor:
+        yield executor, listener
+
+
+def test_values_come_in_the_order_of_the_jobs(opened: tuple[Executor, Listener]) -> None:
+    executor, listener = opened
+    jobs = [Job(f"job-{number}", CHORES + "double", {"number": number}) for number in range(5)]
+    values = run_jobs(executor, jobs, listener)
+    assert [value["number"] for value in values] == [0, 2, 4, 6, 8]
+    assert listener.steps == [1, 2, 3, 4, 5]
+    assert len([note for note in listener.notes if "doubling" in note]) == 5
+    is_here = isinstance(executor, Here)
+    assert ({value["process"] for value in values} == {os.getpid()}) is is_here
+
+
+def test_a_failure_is_named_and_the_others_are_done(
+    opened: tuple[Executor, Listener], tmp_path: Path
+) -> None:
+    executor, listener = opened
+    jobs = [Job("bad", CHORES + "fail"), Job("good", CHORES + "double", {"number": 4})]
+    with pytest.raises(JobError, match=re.escape("1 of 2 jobs failed, 1 are done")) as caught:
+        run_jobs(executor, jobs, listener)
+    assert caught.value.failed == {"bad": "photos: no images"}
+    assert "bad: photos: no images" in str(caught.value)
+    assert any("about to fail" in warning for warning in listener.warnings)
+
+
+@pytest.mark.parametrize("name", ["processes", "ray"])
+def test_a_bug_in_a_job_is_an_error_of_the_job(name: str, request: pytest.FixtureRequest) -> None:
+    if name == "ray":
+        request.getfixturevalue("ray_here")
+    with (
+        open_executor(ExecutorOptions(name, 1)) as executor,
+        pytest.raises(JobError, match="unexpected KeyError: 'a bug'"),
+    ):
+        run_jobs(executor, [Job("bug", CHORES + "crash")])
+
+
+@pytest.mark.parametrize("name", ["processes", "ray"])
+def test_a_killed_worker_is_replaced(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if name == "ray":
+        request.getfixturevalue("ray_here")
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    jobs = [Job("killed", CHORES + "die", {"marks": str(marks), "times": 2})]
+    with open_executor(ExecutorOptions(name, 1)) as executor:
+        assert run_jobs(executor, jobs) == [3]
+
+
+@pytest.mark.parametrize("name", ["processes", "ray"])
+def test_a_job_that_kills_every_worker_fails(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if name == "ray":
+        request.getfixturevalue("ray_here")
+    jobs = [
+        Job("killer", CHORES + "die", {"marks": str(tmp_path), "times": 9}),
+        Job("good", CHORES + "double", {"number": 1}),
+    ]
+    with (
+        open_executor(ExecutorOptions(name, 1)) as executor,
+        pytest.raises(JobError, match="killer: its worker died 3 times") as caught,
+    ):
+        run_jobs(executor, jobs)
+    assert list(caught.value.failed) == ["killer"]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_the_last_words_of_a_worker_are_told() -> None:
+    with (
+        open_executor(ExecutorOptions("processes", 1)) as executor,
+        pytest.raises(JobError, match=r"ended with exit code 7 \(out of room\)"),
+    ):
+        run_jobs(executor, [Job("leaver", CHORES + "leave")])
+
+
+def test_workers_have_the_threads_asked_for() -> None:
+    with open_executor(ExecutorOptions("processes", 1, threads=3)) as executor:
+        assert run_jobs(executor, [Job("threads", CHORES + "count_threads")]) == ["3"]
+
+
+def wait_for(mark: Path) -> str:
+    deadline = time.monotonic() + 60
+    while not (mark.exists() and mark.read_text("utf-8")):
+        assert time.monotonic() < deadline, "the job never began"
+        time.sleep(0.05)
+    return mark.read_text("utf-8")
+
+
+def test_leaving_the_executor_stops_what_runs(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    with open_executor(ExecutorOptions("processes", 1)) as executor:
+        executor.submit(Job("slow", CHORES + "linger", {"mark": str(mark)}))
+        process = int(wait_for(mark))
+    assert mark.read_text("utf-8") == "stopped"
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
+def test_ctrl_c_stops_the_workers(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    main = threading.main_thread()
+
+    def interrupt() -> None:
+        wait_for(mark)
+        signal.pthread_kill(main.ident or 0, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with (
+        pytest.raises(KeyboardInterrupt),
+        open_executor(ExecutorOptions("processes", 1)) as executor,
+    ):
+        run_jobs(executor, [Job("slow", CHORES + "linger", {"mark": str(mark)})])
+    assert mark.read_text("utf-8") == "stopped"
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    script = (
+        "from tfclassify.executors.jobs import *\n"
+        "with open_executor(ExecutorOptions('processes', 1)) as executor:\n"
+        f"    run_jobs(executor, [Job('slow', {CHORES + 'linger'!r}, {{'mark': {str(mark)!r}}})])\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script])
+    worker = int(wait_for(mark))
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 60
+    while mark.read_text("utf-8") != "stopped":
+        assert time.monotonic() < deadline, f"the worker {worker} goes on without its parent"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (ExecutorOptions("slurm"), "--executor: must be one of here, processes, ray, got 'slurm'"),
+        (ExecutorOptions("processes", workers=0), "--workers: must be at least 1, got 0"),
+        (ExecutorOptions("processes", threads=-1), "--threads: must be at least 1, got -1"),
+        (ExecutorOptions("here", address="auto"), "--address: 'here' runs on this machine"),
+    ],
+)
+def test_wrong_options(options: ExecutorOptions, message: str) -> None:
+    with pytest.raises(RequestError, match=re.escape(message)):
+        open_executor(options)
+
+
+def run_script(script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process of its own, which has no Ray yet."""
+    return subprocess.run(
+        [sys.executable, "-c", "from tfclassify.executors.jobs import *\n" + script],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("127.0.0.1:1", "Connection refused"),
+        ("nowhere", "an address reads host:port"),
+        ("auto", "Could not find any running Ray instance"),
+    ],
+)
+def test_a_cluster_that_is_not_there(address: str, reason: str) -> None:
+    pytest.importorskip("ray")
+    done = run_script(f"open_executor(ExecutorOptions('ray', address={address!r}))")
+    assert f"JobError: no Ray cluster at {address}: " in done.stderr
+    assert reason in done.stderr
+    assert done.stderr.rstrip().endswith("or leave --address out to use this machine")
+
+
+def test_ray_is_started_and_stopped_here() -> None:
+    pytest.importorskip("ray")
+    done = run_script(
+        "with open_executor(ExecutorOptions('ray', workers=1, threads=1)) as executor:\n"
+        f"    print(run_jobs(executor, [Job('a', {CHORES + 'count_threads'!r})]))\n"
+        "import ray\n"
+        "print(ray.is_initialized())\n"
+    )
+    assert done.stdout.splitlines() == ["['1']", "False"], done.stderr
+
+
+def test_ray_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=re.escape("pip install 'tfclassify[ray]'")):
+        open_executor(ExecutorOptions("ray"))
+
+
+def test_no_worker_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with (
+        open_executor(ExecutorOptions("processes", 1)) as executor,
+        pytest.raises(JobError, match="no worker process can be started"),
+    ):
+        executor.submit(Job("any", CHORES + "double", {"number": 1}))
+
+
+def test_an_executor_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tfclassify.executors.jobs.EXECUTORS", dict(EXECUTORS))
+    register_executor("mine", lambda options, observer: Here(observer))
+    with open_executor(ExecutorOptions("mine")) as executor:
+        assert run_jobs(executor, [Job("a", CHORES + "double", {"number": 3})])[0]["number"] == 6
+    with pytest.raises(RequestError, match="there is an executor 'here' already"):
+        register_executor("here", lambda options, observer: Here(observer))

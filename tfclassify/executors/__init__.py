@@ -1,0 +1,1 @@
+"""Where independent jobs run: in this process, in processes here, or on a Ray cluster."""

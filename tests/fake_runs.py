@@ -12,11 +12,11 @@ from tests.builders import COLOURS, make_photo
 from tfclassify.data.index import Index, make_frame
 from tfclassify.data.integrity import make_report
 from tfclassify.data.preparation import PreparedData
+from tfclassify.judging.verdicts import Verdict, find_groups, write_metrics, write_predictions
 from tfclassify.recipe.loading import dump_recipe, parse_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.scoring.verdicts import judge_task
-from tfclassify.workflows.judging import Verdict, find_groups, write_metrics, write_predictions
 
 CLASSES = tuple(sorted(COLOURS))
 _RECIPES = {

@@ -13,14 +13,15 @@ import tensorflow as tf
 from tests.builders import make_photo
 from tfclassify.export.codalab_model import model as SubmittedModel
 from tfclassify.export.submission import write_codalab, write_csv_submission
-from tfclassify.inference.prediction import expand_paths, predict_paths, predict_store
+from tfclassify.inference.prediction import expand_paths, predict_paths
 from tfclassify.inference.views import build_view_model
 from tfclassify.model.assembly import Classifier, build_classifier
 from tfclassify.model.bundle import Bundle, load_bundle, save_bundle
+from tfclassify.model.prediction import predict_store
 from tfclassify.pipeline.cache import open_images
-from tfclassify.pipeline.stream import ordered_stream
 from tfclassify.recipe.schema import Recipe, TtaRecipe
-from tfclassify.training.steps import ForwardPass, softmax
+from tfclassify.scoring.tasks import get_task
+from tfclassify.training.steps import ForwardPass
 
 CLASSES = ("blue", "green", "red", "white")
 TTA = TtaRecipe(flips=["horizontal", "vertical"], shift=0.1, zoom=[0.1], combine="product")
@@ -68,7 +69,7 @@ def build_all(tmp_path: Path, backbone: str, size: int) -> tuple[np.ndarray, Bun
     learn_a_little(classifier, store.read(np.arange(10)).astype(np.float32))
     save_bundle(tmp_path / "bundle", classifier, classes=CLASSES, recipe=recipe)
     watch = ForwardPass(classifier.network)  # how training looks at its validation images
-    trained = softmax(np.concatenate([watch(batch) for batch in ordered_stream(store, 4)]))
+    trained = get_task("multi_class").activate(predict_store(watch, store, 4))
     assert np.ptp(trained, axis=0).max() > 0.01
     return trained, load_bundle(tmp_path / "bundle"), photos, recipe
 
@@ -80,7 +81,8 @@ def check_agreement(tmp_path: Path, backbone: str, size: int) -> None:
     answers = {
         "reloaded bundle": predict_store(bundle.model, store, 3),
         "predict": predict_paths(bundle, [photos]).probabilities,
-        "one view": predict_store(one_view, store, 4),
+        "one view": predict_store(one_view.probabilities, store, 4),
+        "plain of both": predict_store(one_view.plain_and_mean, store, 4)[:, 0],
         "predict with one view": predict_paths(bundle, [photos], TtaRecipe()).probabilities,
     }
     written = write_csv_submission(bundle, photos, tmp_path / "out.csv", mode="probabilities")

@@ -18,10 +18,9 @@ from tfclassify.inference.prediction import (
     Predictions,
     expand_paths,
     predict_paths,
-    predict_store,
-    work_ahead,
 )
 from tfclassify.inference.views import build_view_model
+from tfclassify.model.prediction import predict_store
 from tfclassify.pipeline.cache import open_images
 from tfclassify.recipe.schema import DataRecipe, TtaRecipe
 
@@ -80,21 +79,17 @@ def test_predict_paths_agrees_with_predict_store(bundle, photos):
     data = DataRecipe(source="unused", image_size=SIZE, cache="memory")
     store = open_images(files, data)
     for tta, batch_size in ((None, 4), (FLIPS, 4), (FLIPS, 1)):
-        stored = predict_store(build_view_model(bundle.model, tta), store, batch_size)
+        views = build_view_model(bundle.model, tta)
+        stored = predict_store(views.probabilities, store, batch_size)
         assert stored.dtype == np.float32
+        both = predict_store(views.plain_and_mean, store, batch_size)
+        np.testing.assert_allclose(both[:, 1], stored, atol=1e-6)
+        np.testing.assert_allclose(both[:, 0], one_by_one(bundle, files), atol=1e-6)
         answers = predict_paths(bundle, files, tta, batch_size=batch_size)
         np.testing.assert_allclose(stored, answers.probabilities, atol=1e-6)
     np.testing.assert_allclose(
         predict_store(bundle.model, store), one_by_one(bundle, files), atol=1e-6
     )
-
-
-def test_predict_store_reports_and_takes_an_empty_store(bundle, photos):
-    data = DataRecipe(source="unused", image_size=SIZE, cache="none")
-    seen = Recorder()
-    predict_store(bundle.model, open_images(expand_paths([photos]), data), 4, seen)
-    assert seen.steps == [4, 8, 9]
-    assert predict_store(bundle.model, open_images([], data)).shape == (0, 3)
 
 
 def test_sums_are_reported_as_probabilities(bundle, photos):
@@ -262,37 +257,6 @@ def test_nothing_to_predict_is_an_error():
 def test_numbers_are_at_least_one(bundle, photos, name):
     with pytest.raises(RequestError, match=f"{name}: must be at least 1, got 0"):
         predict_paths(bundle, [photos], **{name: 0})
-
-
-def test_work_ahead_is_ordered_and_bounded():
-    lock, started, most = threading.Lock(), [0], 0
-
-    def work(item: int) -> int:
-        with lock:
-            started[0] += 1
-        return item * item
-
-    results = []
-    for result in work_ahead(work, range(100), workers=3, ahead=7):
-        with lock:
-            most = max(most, started[0] - len(results))
-        results.append(result)
-    assert results == [item * item for item in range(100)]
-    assert most <= 8  # seven ahead, and the one that was just handed over
-
-
-def test_work_ahead_raises_when_the_result_is_due():
-    def work(item: int) -> int:
-        if item == 3:
-            raise OSError("disk gone")
-        return item
-
-    seen = []
-    with pytest.raises(OSError, match="disk gone"):
-        seen.extend(work_ahead(work, range(9), workers=2, ahead=4))
-    results = work_ahead(work, range(9), workers=2, ahead=4)
-    assert [next(results) for _ in range(3)] == [0, 1, 2]
-    results.close()  # and stops its threads without a result of theirs being taken
 
 
 def test_memory_does_not_grow_with_the_number_of_files(bundle, photos, monkeypatch):

@@ -16,7 +16,6 @@ from tfclassify.pipeline.cache import ImageStore, naming_broken_images, open_ima
 from tfclassify.pipeline.stream import (
     TrainingSet,
     epoch_order,
-    ordered_stream,
     training_stream,
     view_batches,
 )
@@ -240,13 +239,6 @@ def test_views_take_class_weights(training_set: TrainingSet):
     )
 
 
-def test_ordered_stream_is_every_image_in_row_order(training_set: TrainingSet):
-    batches = [batch.numpy() for batch in ordered_stream(training_set.images, BATCH)]
-    assert [len(batch) for batch in batches] == [4, 4, 3]
-    assert batches[0].dtype == np.float32
-    assert np.array_equal(np.concatenate(batches), training_set.images.read(range(COUNT)))
-
-
 def test_a_broken_image_stops_the_stream_and_is_named(paths: list[str], tmp_path: Path):
     copies = []
     for number, path in enumerate(paths):
@@ -268,7 +260,6 @@ def test_no_images_is_an_error(training_set: TrainingSet):
     )
     with pytest.raises(DataError, match="no images to train on; got 0"):
         training_stream(empty, PLAIN, batch_size=4, seed=0)
-    assert list(ordered_stream(empty.images, 4)) == []
 
 
 def test_columns_of_different_length_are_an_error(training_set: TrainingSet):

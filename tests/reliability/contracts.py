@@ -90,8 +90,7 @@ def compare_answers(name: str, home: Path) -> dict[str, float]:
 def _train(kind: Kind, home: Path) -> tuple[Path, np.ndarray]:
     """Train a run; return it with the probabilities that the training itself saw at its end."""
     from tests.hub_modules import make_hub_module
-    from tfclassify.training import sources
-    from tfclassify.workflows.train import TrainRequest, train_recipe
+    from tfclassify.workflows import train
 
     if kind.has_sets:
         make_tagged_photos(home / "photos")
@@ -101,22 +100,22 @@ def _train(kind: Kind, home: Path) -> tuple[Path, np.ndarray]:
     data = (_LABEL_SETS if kind.has_sets else _ONE_LABEL) % kind.size
     recipe = home / "contract.yaml"
     recipe.write_text(_RECIPE.format(data=data, model=kind.model), "utf-8")
-    seen, predict = [], sources.predict_probabilities
+    seen: list[np.ndarray] = []
 
-    def watch(*given: Any, **named: Any) -> np.ndarray:
-        seen.append(predict(*given, **named))
-        return seen[-1]
+    def watch(run: Any, before: np.ndarray, after: np.ndarray) -> None:
+        seen.append(before)
 
-    with mock.patch.object(sources, "predict_probabilities", watch):
-        run = train_recipe(TrainRequest(recipe, out=home / "run")).run
+    with mock.patch.object(train, "_check_agreement", watch):
+        run = train.train_recipe(train.TrainRequest(recipe, out=home / "run")).run
     return run, seen[-1]
 
 
 def _ask_all(run: Path, home: Path, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
     from tfclassify.data.index import load_index
-    from tfclassify.inference.prediction import predict_paths, predict_store
+    from tfclassify.inference.prediction import predict_paths
     from tfclassify.inference.views import build_view_model
     from tfclassify.model.bundle import load_bundle
+    from tfclassify.model.prediction import predict_store
     from tfclassify.pipeline.cache import open_images
     from tfclassify.recipe.schema import TtaRecipe
     from tfclassify.workflows.evaluate import EvaluateRequest, evaluate_run
@@ -131,7 +130,7 @@ def _ask_all(run: Path, home: Path, shape: tuple[int, ...]) -> dict[str, np.ndar
         "reloaded bundle": predict_store(bundle.model, store, 3),
         "evaluate": evaluated,
         "predict": predict_paths(bundle, held.paths()).probabilities,
-        "one view": predict_store(views, store, 4),
+        "one view": predict_store(views.probabilities, store, 4),
         "submission": _submit(bundle, held.paths(), home),
     }
 

@@ -33,6 +33,7 @@ _IMPORTED = (
     "tfclassify.training.trainer",
     "tfclassify.training.tensorboard",
     "tfclassify.inference.prediction",
+    "tfclassify.model.prediction",
     "tfclassify.pages.figures",
     "tfclassify.pages.page",
     "tests.reliability.kills",

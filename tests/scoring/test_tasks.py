@@ -70,3 +70,11 @@ def test_unknown_names_are_refused() -> None:
         ScoringError, match=r"metric: unknown name 'hammin'; did you mean 'hamming'"
     ):
         find_metric("hammin")
+
+
+def test_probabilities_of_far_logits() -> None:
+    logits = np.array([[0.0, 200.0, -200.0, np.log(3.0)]], np.float32)
+    sets, classes = get_task("multi_label"), get_task("multi_class")
+    np.testing.assert_allclose(sets.activate(logits), [[0.5, 1.0, 0.0, 0.75]], atol=1e-7)
+    np.testing.assert_allclose(classes.activate(logits), [[0.0, 1.0, 0.0, 0.0]], atol=1e-7)
+    assert sets.activate(logits).dtype == classes.activate(logits).dtype == np.float32

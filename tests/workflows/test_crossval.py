@@ -29,8 +29,12 @@ from tfclassify.errors import (
 from tfclassify.events import Observer
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.workflows.crossval import CrossvalRequest, crossval_recipe, resume_crossval
-from tfclassify.workflows.crossval_results import CrossvalResult
+from tfclassify.workflows.crossval import (
+    CrossvalRequest,
+    CrossvalResult,
+    crossval_recipe,
+    resume_crossval,
+)
 
 SHORT = (
     "  - {name: whole, train: all, epochs: 2, learning_rate: 1.0e-2, schedule: cosine}\n",

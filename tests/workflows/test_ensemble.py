@@ -16,10 +16,10 @@ from tests.reliability.faults import Disk, keep_copies
 from tests.tiny_run import CommandLine
 from tfclassify.data.index import Index
 from tfclassify.errors import RecipeError, RequestError, TargetError
+from tfclassify.judging.weights import parse_weights
 from tfclassify.recipe.schema import Recipe, TtaRecipe
 from tfclassify.runs.directory import RunDirectory, is_run
 from tfclassify.workflows.ensemble import EnsembleRequest, EnsembleResult, ensemble_runs
-from tfclassify.workflows.ensemble_weights import parse_weights
 from tfclassify.workflows.train import resume_training
 
 MakeMember = Callable[..., Path]

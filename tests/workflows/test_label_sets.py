@@ -14,13 +14,13 @@ from tests.tiny_run import CommandLine, TinyRun
 from tests.tiny_sets import TAGS
 from tfclassify.data.preparation import PreparedData
 from tfclassify.errors import RequestError
+from tfclassify.judging.verdicts import find_thresholds
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.scoring.multi_label_judgement import MultiLabelJudgement
 from tfclassify.scoring.thresholds import search_thresholds
 from tfclassify.scoring.verdicts import read_judgement
 from tfclassify.workflows.evaluate import EvaluateRequest, evaluate_run
-from tfclassify.workflows.judging import find_thresholds
 from tfclassify.workflows.predict import PredictRequest, predict_paths_of_run
 from tfclassify.workflows.submit import SubmitRequest, submit_run
 

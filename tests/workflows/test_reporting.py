@@ -8,12 +8,12 @@ import numpy as np
 
 from tests.tiny_run import TinyRun
 from tfclassify.data.preparation import PreparedData
+from tfclassify.judging.verdicts import Verdict, find_groups, summarise_headline
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import EarlyStoppingRecipe, MiningRecipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.scoring.judgement import judge
 from tfclassify.training.history import EpochRecord
-from tfclassify.workflows.judging import Verdict, find_groups, summarise_headline
 from tfclassify.workflows.reporting import (
     describe_machine,
     describe_phases,

@@ -24,7 +24,7 @@ from tfclassify.pages.wording import (
 
 if TYPE_CHECKING:
     from tfclassify.workflows.compare import CompareResult
-    from tfclassify.workflows.crossval_results import CrossvalResult
+    from tfclassify.workflows.crossval import CrossvalResult
     from tfclassify.workflows.ensemble import EnsembleResult
 
 
@@ -125,7 +125,7 @@ def _render_crossval(result: CrossvalResult, *, as_json: bool) -> str:
 
 
 def _tabulate_folds(result: CrossvalResult) -> str:
-    from tfclassify.workflows.crossval_results import list_shown
+    from tfclassify.workflows.crossval import list_shown
 
     shown = list_shown(result.recipe)
     is_repeated = any(row.repeat > 1 for row in result.folds)

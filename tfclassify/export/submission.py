@@ -45,9 +45,10 @@ from tfclassify.export.template import (
     read_template,
 )
 from tfclassify.files import open_replacing, write_bytes
-from tfclassify.inference.prediction import BATCH_SIZE, Predictions, expand_paths, predict_paths
+from tfclassify.inference.prediction import Predictions, expand_paths, predict_paths
 from tfclassify.inference.views import ViewModel, build_view_model
 from tfclassify.model.bundle import Bundle
+from tfclassify.model.prediction import BATCH_SIZE
 from tfclassify.recipe.schema import TtaRecipe
 
 #: Images on which an export is compared.

@@ -1,19 +1,16 @@
 """Prediction: what a network says about images, in the order they were given.
 
-Owns: walking folders, reading ahead of the network, the table of answers.
-Does not own: decoding (``data.images``), the views of an image (``views``).
+Owns: walking folders and the table of answers. Does not own: decoding (``data.images``),
+reading ahead (``model.prediction``), the views of an image (``views``).
 """
 
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,16 +21,9 @@ from tfclassify.events import SILENT, Observer
 from tfclassify.files import render_csv, write_bytes
 from tfclassify.inference.views import ViewModel, build_view_model
 from tfclassify.model.bundle import Bundle
-from tfclassify.pipeline.cache import ImageStore
+from tfclassify.model.prediction import BATCH_SIZE, work_ahead
 from tfclassify.recipe.schema import TtaRecipe
 from tfclassify.scoring.multi_label_outcome import apply_thresholds
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-#: Forward passes that go through the network together: enough to keep two cores or
-#: a GPU busy, few enough that the activations of a 224-pixel network fit anywhere.
-BATCH_SIZE = 64
 
 #: What stands between the labels of an image in one cell, as in an index.
 LABEL_SEPARATOR = "|"
@@ -150,38 +140,6 @@ def _write_frame(path: Path, frame: pd.DataFrame) -> None:
     text = render_csv(frame, "%.8g")
     # A file name need not be text; what is not is shown as an escape.
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
-
-
-def predict_store(
-    model: Any,
-    images: ImageStore,
-    batch_size: int = BATCH_SIZE,
-    observer: Observer = SILENT,
-) -> np.ndarray:
-    """Predict every image of a store, in row order.
-
-    Args:
-        model: A ``ViewModel``, or a Keras model of probabilities for one plain view.
-        images: The decoded images.
-        batch_size: Forward passes that go through the network together; with
-            several views, fewer images make one batch.
-        observer: Told of the task ``predict``.
-
-    Returns:
-        Probabilities ``(images, classes)`` float32, averaged over the views.
-    """
-    views = model if isinstance(model, ViewModel) else build_view_model(model, None)
-    size = views.images_per_batch(batch_size)
-    starts = range(0, len(images), size)
-    positions = [np.arange(start, min(start + size, len(images))) for start in starts]
-    answers = [np.zeros((0, views.classes), np.float32)]
-    observer.on_task_start("predict", len(images))
-    batches = work_ahead(images.read, positions, workers=1, ahead=2)
-    for rows, batch in zip(positions, batches, strict=True):
-        answers.append(views.probabilities(batch))
-        observer.on_task_step("predict", int(rows[-1]) + 1)
-    observer.on_task_end("predict")
-    return np.concatenate(answers)
 
 
 def predict_paths(
@@ -305,23 +263,3 @@ def _batch_images(
         if rows and (len(rows) == size or row == len(files) - 1):
             yield row + 1, rows, np.stack(images)
             rows, images = [], []
-
-
-def work_ahead(
-    work: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int
-) -> Iterator[Result]:
-    """Yield ``work(item)`` in the order of the items, up to ``ahead`` of them done early.
-
-    What ``work`` raises is raised when its result is due.
-    """
-    remaining = iter(items)
-    pending: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="read-ahead")
-    try:
-        pending.extend(pool.submit(work, item) for item in islice(remaining, ahead))
-        while pending:
-            result = pending.popleft().result()
-            pending.extend(pool.submit(work, item) for item in islice(remaining, 1))
-            yield result
-    finally:
-        pool.shutdown(cancel_futures=True)

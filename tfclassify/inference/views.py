@@ -232,6 +232,7 @@ class ViewModel:
         self.classes = int(model.output_shape[-1])
         signature = tf.TensorSpec((None, *self.image_size, 3), tf.float32, name="images")
         self.graph = tf.function(self._join_views, input_signature=[signature])
+        self._both = tf.function(self._keep_plain, input_signature=[signature])
 
     @property
     def count(self) -> int:
@@ -260,14 +261,35 @@ class ViewModel:
         scores = self(images).numpy()
         return scores / np.float32(self.count) if self.is_summed else scores
 
+    def plain_and_mean(self, images: Any) -> np.ndarray:
+        """Return the probabilities of the plain image and the mean over all views.
+
+        Each view is predicted once; the plain image is the first of them.
+
+        Args:
+            images: ``(b, H, W, 3)`` of any number type, 0..255.
+
+        Returns:
+            ``(b, 2, C)`` float32.
+        """
+        both: np.ndarray = self._both(tf.cast(tf.convert_to_tensor(images), tf.float32)).numpy()
+        return both
+
+    def _keep_plain(self, images: tf.Tensor) -> tf.Tensor:
+        scores = self._score_views(images)
+        return tf.stack([scores[0], tf.reduce_mean(scores, axis=0)], axis=1)
+
     def _join_views(self, images: tf.Tensor) -> tf.Tensor:
         if self.count == 1 and not self.views[0].changes:
             return tf.cast(self.model(images, training=False), tf.float32)
+        join = tf.reduce_sum if self.is_summed else tf.reduce_mean
+        return join(self._score_views(images), axis=0)
+
+    def _score_views(self, images: tf.Tensor) -> tf.Tensor:
+        """Return what the network says of every view, ``(views, b, C)`` float32."""
         shown = tf.concat([view.apply(images) for view in self.views], axis=0)
         scores = tf.cast(self.model(shown, training=False), tf.float32)
-        scores = tf.reshape(scores, (self.count, -1, scores.shape[-1]))
-        join = tf.reduce_sum if self.is_summed else tf.reduce_mean
-        return join(scores, axis=0)
+        return tf.reshape(scores, (self.count, -1, scores.shape[-1]))
 
 
 def build_view_model(model: Any, tta: TtaRecipe | None) -> ViewModel:

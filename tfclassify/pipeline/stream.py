@@ -145,20 +145,6 @@ def view_batches(
     return _map_ahead(addresses, make_batch, None)
 
 
-def ordered_stream(images: ImageStore, batch_size: int) -> tf.data.Dataset:
-    """Stream images as they are, in row order.
-
-    Args:
-        images: The decoded images.
-        batch_size: Images a batch; the last one may be smaller.
-
-    Returns:
-        Elements ``(b, height, width, 3)`` float32 in 0..255.
-    """
-    positions = tf.data.Dataset.range(len(images)).batch(batch_size)
-    return _map_ahead(positions, lambda batch: tf.cast(_read(images, batch), tf.float32), None)
-
-
 def epoch_order(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     """Return the order of an epoch: ``(count,)`` positions, as ``training_stream`` goes.
 

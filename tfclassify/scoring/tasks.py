@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from tfclassify.errors import ScoringError
 from tfclassify.scoring.metrics import METRICS, Measure, compute_metrics, find_measure
@@ -52,6 +52,14 @@ class Task:
     def is_multi_label(self) -> bool:
         """Whether an image may have any number of labels."""
         return self.name == MULTI_LABEL
+
+    def activate(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """Turn logits ``(n, C)`` into probabilities of the same type, without overflow."""
+        from scipy import special  # slow to import, and not needed by those who only read
+
+        if self.activation == "sigmoid":
+            return np.asarray(special.expit(logits))
+        return np.asarray(special.softmax(logits, axis=-1))
 
     def compute(
         self,

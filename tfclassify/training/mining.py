@@ -1,7 +1,7 @@
 """Hard examples: images weigh more each time the training misses them.
 
-Owns: how misses become weights, and the count of misses. Does not own: what a miss is
-(``hits``), where the count is stored (``state``).
+Owns: how misses become weights, the count of misses, and ``mining.csv``, the table of both.
+Does not own: what a miss is (``hits``), where the count is stored (``state``).
 
 A weight follows from the image's start and its misses alone, so the count is all that
 resuming needs.
@@ -13,8 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from tfclassify.data.index import Index
 from tfclassify.errors import RunError
+from tfclassify.files import guard_formula, render_csv, write_text
 from tfclassify.recipe.schema import MiningRecipe
 
 
@@ -78,3 +81,41 @@ class HardExamples:
                 f"are {len(self.misses)} to train on; train anew, in another run"
             )
         self.misses = np.asarray(misses, np.int64)
+
+
+def write_hard_examples(path: Path, train: Index, examples: HardExamples) -> None:
+    """Write the training images, hardest first.
+
+    Columns: ``image``, ``label``, ``start`` (weight before the training), ``weight`` (after
+    it) and ``misses`` (epochs of all phases in which the training answered it wrongly).
+
+    Args:
+        path: Where to.
+        train: The training images, in the order that they were trained in.
+        examples: Their starts, misses and weights.
+    """
+    table = pd.DataFrame(
+        {
+            "image": train.frame["image"].tolist(),
+            "label": train.frame["label"].tolist(),
+            "start": examples.start,
+            "weight": examples.weights,
+            "misses": examples.misses,
+        }
+    )
+    table = table.sort_values("misses", ascending=False, kind="stable")
+    write_text(path, render_csv(table, "%.6g"))
+
+
+def read_hardest(path: Path, index: Index, *, limit: int) -> list[tuple[str, int, float]]:
+    """Read the images that were missed most: name, misses and weight, hardest first.
+
+    Args:
+        path: From ``write_hard_examples``.
+        index: The run's images; a name that was guarded against spreadsheets is undone.
+        limit: How many at most; images that were never missed are left out.
+    """
+    table = pd.read_csv(path, dtype={"image": str, "label": str}, keep_default_na=False)
+    names = {guard_formula(name): name for name in index.frame["image"]}
+    hardest = table[table["misses"] > 0].head(limit)
+    return [(names[row.image], int(row.misses), float(row.weight)) for row in hardest.itertuples()]

@@ -15,16 +15,16 @@ import numpy as np
 
 from tfclassify.events import Observer
 from tfclassify.model.assembly import Classifier
+from tfclassify.model.prediction import predict_store
 from tfclassify.pipeline.cache import ImageStore, naming_broken_images
 from tfclassify.pipeline.stream import (
     TrainingSet,
     epoch_order,
-    ordered_stream,
     training_stream,
 )
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
 from tfclassify.scoring.tasks import get_task
-from tfclassify.training.steps import ACTIVATIONS, ForwardPass
+from tfclassify.training.steps import ForwardPass
 
 Batch = tuple[Any, Any, Any]
 
@@ -112,8 +112,10 @@ class StreamSource:
     def validation_probabilities(self) -> np.ndarray:
         """Run the whole network over the validation images."""
         images, recipe = self._material.validation, self._recipe
-        activation = get_task(recipe.task).activation
-        return predict_probabilities(self._network, images, recipe.batch_size, activation)
+        assert images is not None  # nobody asks without any
+        return get_task(recipe.task).activate(
+            predict_store(self._network, images, recipe.batch_size)
+        )
 
 
 class FeatureSource:
@@ -140,7 +142,9 @@ class FeatureSource:
         assert features is not None
         self._views = min(features.views, phase.epochs)
         self._cached = list(self._extract_views(material, phase, extract, observer))
-        self._validation = _extract_images(extract, material.validation, recipe.batch_size)
+        self._validation = np.zeros((0, 1), np.float32)
+        if material.validation is not None:
+            self._validation = predict_store(extract, material.validation, recipe.batch_size)
 
     def _extract_views(
         self, material: Material, phase: PhaseRecipe, extract: ForwardPass, observer: Observer
@@ -187,7 +191,7 @@ class FeatureSource:
         size = self._recipe.batch_size
         starts = range(0, len(self._validation), size)
         logits = [self._head(self._validation[start : start + size]) for start in starts]
-        return ACTIVATIONS[get_task(self._recipe.task).activation](np.concatenate(logits))
+        return get_task(self._recipe.task).activate(np.concatenate(logits))
 
 
 def open_stream(material: Material, recipe: Recipe, phase: PhaseRecipe, *, first_epoch: int) -> Any:
@@ -206,30 +210,6 @@ def open_stream(material: Material, recipe: Recipe, phase: PhaseRecipe, *, first
         augmented=phase.augment,
         class_weights=material.class_weights if is_by_image else None,
     )
-
-
-def _extract_images(extract: ForwardPass, images: ImageStore | None, batch_size: int) -> np.ndarray:
-    if images is None:
-        return np.zeros((0, 1), np.float32)
-    with naming_broken_images(images):
-        return np.concatenate([extract(batch) for batch in ordered_stream(images, batch_size)])
-
-
-def predict_probabilities(
-    network: ForwardPass, images: ImageStore | None, batch_size: int, activation: str = "softmax"
-) -> np.ndarray:
-    """Run a network of logits over images in row order.
-
-    Args:
-        network: Images to logits.
-        images: The images, ``n`` of them.
-        batch_size: Images a pass.
-        activation: ``softmax`` or ``sigmoid``, as the task has it.
-
-    Returns:
-        Probabilities, ``(n, classes)`` float32.
-    """
-    return ACTIVATIONS[activation](_extract_images(network, images, batch_size))
 
 
 def count_steps(images: int, batch_size: int) -> int:

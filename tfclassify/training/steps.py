@@ -161,21 +161,5 @@ class ForwardPass:
         return tf.cast(self._model(inputs, training=False), tf.float32)
 
     def __call__(self, inputs: Any) -> np.ndarray:
-        """Run one batch and return its outputs as float32."""
-        return self._run(inputs).numpy()
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Turn logits ``(n, classes)`` into probabilities, float32, without overflow."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True), dtype=np.float32)
-    return shifted / shifted.sum(axis=-1, keepdims=True)
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Turn each logit of ``(n, classes)`` into a probability, float32, without overflow."""
-    small = np.exp(-np.abs(logits), dtype=np.float32)
-    return np.where(logits >= 0, 1.0, small) / (np.float32(1.0) + small)
-
-
-#: Logits to probabilities, by the task's activation.
-ACTIVATIONS = {"softmax": softmax, "sigmoid": sigmoid}
+        """Run one batch, of any number type, and return its outputs as float32."""
+        return self._run(tf.cast(tf.convert_to_tensor(inputs), tf.float32)).numpy()

@@ -19,6 +19,7 @@ import numpy as np
 from tfclassify.errors import TrainingError
 from tfclassify.events import SILENT, Observer
 from tfclassify.model.assembly import Classifier
+from tfclassify.model.prediction import predict_store
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
 from tfclassify.scoring.tasks import get_task
 from tfclassify.training.history import EpochRecord, best_epoch, should_stop
@@ -26,7 +27,7 @@ from tfclassify.training.hits import EpochTally, find_missed, score_images
 from tfclassify.training.mining import HardExamples
 from tfclassify.training.phases import WorkingPhase, count_updates, group_batches, start_phase
 from tfclassify.training.schedules import learning_rate_at
-from tfclassify.training.sources import BatchSource, Material, count_steps, predict_probabilities
+from tfclassify.training.sources import BatchSource, Material, count_steps
 from tfclassify.training.state import (
     Snapshot,
     StateFolder,
@@ -107,9 +108,8 @@ class Trainer:
         """Score the network as it is now on the validation images; empty without any."""
         if self._material.validation is None:
             return {}
-        size, activation = self._recipe.batch_size, self._task.activation
-        images = self._material.validation
-        return self._score(predict_probabilities(self._network, images, size, activation))
+        logits = predict_store(self._network, self._material.validation, self._recipe.batch_size)
+        return self._score(self._task.activate(logits))
 
     def _take_over(self, last: Snapshot) -> int:
         """Take what a saved state knows of the past; return the phase it is of."""

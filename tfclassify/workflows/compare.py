@@ -10,31 +10,19 @@ from typing import Literal
 
 import numpy as np
 
-from tfclassify import __version__
 from tfclassify.errors import RequestError, TfclassifyError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_text
-from tfclassify.pages.compare_content import CompareReport, ContenderRow, PairRow
-from tfclassify.pages.content import Command
-from tfclassify.pages.score_sections import is_telling
-from tfclassify.recipe.wording import suggest
-from tfclassify.scoring.comparison import (
-    Statistic,
-    adjust_holm,
-    compare_hits,
-    resample_difference,
-)
-from tfclassify.scoring.intervals import plan_resamples
-from tfclassify.scoring.tasks import Task, get_task
-from tfclassify.workflows.contenders import (
+from tfclassify.judging.comparison import make_comparison
+from tfclassify.judging.contenders import (
     Contender,
     describe_differences,
-    find_common,
     read_contenders,
 )
-from tfclassify.workflows.outcomes import StoredAnswers
-
-_RESAMPLES = 2000
+from tfclassify.pages.compare_content import CompareReport
+from tfclassify.pages.content import Command
+from tfclassify.recipe.wording import suggest
+from tfclassify.scoring.tasks import Task, get_task
 
 
 @dataclass(frozen=True)
@@ -100,36 +88,6 @@ def compare_runs(request: CompareRequest, observer: Observer = SILENT) -> Compar
     return CompareResult(report, request.out)
 
 
-def make_comparison(
-    contenders: Sequence[Contender],
-    reference: Contender,
-    metric: str,
-    remarks: Sequence[str] = (),
-    commands: tuple[Command, ...] = (),
-) -> CompareReport:
-    """Set contenders of one task against one of them, without their costs."""
-    task = get_task(reference.recipe.task)
-    notes = list(remarks)
-    if any(contender.units is not None for contender in contenders):
-        notes.append(
-            "The images come in groups, which the intervals respect; McNemar's test takes every "
-            "image as independent and is too sure here."
-        )
-    return CompareReport(
-        task=task.name,
-        metric=metric,
-        shown=_list_shown(metric, task, contenders),
-        is_higher_better=task.metrics[metric].higher_is_better,
-        right="every label of an image" if task.is_multi_label else "the label of an image",
-        reference=reference.name,
-        contenders=tuple(_describe(contender) for contender in contenders),
-        pairs=tuple(pair_with(reference, contenders, metric, task)),
-        remarks=tuple(notes),
-        version=__version__,
-        commands=commands,
-    )
-
-
 def _check_task(contenders: Sequence[Contender]) -> Task:
     tasks = {contender.recipe.task: contender.name for contender in contenders}
     if len(tasks) > 1:
@@ -181,73 +139,6 @@ def _choose_reference(
         return -np.inf if value is None else sign * value
 
     return max(contenders, key=rank)
-
-
-def pair_with(
-    reference: Contender, contenders: Sequence[Contender], metric: str, task: Task
-) -> list[PairRow]:
-    """Set every other contender against the reference on the images in common."""
-    pairs = [_pair(reference, each, metric, task) for each in contenders if each is not reference]
-    tested = [place for place, pair in enumerate(pairs) if pair.p_value is not None]
-    adjusted = adjust_holm([pairs[place].p_value or 0.0 for place in tested])
-    for place, value in zip(tested, adjusted, strict=True):
-        pairs[place] = replace(pairs[place], p_adjusted=value)
-    return pairs
-
-
-def _pair(reference: Contender, other: Contender, metric: str, task: Task) -> PairRow:
-    if set(reference.answers.index.classes) != set(other.answers.index.classes):
-        return PairRow(other.name, reference.name, 0, reason="it has other classes")
-    rows, others = find_common(reference, other)
-    if not len(rows):
-        return PairRow(other.name, reference.name, 0, reason="it shares no image")
-    first, second = reference.answers.take(rows), other.answers.take(others)
-    units = _take_units(reference, rows) or _take_units(other, others)
-    plan = plan_resamples(len(rows), seed=reference.recipe.seed, resamples=_RESAMPLES, groups=units)
-    difference = resample_difference(
-        _make_statistic(first, metric, task), _make_statistic(second, metric, task), plan
-    )
-    hits = compare_hits(first.is_right(), second.is_right())
-    return PairRow(
-        other.name,
-        reference.name,
-        len(rows),
-        difference,
-        hits.only_first,
-        hits.only_second,
-        hits.p_value,
-    )
-
-
-def _take_units(contender: Contender, rows: np.ndarray) -> list[str] | None:
-    """Return what is drawn together; one of a pair that knows of groups is enough."""
-    return None if contender.units is None else [contender.units[row] for row in rows]
-
-
-def _make_statistic(answers: StoredAnswers, metric: str, task: Task) -> Statistic:
-    outcome, measure = answers.to_outcome(), task.metrics[metric]
-    return lambda weights: measure.weigh(outcome.weigh(weights))
-
-
-def _list_shown(metric: str, task: Task, contenders: Sequence[Contender]) -> tuple[str, ...]:
-    """Return the metric, then every other that can differ with so many classes."""
-    classes = max(len(contender.answers.index.classes) for contender in contenders)
-    others = [name for name in task.metrics if is_telling(name, classes)]
-    return tuple(dict.fromkeys([metric, *others]))
-
-
-def _describe(contender: Contender) -> ContenderRow:
-    judgement = contender.judgement
-    return ContenderRow(
-        contender.name,
-        str(contender.path),
-        contender.judged_on,
-        judgement.metrics,
-        judgement.n,
-        judgement.groups,
-        contender.views,
-        contender.training_seconds,
-    )
 
 
 def _add_costs(

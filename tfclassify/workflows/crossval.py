@@ -1,7 +1,9 @@
 """``crossval``: each image is judged by a model that did not train on it.
 
-Owns: the order of the folds, what an interruption leaves, what is gathered at the end.
-Does not own: dealing the folds (``data.folds``), a training (``train``), the page.
+Owns: the order of the folds, what an interruption leaves, what they add up to:
+``metrics.json``, ``predictions.csv``, the content of the page.
+Does not own: dealing the folds (``data.folds``), a training (``train``), reading folds back
+(``judging.folds``), the look of the page.
 """
 
 from __future__ import annotations
@@ -12,21 +14,33 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+
+from tfclassify import __version__
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData, prepare_data
 from tfclassify.data.scan import find_changed_files
 from tfclassify.data.splits import make_folds
 from tfclassify.errors import RequestError, TfclassifyError
 from tfclassify.events import SILENT, Observer
-from tfclassify.files import sweep_unfinished
+from tfclassify.files import render_csv, sweep_unfinished, write_json, write_text
+from tfclassify.judging.answers import judge_answers
+from tfclassify.judging.folds import SPLIT, find_units, read_fold, read_folds
+from tfclassify.judging.verdicts import Verdict
+from tfclassify.pages.content import Command
+from tfclassify.pages.crossval_content import CrossvalReport, FoldRow, Spread, find_spreads
 from tfclassify.recipe.loading import dump_recipe, load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.crossval_directory import CrossvalDirectory, FoldPlan
 from tfclassify.runs.directory import RunDirectory, is_run
-from tfclassify.workflows.crossval_results import CrossvalResult, gather_results
+from tfclassify.runs.environment import describe_environment
+from tfclassify.scoring.tasks import get_task
+from tfclassify.scoring.verdicts import AnyJudgement
+from tfclassify.workflows import reporting
 from tfclassify.workflows.interruptions import explain_interruption
 from tfclassify.workflows.material import anchor_images
 from tfclassify.workflows.recipes import Given, open_recipe
@@ -59,6 +73,31 @@ class CrossvalRequest:
     overrides: tuple[str, ...] = ()
     out: Path | None = None
     reports: Path = Path("reports")
+
+
+@dataclass(frozen=True)
+class CrossvalResult:
+    """What a cross-validation measured.
+
+    Attributes:
+        path: Its folder.
+        recipe: The recipe.
+        judgement: Of each image by the model that did not train on it.
+        folds: How each fold fared.
+        spreads: Mean and deviation over the folds, by metric.
+        images: Images that were judged.
+        seconds: Wall time of this call.
+        report: The page.
+    """
+
+    path: Path
+    recipe: Recipe
+    judgement: AnyJudgement
+    folds: tuple[FoldRow, ...]
+    spreads: dict[str, Spread]
+    images: int
+    seconds: float
+    report: Path
 
 
 def crossval_recipe(request: CrossvalRequest, observer: Observer = SILENT) -> CrossvalResult:
@@ -167,7 +206,7 @@ def _run(
     for (repeat, number), fold in zip(place.plan.places(), folds, strict=True):
         observer.on_note(_name_fold(place.plan, repeat, number))
         _train_fold(fold, data, observer)
-    return gather_results(place, recipe, data, time.perf_counter() - started)
+    return _gather_results(place, recipe, data, time.perf_counter() - started)
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,3 +271,131 @@ def _forget_network() -> None:
 
     keras.backend.clear_session()
     gc.collect()
+
+
+def _gather_results(
+    place: CrossvalDirectory, recipe: Recipe, data: PreparedData, seconds: float
+) -> CrossvalResult:
+    """Gather the finished folds, judge all images out of fold, and write it all down.
+
+    Raises:
+        RunError: If a fold's files are incomplete.
+    """
+    answers = read_folds(place)
+    rows = tuple(read_fold(place, repeat, fold) for repeat, fold in place.plan.places())
+    judgement = judge_answers(answers.all, recipe, find_units(answers.all, place.plan.repeats))
+    first, thresholds = answers.first, None
+    if first.index.is_multi_label:
+        thresholds = first.find_thresholds()
+    verdict = Verdict(
+        SPLIT, first.index, first.probabilities, judgement, None, (), thresholds=thresholds
+    )
+    spreads = find_spreads(rows)
+    result = CrossvalResult(
+        place.path,
+        recipe,
+        judgement,
+        rows,
+        spreads,
+        len(answers.first),
+        seconds,
+        place.report_path,
+    )
+    _write_metrics(place, result)
+    write_text(place.predictions_path, _join_tables(place))
+    _write_page(place, result, data, verdict)
+    return result
+
+
+def _write_metrics(place: CrossvalDirectory, result: CrossvalResult) -> None:
+    metric = result.recipe.metric
+    headline = result.judgement.metrics[metric]
+    folds = [
+        {
+            "repeat": row.repeat,
+            "fold": row.fold,
+            "run": row.path,
+            "n": row.images,
+            "epochs": row.epochs,
+            "training_seconds": row.seconds,
+            "metrics": dict(row.metrics),
+        }
+        for row in result.folds
+    ]
+    content = {
+        "headline": {"split": SPLIT, "metric": metric, **headline.to_dict()},
+        "images": result.images,
+        "folds": place.plan.folds,
+        "repeats": place.plan.repeats,
+        "seconds": round(result.seconds, 1),
+        "over_folds": {name: describe_spread(each) for name, each in result.spreads.items()},
+        "out_of_fold": result.judgement.to_dict(),
+        "each_fold": folds,
+    }
+    write_json(place.metrics_path, content)
+
+
+def describe_spread(spread: Spread) -> dict[str, Any]:
+    """Return a spread as plain values for JSON."""
+    return {"mean": spread.mean, "deviation": spread.deviation, "values": list(spread.values)}
+
+
+def _join_tables(place: CrossvalDirectory) -> str:
+    """Join the folds' tables: one row for each judgement of an image, as its fold wrote it."""
+    parts = []
+    for repeat, fold in place.plan.places():
+        path = place.fold(repeat, fold).predictions_path
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = table[table["split"] == "validation"].assign(split=SPLIT)
+        table.insert(1, "repeat", str(repeat))
+        table.insert(2, "fold", str(fold))
+        parts.append(table)
+    return render_csv(pd.concat(parts))
+
+
+def _write_page(
+    place: CrossvalDirectory, result: CrossvalResult, data: PreparedData, verdict: Verdict
+) -> None:
+    from tfclassify.pages.crossval_page import draw_crossval_figures, render_crossval_page
+    from tfclassify.pages.figures import save_figures
+
+    recipe = result.recipe
+    described = reporting.describe_verdict(verdict, recipe)
+    report = CrossvalReport(
+        name=recipe.name,
+        place=place.path.name,
+        description=recipe.description,
+        metric=recipe.metric,
+        shown=list_shown(recipe),
+        folds=place.plan.folds,
+        repeats=place.plan.repeats,
+        images=result.images,
+        created=reporting.format_now(),
+        version=__version__,
+        rows=result.folds,
+        verdict=replace(described, judged_on="all folds"),
+        has_chosen=any(phase.keep_best or phase.early_stopping for phase in recipe.phases),
+        data=reporting.summarise_data(verdict.index, recipe.data.source, is_split=False),
+        integrity=reporting.describe_integrity(data.integrity, len(data.index)),
+        environment=reporting.describe_machine(describe_environment()),
+        commands=_list_next(place),
+        recipe_text=dump_recipe(recipe),
+    )
+    figures = draw_crossval_figures(report)
+    save_figures(figures, place.figures_dir)
+    write_text(place.report_path, render_crossval_page(report, figures))
+
+
+def _list_next(place: CrossvalDirectory) -> tuple[Command, ...]:
+    recipe, folder = shlex.quote(str(place.recipe_path)), shlex.quote(str(place.path))
+    return (
+        Command("Repeat it", place.command),
+        Command("Train on all images", f"tfclassify train {recipe}"),
+        Command("Set it against another", f"tfclassify compare {folder} OTHER"),
+    )
+
+
+def list_shown(recipe: Recipe) -> tuple[str, ...]:
+    """Return the metrics worth a column, the recipe's own first."""
+    watched = get_task(recipe.task).watched
+    return tuple(dict.fromkeys([recipe.metric, *watched[1:], watched[0]]))

@@ -1,11 +1,12 @@
 """``ensemble``: several runs averaged and packed into one run.
 
-Owns: the members' weights, the joined bundle, its judging and what the run holds.
-Does not own: whether members fit (``ensemble_members``), the page (``ensemble_report``).
+Owns: the joined bundle, its judging, what the run holds and the content of its page.
+Does not own: whether members fit and their weights (``judging``), the look of the page.
 """
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,31 +15,21 @@ from pathlib import Path
 
 import numpy as np
 
+from tfclassify import __version__
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData
 from tfclassify.events import SILENT, Observer
-from tfclassify.pages.compare_content import CompareReport
-from tfclassify.recipe.loading import dump_recipe, parse_recipe
-from tfclassify.recipe.schema import Recipe
-from tfclassify.runs.directory import RunDirectory
-from tfclassify.runs.documents import EnsembleFacts, EnsembleMember
-from tfclassify.scoring.mixture import mix
-from tfclassify.scoring.tasks import get_task
-from tfclassify.workflows.ensemble_members import (
+from tfclassify.files import write_text
+from tfclassify.judging.comparison import make_comparison
+from tfclassify.judging.contenders import read_contenders
+from tfclassify.judging.members import (
     Member,
     check_members,
     join_images,
     make_recipe,
     read_members,
 )
-from tfclassify.workflows.ensemble_weights import (
-    MemberAnswers,
-    ask_members,
-    cross_fit_answers,
-    find_weights,
-    parse_weights,
-)
-from tfclassify.workflows.judging import (
+from tfclassify.judging.verdicts import (
     Verdict,
     find_thresholds,
     judge_index,
@@ -46,7 +37,39 @@ from tfclassify.workflows.judging import (
     write_metrics,
     write_predictions,
 )
+from tfclassify.judging.weights import (
+    MemberAnswers,
+    ask_members,
+    cross_fit_answers,
+    find_weights,
+    parse_weights,
+)
+from tfclassify.pages.compare_content import CompareReport
+from tfclassify.pages.content import Command
+from tfclassify.pages.ensemble_page import (
+    EnsembleReport,
+    MemberRow,
+    draw_ensemble_figures,
+    render_ensemble_page,
+)
+from tfclassify.pages.figures import save_figures
+from tfclassify.recipe.loading import dump_recipe, parse_recipe
+from tfclassify.recipe.schema import Recipe
+from tfclassify.runs.directory import RunDirectory
+from tfclassify.runs.documents import EnsembleFacts, EnsembleMember
+from tfclassify.runs.environment import describe_environment
+from tfclassify.scoring.mixture import mix
+from tfclassify.scoring.tasks import get_task
+from tfclassify.workflows import reporting
 from tfclassify.workflows.start import start_tensorflow
+
+_HOW = {
+    "search": (
+        "The weights make the averaged probabilities of the validation images most likely. The "
+        "validation score is cross-fitted: each image is averaged by weights found on the others."
+    ),
+    "equal": "Every member counts the same.",
+}
 
 
 @dataclass(frozen=True)
@@ -138,8 +161,6 @@ def _pack(
     request: EnsembleRequest,
     observer: Observer,
 ) -> EnsembleResult:
-    from tfclassify.workflows.ensemble_report import compare_with_members, write_ensemble_report
-
     data.save(run.index_path, run.integrity_path)
     if any(member.recipe.tta != recipe.tta for member in members):
         observer.on_warning("the members average different views; the ensemble uses plain images")
@@ -157,8 +178,8 @@ def _pack(
         weights=weights.tolist(),
     )
     write_predictions(run.predictions_path, verdicts, data.index.classes)
-    comparison = compare_with_members(run, members, recipe.metric, verdicts)
-    write_ensemble_report(
+    comparison = _compare_with_members(run, members, recipe.metric, verdicts)
+    _write_ensemble_report(
         run, members, recipe, data, weights.tolist(), verdicts, comparison, request.weights
     )
     names = tuple(member.name for member in members)
@@ -258,3 +279,83 @@ def _describe(
     return EnsembleFacts(
         weights=request.weights, allow_different_images=request.allow_different, members=rows
     )
+
+
+def _compare_with_members(
+    run: RunDirectory, members: Sequence[Member], metric: str, verdicts: Sequence[Verdict]
+) -> CompareReport | None:
+    """Set an ensemble against its members on the images that headline; None without any.
+
+    The run's metrics and predictions must be written.
+    """
+    if not verdicts:
+        return None
+    paths = [run.path, *(member.run.path for member in members)]
+    contenders = read_contenders(paths, verdicts[-1].split)
+    return make_comparison(contenders, contenders[0], metric)
+
+
+def _write_ensemble_report(
+    run: RunDirectory,
+    members: Sequence[Member],
+    recipe: Recipe,
+    data: PreparedData,
+    weights: Sequence[float],
+    verdicts: Sequence[Verdict],
+    comparison: CompareReport | None,
+    how: str,
+) -> None:
+    """Write ``report.html`` and the figures of an ensemble.
+
+    Args:
+        run: Where to.
+        members: Its members.
+        recipe: What it is used by.
+        data: The images.
+        weights: Of the members.
+        verdicts: Judgements of the held-out splits; the last one headlines.
+        comparison: The ensemble against its members, or None.
+        how: search, equal, or the weights as given.
+    """
+    described = [reporting.describe_verdict(verdict, recipe) for verdict in verdicts]
+    report = EnsembleReport(
+        name=recipe.name,
+        run=run.path.name,
+        metric=recipe.metric,
+        created=reporting.format_now(),
+        version=__version__,
+        members=_list_members(members, weights),
+        how=_HOW.get(how, "The weights were given."),
+        image_size=recipe.data.image_size,
+        verdict=described[-1] if described else None,
+        others=tuple(described[:-1]),
+        comparison=comparison,
+        data=reporting.summarise_data(data.index, recipe.data.source),
+        integrity=reporting.describe_integrity(data.integrity, len(data.index)),
+        environment=reporting.describe_machine(describe_environment()),
+        commands=_list_next(run, members, how),
+        recipe_text=dump_recipe(recipe),
+    )
+    figures = draw_ensemble_figures(report)
+    save_figures(figures, run.figures_dir)
+    write_text(run.report_path, render_ensemble_page(report, figures))
+
+
+def _list_members(members: Sequence[Member], weights: Sequence[float]) -> tuple[MemberRow, ...]:
+    return tuple(
+        MemberRow(
+            member.name,
+            member.recipe.model.backbone,
+            member.bundle.image_size,
+            member.bundle.model.count_params(),
+            weight,
+        )
+        for member, weight in zip(members, weights, strict=True)
+    )
+
+
+def _list_next(run: RunDirectory, members: Sequence[Member], how: str) -> tuple[Command, ...]:
+    paths = [member.name for member in members]
+    again = shlex.join(["tfclassify", "ensemble", *paths, "--weights", how])
+    used = reporting.list_commands(run)
+    return (Command("Join the members again", again), *used[1:])

@@ -9,10 +9,10 @@ from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData, prepare_labelled
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
+from tfclassify.judging.verdicts import Verdict, judge_index, write_metrics
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe, TtaRecipe
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.workflows.judging import Verdict, judge_index, write_metrics
 from tfclassify.workflows.start import start_tensorflow
 
 

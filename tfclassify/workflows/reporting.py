@@ -23,6 +23,7 @@ from tfclassify.data.preparation import PreparedData
 from tfclassify.data.statistics import count_label_sets
 from tfclassify.errors import ImageError
 from tfclassify.files import write_text
+from tfclassify.judging import verdicts as judging
 from tfclassify.pages.content import (
     Command,
     DataSummary,
@@ -50,8 +51,7 @@ from tfclassify.runs.crossval_directory import find_crossval
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.runs.environment import describe_environment
 from tfclassify.scoring.mistakes import find_mistakes, find_wrong_labels
-from tfclassify.workflows import judging
-from tfclassify.workflows.hard_examples import read_hardest
+from tfclassify.training.mining import read_hardest
 
 if TYPE_CHECKING:
     from tfclassify.training.history import EpochRecord as TrainedEpoch

@@ -22,19 +22,19 @@ from tfclassify.data.preparation import PreparedData, prepare_data
 from tfclassify.errors import RequestError, RunError, TargetError, TfclassifyError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import sweep_unfinished, write_text
-from tfclassify.recipe.loading import dump_recipe, load_recipe
-from tfclassify.recipe.schema import Recipe
-from tfclassify.runs.directory import RunDirectory
-from tfclassify.scoring.tasks import get_task
-from tfclassify.workflows.hard_examples import write_hard_examples
-from tfclassify.workflows.interruptions import explain_interruption
-from tfclassify.workflows.judging import (
+from tfclassify.judging.verdicts import (
     Verdict,
     find_thresholds,
     judge_index,
     write_metrics,
     write_predictions,
 )
+from tfclassify.recipe.loading import dump_recipe, load_recipe
+from tfclassify.recipe.schema import Recipe
+from tfclassify.runs.directory import RunDirectory
+from tfclassify.scoring.tasks import get_task
+from tfclassify.training.mining import write_hard_examples
+from tfclassify.workflows.interruptions import explain_interruption
 from tfclassify.workflows.material import (
     anchor_images,
     build_network,
@@ -260,8 +260,8 @@ def _judge_run(
 ) -> list[Verdict]:
     """Save the bundle, then judge what was saved, not what is in memory."""
     from tfclassify.model.bundle import load_bundle, save_bundle
+    from tfclassify.model.prediction import predict_store
     from tfclassify.scoring.calibration import fit_temperature
-    from tfclassify.training.sources import predict_probabilities
     from tfclassify.training.steps import ForwardPass
 
     temperature, in_memory = None, None
@@ -269,9 +269,7 @@ def _judge_run(
     if material.validation is not None:
         network = ForwardPass(classifier.network)
         task = get_task(recipe.task)
-        in_memory = predict_probabilities(
-            network, material.validation, recipe.batch_size, task.activation
-        )
+        in_memory = task.activate(predict_store(network, material.validation, recipe.batch_size))
         if not task.is_multi_label:
             temperature = fit_temperature(material.validation_targets.argmax(axis=1), in_memory)
     save_bundle(

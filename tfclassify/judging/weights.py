@@ -15,11 +15,11 @@ import numpy as np
 from tfclassify.data.index import Index
 from tfclassify.errors import RequestError
 from tfclassify.events import Observer
-from tfclassify.recipe.schema import Recipe, TtaRecipe
+from tfclassify.judging.members import Member
+from tfclassify.judging.verdicts import find_groups
+from tfclassify.recipe.schema import Recipe
 from tfclassify.scoring.mixture import cross_fit, find_likelihoods, search_weights
 from tfclassify.scoring.tasks import get_task
-from tfclassify.workflows.ensemble_members import Member
-from tfclassify.workflows.judging import find_groups
 
 #: Members of less weight are left out: they cost as much as any other.
 LEAST_WEIGHT = 0.01
@@ -89,9 +89,9 @@ def ask_members(
     Returns:
         The answers, or None where there is no validation image.
     """
-    from tfclassify.inference.prediction import predict_store
     from tfclassify.inference.views import build_view_model
     from tfclassify.model.ensemble import lay_side_by_side
+    from tfclassify.model.prediction import BATCH_SIZE, predict_store
     from tfclassify.pipeline.cache import open_images
 
     held_out = index.in_split("validation")
@@ -100,18 +100,13 @@ def ask_members(
     models = [member.bundle.model for member in members]
     joined = lay_side_by_side(models, recipe.data.image_size)
     images = open_images(held_out.paths(), recipe.data, observer=observer)
-
-    def ask(tta: TtaRecipe | None) -> tuple[np.ndarray, tuple[str, ...]]:
-        views = build_view_model(joined, tta)
-        rows = predict_store(views, images, observer=observer)
-        shaped = rows.reshape(len(rows), len(models), len(index.classes))
-        return np.swapaxes(shaped, 0, 1), views.names
-
-    plain, names = ask(None)
-    averaged = None
-    if recipe.tta is not None:
-        averaged, names = ask(recipe.tta)
-    return MemberAnswers(held_out, plain, averaged, names)
+    views = build_view_model(joined, recipe.tta)
+    size = views.images_per_batch(BATCH_SIZE)
+    both = predict_store(views.plain_and_mean, images, size, observer)
+    # (n, 2, members * classes) to (2, members, n, classes)
+    shaped = both.reshape(len(both), 2, len(models), len(index.classes)).transpose(1, 2, 0, 3)
+    averaged = None if recipe.tta is None else shaped[1]
+    return MemberAnswers(held_out, shaped[0], averaged, views.names)
 
 
 def find_weights(

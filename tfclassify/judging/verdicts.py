@@ -62,7 +62,6 @@ def judge_index(
     recipe: Recipe,
     tta: TtaRecipe | None,
     observer: Observer,
-    plain_probabilities: np.ndarray | None = None,
 ) -> Verdict:
     """Judge a bundle on the images of an index, with and without views.
 
@@ -76,21 +75,17 @@ def judge_index(
         recipe: For the decoder's settings, the seed and the groups.
         tta: The views, or None for the plain image alone.
         observer: Receives progress.
-        plain_probabilities: Of the plain images, where they are known already.
     """
-    from tfclassify.inference.prediction import predict_store
     from tfclassify.inference.views import build_view_model
+    from tfclassify.model.prediction import BATCH_SIZE, predict_store
     from tfclassify.pipeline.cache import open_images
 
     images = open_images(index.paths(), recipe.data, observer=observer)
-    plain = plain_probabilities
-    if plain is None:
-        plain = predict_store(bundle.model, images, observer=observer)
-    if tta is None:
-        return judge_probabilities(bundle, index, split, recipe, plain)
     views = build_view_model(bundle.model, tta)
-    averaged = predict_store(views, images, observer=observer)
-    return judge_probabilities(bundle, index, split, recipe, plain, averaged, views.names)
+    size = views.images_per_batch(BATCH_SIZE)
+    both = predict_store(views.plain_and_mean, images, size, observer)
+    averaged = None if tta is None else both[:, 1]
+    return judge_probabilities(bundle, index, split, recipe, both[:, 0], averaged, views.names)
 
 
 def judge_probabilities(

@@ -9,8 +9,8 @@ import pytest
 from tests.fake_runs import CLASSES, judge_split, make_index, make_recipe, make_run
 from tfclassify.data.index import Index
 from tfclassify.errors import RunError
+from tfclassify.judging.answers import join_answers, judge_answers, read_answers
 from tfclassify.scoring.tasks import get_task
-from tfclassify.workflows.outcomes import join_answers, judge_answers, read_answers
 
 TASKS = ("multi_class", "multi_label")
 

@@ -16,16 +16,16 @@ import numpy as np
 
 from tfclassify.data.index import load_index
 from tfclassify.errors import RequestError, RunError, TargetError
+from tfclassify.judging.answers import StoredAnswers, read_answers
+from tfclassify.judging.folds import SPLIT as OUT_OF_FOLD
+from tfclassify.judging.folds import find_units, read_folds
+from tfclassify.judging.verdicts import find_groups
 from tfclassify.pages.wording import count_of
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.crossval_directory import CrossvalDirectory
 from tfclassify.runs.directory import RunDirectory, is_crossval
 from tfclassify.scoring.verdicts import AnyJudgement, read_judgement
-from tfclassify.workflows.crossval_results import SPLIT as OUT_OF_FOLD
-from tfclassify.workflows.crossval_results import find_units, read_folds
-from tfclassify.workflows.judging import find_groups
-from tfclassify.workflows.outcomes import StoredAnswers, read_answers
 
 #: Splits that runs are compared on, the first that all of them have.
 SPLITS = ("test", "validation")

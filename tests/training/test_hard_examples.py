@@ -15,8 +15,7 @@ from tfclassify.data.index import Index, make_frame
 from tfclassify.errors import InterruptedTraining
 from tfclassify.events import Observer
 from tfclassify.recipe.schema import MiningRecipe
-from tfclassify.training.mining import HardExamples
-from tfclassify.workflows.hard_examples import read_hardest, write_hard_examples
+from tfclassify.training.mining import HardExamples, read_hardest, write_hard_examples
 from tfclassify.workflows.train import TrainRequest, resume_training, train_recipe
 
 

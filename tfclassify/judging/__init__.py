@@ -1,0 +1,1 @@
+"""Models judged and set against one another: verdicts, stored answers, contenders, members."""

@@ -1,0 +1,81 @@
+"""The one pass that predicts: a network over decoded images, in the order of their rows.
+
+Owns: batches that are read while the network works. Does not own: decoding
+(``pipeline.cache``), the views of an image and files of any kind (``inference``).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tfclassify.events import SILENT, Observer
+from tfclassify.pipeline.cache import ImageStore
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+#: Forward passes that go through the network together: enough to keep two cores or
+#: a GPU busy, few enough that the activations of a 224-pixel network fit anywhere.
+BATCH_SIZE = 64
+
+
+def predict_store(
+    network: Callable[[np.ndarray], Any],
+    images: ImageStore,
+    batch_size: int = BATCH_SIZE,
+    observer: Observer = SILENT,
+) -> np.ndarray:
+    """Run a network over every image of a store, in row order.
+
+    Args:
+        network: From images ``(b, H, W, 3)`` uint8 to whatever it says of each, an array
+            or tensor ``(b, ...)``: logits, probabilities, features.
+        images: The decoded images.
+        batch_size: Images that go through the network together.
+        observer: Told of the task ``predict``.
+
+    Returns:
+        What it says, ``(images, ...)``.
+
+    Raises:
+        ImageError: If an image cannot be read; names its path.
+    """
+    starts = range(0, len(images), batch_size)
+    positions = [np.arange(start, min(start + batch_size, len(images))) for start in starts]
+    if not positions:  # an empty batch tells the shape of the answers
+        positions = [np.arange(0)]
+    answers, done = [], 0
+    observer.on_task_start("predict", len(images))
+    batches = work_ahead(images.read, positions, workers=1, ahead=2)
+    for rows, batch in zip(positions, batches, strict=True):
+        answers.append(np.asarray(network(batch)))
+        done += len(rows)
+        observer.on_task_step("predict", done)
+    observer.on_task_end("predict")
+    return np.concatenate(answers)
+
+
+def work_ahead(
+    work: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int
+) -> Iterator[Result]:
+    """Yield ``work(item)`` in the order of the items, up to ``ahead`` of them done early.
+
+    What ``work`` raises is raised when its result is due.
+    """
+    remaining = iter(items)
+    pending: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="read-ahead")
+    try:
+        pending.extend(pool.submit(work, item) for item in islice(remaining, ahead))
+        while pending:
+            result = pending.popleft().result()
+            pending.extend(pool.submit(work, item) for item in islice(remaining, 1))
+            yield result
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -378,7 +378,9 @@ def render_csv(frame: Any, float_format: str | None = None) -> str:
         float_format: Of fractions, such as ``%.8g``; None: as many digits as they have.
     """
     texts = [name for name in frame.columns if frame[name].dtype.kind not in "biuf"]
-    safe = frame.assign(**{name: [_guard(cell) for cell in frame[name]] for name in texts})
+    # Objects, since a name of a file need not be text, which a column of strings must be.
+    guarded = {name: frame[name].astype(object).map(_guard) for name in texts}
+    safe = frame.assign(**guarded)
     has_returns = any("\r" in str(cell) for name in texts for cell in safe[name])
     return str(
         safe.to_csv(

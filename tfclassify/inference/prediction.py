@@ -76,7 +76,7 @@ class Predictions:
         Under multi_label, ``labels`` after ``file`` holds those that are given, joined
         with ``|``; what follows ranks the classes as ever.
         """
-        columns: dict[str, Any] = {"file": list(self.files)}
+        columns: dict[str, Any] = {"file": pd.Series(self.files, dtype=object)}
         if self.thresholds is not None:
             columns["labels"] = [LABEL_SEPARATOR.join(labels) for labels in self.label_sets]
         has_answer = np.array([not error for error in self.errors], dtype=bool)
@@ -87,7 +87,7 @@ class Predictions:
             chosen = order[:, rank]
             columns[f"label{suffix}"] = names[np.where(has_answer, chosen, -1)]
             columns[f"probability{suffix}"] = self.probabilities[np.arange(len(chosen)), chosen]
-        columns["error"] = list(self.errors)
+        columns["error"] = pd.Series(self.errors, dtype=object)
         return pd.DataFrame(columns)
 
     def write_csv(self, path: Path, per_class: bool = False) -> None:
@@ -117,7 +117,7 @@ class Predictions:
         if len(set(names)) < len(names):
             names = list(self.files)
         labels = [LABEL_SEPARATOR.join(labels) for labels in self.label_sets]
-        _write_frame(path, pd.DataFrame({"filename": names, "label": labels}))
+        _write_frame(path, pd.DataFrame({"filename": names, "label": labels}, dtype=object))
 
 
 def list_labels(

@@ -377,9 +377,14 @@ def render_csv(frame: Any, float_format: str | None = None) -> str:
         frame: The table; its index is left out.
         float_format: Of fractions, such as ``%.8g``; None: as many digits as they have.
     """
+    import pandas as pd  # slow to import, and whoever has a frame has it already
+
     texts = [name for name in frame.columns if frame[name].dtype.kind not in "biuf"]
     # Objects, since a name of a file need not be text, which a column of strings must be.
-    guarded = {name: frame[name].astype(object).map(_guard) for name in texts}
+    guarded = {
+        name: pd.Series([_guard(cell) for cell in frame[name]], frame.index, dtype=object)
+        for name in texts
+    }
     safe = frame.assign(**guarded)
     has_returns = any("\r" in str(cell) for name in texts for cell in safe[name])
     return str(

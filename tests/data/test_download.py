@@ -10,7 +10,7 @@ import pytest
 
 from tests.data.builders import Listener
 from tfclassify.data import download
-from tfclassify.data.download import fetch
+from tfclassify.data.download import fetch, fetch_bytes
 from tfclassify.errors import DownloadError
 from tfclassify.files import cache_folder
 
@@ -102,3 +102,26 @@ def test_http_is_refused(served: dict[str, Any]) -> None:
         DownloadError, match=r"leads on to http://example\.org/x\.zip, .* not https"
     ):
         fetch(URL, DIGEST)
+
+
+def test_a_small_file_is_read_without_being_kept(served: dict[str, Any]) -> None:
+    served["answer"] = lambda: Response(b"pixels")
+    assert fetch_bytes(URL, limit=6) == b"pixels"
+    assert kept_files() == []
+
+
+def test_what_is_larger_or_not_https_is_not_read(served: dict[str, Any]) -> None:
+    with pytest.raises(DownloadError, match="more than 1 MiB; fetch the file elsewhere"):
+        fetch_bytes(URL, limit=1 << 20)
+    with pytest.raises(DownloadError, match="only https addresses are fetched"):
+        fetch_bytes("http://example.org/a.png")
+    served["answer"] = lambda: Response(b"", "http://example.org/a.png")
+    with pytest.raises(DownloadError, match="it leads on to http:"):
+        fetch_bytes(URL)
+
+    def fail() -> Any:
+        raise URLError("Name or service not known")
+
+    served["answer"] = fail
+    with pytest.raises(DownloadError, match=r"cannot be downloaded \(Name or service not known\)"):
+        fetch_bytes(URL)

@@ -173,7 +173,7 @@ def test_csv_without_a_template(bundle, photos, tmp_path, no_check):
     names = ["0.png", "1.png", "2.png", "3.png", "4.png", "deep/=5.png"]
     assert rows[0] == ["file", "label"]
     assert [row[0] for row in rows[1:]] == names  # as they are: a scorer compares them
-    assert [row[1] for row in rows[1:]] == answers.frame["label"].tolist()
+    assert [row[1] for row in rows[1:]] == answers.to_frame()["label"].tolist()
     assert (written.rows, written.proof.images, len(written.views)) == (6, 6, 6)
     write_csv_submission(bundle, photos, tmp_path / "p.csv", tta=TTA, mode="probabilities")
     rows = read_rows(tmp_path / "p.csv")
@@ -237,7 +237,7 @@ def test_the_finished_text_is_what_is_compared(bundle, photos, tmp_path, no_chec
 
     write = submission.write_rows
     files = expand_paths([photos])
-    labels = predict_paths(bundle, files).frame["label"].tolist()
+    labels = predict_paths(bundle, files).to_frame()["label"].tolist()
     assert labels != labels[::-1]
     monkeypatch.setattr(submission, "write_rows", write_reversed)
     with pytest.raises(ExportError, match="chose other classes"):

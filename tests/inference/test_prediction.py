@@ -8,12 +8,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.builders import make_photo, make_photo_folder
 from tests.builders_models import make_classifier
 from tfclassify.data.images import decode_image
-from tfclassify.errors import RequestError, TargetError
+from tfclassify.errors import DownloadError, RequestError, TargetError
 from tfclassify.events import Observer
+from tfclassify.inference import prediction
 from tfclassify.inference.prediction import (
     Predictions,
     expand_paths,
@@ -69,7 +71,7 @@ def one_by_one(bundle: SimpleNamespace, files: list[str]) -> np.ndarray:
 def test_predict_paths_keeps_the_order_given(bundle, photos, batch_size):
     files = sorted(str(path) for path in photos.rglob("*.png"))[::-1]
     answers = predict_paths(bundle, files, batch_size=batch_size)
-    assert list(answers.files) == list(answers.frame["file"]) == files
+    assert list(answers.files) == list(answers.to_frame()["file"]) == files
     assert answers.failed == 0
     np.testing.assert_allclose(answers.probabilities, one_by_one(bundle, files), atol=1e-6)
 
@@ -110,7 +112,7 @@ def test_bad_files_are_reported_in_their_place(bundle, photos, tmp_path):
     files = [str(empty), good, str(tmp_path / "gone.png"), str(text), good, str(large)]
     seen = Recorder()
     answers = predict_paths(bundle, files, batch_size=2, top_k=2, observer=seen)
-    frame = answers.frame
+    frame = answers.to_frame()
     assert list(frame.columns) == [
         "file",
         "label",
@@ -136,7 +138,7 @@ def test_only_bad_files(bundle, tmp_path):
     answers = predict_paths(bundle, [tmp_path / "a.png", tmp_path / "b.png"])
     assert answers.failed == 2
     assert np.isnan(answers.probabilities).all()
-    assert list(answers.frame["label"]) == ["", ""]
+    assert list(answers.to_frame()["label"]) == ["", ""]
 
 
 def test_top_labels_by_hand():
@@ -148,7 +150,7 @@ def test_top_labels_by_hand():
         top_k=9,
         views=("identity",),
     )
-    frame = answers.frame
+    frame = answers.to_frame()
     assert frame["label"].tolist() == ["birch", "ash"]
     assert frame["label_2"].tolist() == ["cedar", "cedar"]
     assert frame["label_3"].tolist() == ["ash", "birch"]
@@ -190,7 +192,7 @@ SETS = Predictions(
 
 def test_label_sets_are_those_above_their_thresholds():
     assert SETS.label_sets == [("ash", "cedar"), (), ()]
-    frame = SETS.frame
+    frame = SETS.to_frame()
     assert frame.columns.tolist() == [
         "file", "labels", "label", "probability", "label_2", "probability_2", "error",
     ]  # fmt: skip
@@ -212,7 +214,7 @@ def test_the_simple_table_has_two_columns(bundle, photos, tmp_path):
     answers.write_simple_csv(tmp_path / "p.csv")
     rows = list(csv.reader((tmp_path / "p.csv").read_text("utf-8").splitlines()))
     assert rows[0] == ["filename", "label"]
-    labels = answers.frame["label"].tolist()
+    labels = answers.to_frame()["label"].tolist()
     assert rows[1:] == [
         [name, label]
         for name, label in zip(["000.png", "001.png", "002.png", "'=1.png"], labels, strict=True)
@@ -282,3 +284,77 @@ def test_memory_does_not_grow_with_the_number_of_files(bundle, photos, monkeypat
     answers = predict_paths(bundle, [file] * 2000, batch_size=16)
     assert len(answers.files) == 2000
     assert most[0] <= 16 + 16 + 16 + 2 * 8 + 2  # two batches, and what is read ahead
+
+
+def test_a_row_says_what_the_table_says(bundle, photos, tmp_path):
+    (tmp_path / "empty.png").touch()
+    answers = predict_paths(bundle, [photos / "red", tmp_path / "empty.png"], top_k=2)
+    frame = answers.to_frame(per_class=True)
+    assert len(answers) == len(frame) == 4
+    for row, (_, cells) in zip(answers, frame.iterrows(), strict=True):
+        assert row.file == cells["file"]
+        assert row.label == cells["label"]
+        assert row.error == cells["error"]
+        for name, probability in row.top:
+            assert probability == cells[f"probability:{name}"]
+    first, last = answers[0], answers[-1]
+    assert first.labels == (first.label,)
+    assert [len(first.top), len(last.top)] == [2, 0]
+    assert first.top[0] == (first.label, first.probability)
+    assert (last.label, last.probability, last.labels) == ("", None, ())
+    assert answers[1:3] == [answers[1], answers[2]]
+
+
+def test_images_in_memory_are_answered_like_their_files(bundle, photos):
+    file = photos / "red" / "000.png"
+    image = Image.open(file)
+    pixels = np.asarray(image)
+    answers = predict_paths(bundle, [image, pixels, Image.fromarray(pixels), file])
+    assert answers.files == (str(file), "image 1", "image 2", str(file))
+    assert answers.failed == 0
+    np.testing.assert_array_equal(answers.probabilities, answers.probabilities[:1].repeat(4, 0))
+    single = predict_paths(bundle, pixels)
+    np.testing.assert_allclose(single.probabilities, answers.probabilities[:1], atol=1e-6)
+
+
+def test_images_in_memory_of_every_mode(bundle, photos):
+    image = Image.open(photos / "red" / "000.png").convert("RGB").resize((16, 16))
+    turned = image.transpose(Image.Transpose.ROTATE_90)
+    turned.getexif()[0x0112] = 6  # to be turned back by 90 degrees
+    modes = ("RGBA", "L", "CMYK", "P", "1", "YCbCr", "HSV")
+    answers = predict_paths(bundle, [image, turned, *map(image.convert, modes)])
+    assert answers.failed == 0
+    np.testing.assert_array_equal(answers.probabilities[0], answers.probabilities[1])
+    grey = np.asarray(image.convert("L"))
+    same = predict_paths(bundle, [grey, grey[..., None], np.stack([grey] * 3, axis=2)])
+    np.testing.assert_array_equal(same.probabilities, same.probabilities[:1].repeat(3, 0))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "got"),
+    [
+        (np.zeros((4, 4, 3), np.float32), r"float32 of \(4, 4, 3\)"),
+        (np.zeros((2, 4, 4, 3), np.uint8), r"uint8 of \(2, 4, 4, 3\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"uint8 of \(0, 4, 3\)"),
+        (np.zeros((4, 4, 2), np.uint8), r"uint8 of \(4, 4, 2\)"),
+    ],
+)
+def test_an_array_that_is_no_image_is_refused(bundle, pixels, got):
+    with pytest.raises(RequestError, match=f"image 0: pixels must be uint8 .* got {got}"):
+        predict_paths(bundle, [pixels])
+
+
+def test_an_address_is_one_row(bundle, photos, monkeypatch):
+    content = (photos / "red" / "000.png").read_bytes()
+
+    def fetch(url):
+        if "gone" in url:
+            raise DownloadError(f"{url}: cannot be downloaded")
+        return content
+
+    monkeypatch.setattr(prediction, "fetch_bytes", fetch)
+    urls = ["https://example.org/a.png", "https://example.org/gone.png"]
+    answers = predict_paths(bundle, [*urls, photos / "red" / "000.png"])
+    assert answers.files[:2] == tuple(urls)
+    assert answers.errors[1] == "https://example.org/gone.png: cannot be downloaded"
+    np.testing.assert_array_equal(answers.probabilities[0], answers.probabilities[2])

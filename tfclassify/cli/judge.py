@@ -129,7 +129,7 @@ def _render_predict(result: PredictResult, *, as_json: bool) -> str:
     """Write predictions: a table, or where they were written."""
     predictions = result.predictions
     if as_json:
-        frame = predictions.frame.astype(object)
+        frame = predictions.to_frame().astype(object)
         rows = frame.where(frame.notna(), None).to_dict(orient="records")
         return to_json({"views": list(predictions.views), "predictions": rows})
     failed = f", {predictions.failed} without an answer" if predictions.failed else ""
@@ -141,7 +141,7 @@ def _render_predict(result: PredictResult, *, as_json: bool) -> str:
     columns += [Column("labels", longest=48)] if has_sets else []
     columns.append(Column("most probable" if has_sets else "label", longest=32))
     columns += [Column("probability", "right"), Column("error", longest=60)]
-    frame = predictions.frame
+    frame = predictions.to_frame()
     rows = [
         [
             row.file,

@@ -7,6 +7,8 @@ Does not own: what the file holds (``sources``).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -20,6 +22,8 @@ from tfclassify.files import cache_folder, hash_file, open_replacing
 
 _TIMEOUT_S = 30
 _CHUNK = 1 << 20
+#: More than any photo that a model is asked about.
+MAX_IMAGE_BYTES = 64 << 20
 
 
 def fetch(url: str, sha256: str, *, observer: Observer = SILENT) -> Path:
@@ -54,14 +58,45 @@ def fetch(url: str, sha256: str, *, observer: Observer = SILENT) -> Path:
     return kept
 
 
-def _download(url: str, kept: Path, sha256: str, observer: Observer) -> None:
-    """Stream the file to ``kept``, which appears only if the checksum is right."""
-    task = f"downloading {url}"
+def fetch_bytes(url: str, limit: int = MAX_IMAGE_BYTES) -> bytes:
+    """Return what an https address sends, without keeping it.
+
+    Raises:
+        DownloadError: If the address is not https, cannot be reached, or sends more than
+            ``limit`` bytes.
+    """
+    if urlsplit(url).scheme != "https":
+        raise DownloadError(f"{url}: only https addresses are fetched; use https:// or a path")
+    try:
+        with _open(url) as response:
+            content: bytes = response.read(limit + 1)
+    except (URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise DownloadError(
+            f"{url}: cannot be downloaded ({reason}); go online, or fetch the file elsewhere"
+        ) from error
+    if len(content) > limit:
+        raise DownloadError(
+            f"{url}: more than {limit >> 20} MiB; fetch the file elsewhere and name its path"
+        )
+    return content
+
+
+@contextmanager
+def _open(url: str) -> Iterator[Any]:
+    """Open an https address that does not lead on to another kind."""
     request = Request(url, headers={"User-Agent": "tfclassify"})
-    # fetch() lets only https addresses come here.
+    # Only https addresses come here.
     with urlopen(request, timeout=_TIMEOUT_S) as response:  # nosec B310
         if urlsplit(response.geturl()).scheme != "https":
             raise DownloadError(f"{url}: it leads on to {response.geturl()}, which is not https")
+        yield response
+
+
+def _download(url: str, kept: Path, sha256: str, observer: Observer) -> None:
+    """Stream the file to ``kept``, which appears only if the checksum is right."""
+    task = f"downloading {url}"
+    with _open(url) as response:
         length = response.headers.get("Content-Length")
         observer.on_task_start(task, int(length) >> 20 if length else None)
         with open_replacing(kept) as stream:

@@ -9,14 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard, overload
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
+from tfclassify.data.download import fetch_bytes
 from tfclassify.data.images import ENDINGS, decode_image
-from tfclassify.errors import ImageError, RequestError, TargetError
+from tfclassify.errors import DownloadError, ImageError, RequestError, TargetError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import render_csv, write_bytes
 from tfclassify.inference.views import ViewModel, build_view_model
@@ -25,13 +29,40 @@ from tfclassify.model.prediction import BATCH_SIZE, work_ahead
 from tfclassify.recipe.schema import TtaRecipe
 from tfclassify.scoring.multi_label_outcome import apply_thresholds
 
+#: What PNG can hold without a loss.
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+#: An image file, a folder of them, an https address, a PIL image, or ``(h, w)``,
+#: ``(h, w, 1)``, ``(h, w, 3)`` or ``(h, w, 4)`` uint8.
+ImageInput = str | os.PathLike[str] | Image.Image | np.ndarray
+
 #: What stands between the labels of an image in one cell, as in an index.
 LABEL_SEPARATOR = "|"
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """What a network says about a list of files.
+class Prediction:
+    """What a network says about one image.
+
+    Attributes:
+        file: The file, or ``image 2`` for the third input, where that was no file.
+        label: The most probable class; empty where the image could not be used.
+        probability: Its probability; None where the image could not be used.
+        labels: The labels that are given: one, or any number under multi_label.
+        top: The most probable classes with their probabilities, best first.
+        error: Why the image could not be used; empty where it could.
+    """
+
+    file: str
+    label: str
+    probability: float | None
+    labels: tuple[str, ...]
+    top: tuple[tuple[str, float], ...]
+    error: str
+
+
+@dataclass(frozen=True)
+class Predictions(Sequence[Prediction]):
+    """What a network says about a list of files: a sequence of ``Prediction``.
 
     Attributes:
         files: The files, in input order, none left out.
@@ -57,7 +88,7 @@ class Predictions:
         """Number of files without an answer."""
         return sum(bool(error) for error in self.errors)
 
-    @property
+    @cached_property
     def label_sets(self) -> list[tuple[str, ...]]:
         """What each file is labelled with: one class, or any number under multi_label.
 
@@ -69,12 +100,38 @@ class Predictions:
             return [() if error else (self.classes[number],) for number, error in pairs]
         return list_labels(self.classes, self.probabilities, self.thresholds)
 
-    @property
-    def frame(self) -> pd.DataFrame:
-        """One row a file: ``file, label, probability, label_2, probability_2, …, error``.
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @overload
+    def __getitem__(self, position: int) -> Prediction: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> list[Prediction]: ...
+
+    def __getitem__(self, position: int | slice) -> Prediction | list[Prediction]:
+        if isinstance(position, slice):
+            return [self[number] for number in range(*position.indices(len(self)))]
+        row = self.probabilities[position]
+        ranked = np.argsort(-row, kind="stable")[: self.top_k]
+        error = self.errors[position]
+        top = () if error else tuple((self.classes[c], float(row[c])) for c in ranked)
+        label, probability = top[0] if top else ("", None)
+        labels = self.label_sets[position]
+        return Prediction(self.files[position], label, probability, labels, top, error)
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame()._repr_html_())
+
+    def to_frame(self, *, per_class: bool = False) -> pd.DataFrame:
+        """Return one row a file: ``file, label, probability, label_2, probability_2, …, error``.
 
         Under multi_label, ``labels`` after ``file`` holds those that are given, joined
         with ``|``; what follows ranks the classes as ever.
+
+        Args:
+            per_class: Whether to add a column of probabilities for each class,
+                named ``probability:<class>``.
         """
         columns: dict[str, Any] = {"file": pd.Series(self.files, dtype=object)}
         if self.thresholds is not None:
@@ -88,6 +145,9 @@ class Predictions:
             columns[f"label{suffix}"] = names[np.where(has_answer, chosen, -1)]
             columns[f"probability{suffix}"] = self.probabilities[np.arange(len(chosen)), chosen]
         columns["error"] = pd.Series(self.errors, dtype=object)
+        if per_class:
+            for number, name in enumerate(self.classes):
+                columns[f"probability:{name}"] = self.probabilities[:, number]
         return pd.DataFrame(columns)
 
     def write_csv(self, path: Path, per_class: bool = False) -> None:
@@ -98,14 +158,9 @@ class Predictions:
 
         Args:
             path: Where to.
-            per_class: Whether to add a column of probabilities for each class,
-                named ``probability:<class>``.
+            per_class: Whether to add a column of probabilities for each class.
         """
-        frame = self.frame
-        if per_class:
-            names = [f"probability:{name}" for name in self.classes]
-            frame = pd.concat([frame, pd.DataFrame(self.probabilities, columns=names)], axis=1)
-        _write_frame(path, frame)
+        _write_frame(path, self.to_frame(per_class=per_class))
 
     def write_simple_csv(self, path: Path) -> None:
         """Write ``filename,label`` and nothing else, atomically.
@@ -144,21 +199,22 @@ def _write_frame(path: Path, frame: pd.DataFrame) -> None:
 
 def predict_paths(
     bundle: Bundle,
-    paths: Sequence[str | Path],
+    images: ImageInput | Sequence[ImageInput],
     tta: TtaRecipe | None = None,
     *,
     batch_size: int = BATCH_SIZE,
     top_k: int = 3,
     observer: Observer = SILENT,
 ) -> Predictions:
-    """Predict image files and all images under folders.
+    """Predict image files, all images under folders, and images in memory.
 
     Images are decoded in threads while the network works, and only a few batches
     of them are held at a time, so the number of files is not limited by memory.
 
     Args:
         bundle: The model with its classes and how it wants its images.
-        paths: Files and folders; folders are searched all the way down.
+        images: Files, folders, addresses, PIL images and arrays, in any mixture;
+            folders are searched all the way down.
         tta: Views to average over, or None for the plain image.
         batch_size: Forward passes that go through the network together.
         top_k: How many labels the table shows for a file.
@@ -174,13 +230,14 @@ def predict_paths(
     for name, number in (("batch_size", batch_size), ("top_k", top_k)):
         if number < 1:
             raise RequestError(f"{name}: must be at least 1, got {number}")
-    files = expand_paths(paths)
+    inputs = expand_inputs(images)
+    files = [name for name, _ in inputs]
     views = build_view_model(bundle.model, tta)
     probabilities = np.full((len(files), len(bundle.classes)), np.nan, dtype=np.float32)
     errors = [""] * len(files)
     observer.on_task_start("predict", len(files))
-    for done, rows, images in _batch_images(bundle, files, errors, views, batch_size):
-        probabilities[rows] = views.probabilities(images)
+    for done, rows, pixels in _batch_images(bundle, inputs, errors, views, batch_size):
+        probabilities[rows] = views.probabilities(pixels)
         observer.on_task_step("predict", done)
     observer.on_task_end("predict")
     result = Predictions(
@@ -199,7 +256,48 @@ def predict_paths(
     return result
 
 
-def expand_paths(paths: Sequence[str | Path]) -> list[str]:
+def expand_inputs(images: ImageInput | Sequence[ImageInput]) -> list[tuple[str, ImageInput]]:
+    """List what is predicted, in input order, each with what to call it.
+
+    Raises:
+        RequestError: If nothing is given, or something that is no image.
+        TargetError: If a folder holds no image.
+    """
+    if isinstance(images, str | os.PathLike | Image.Image | np.ndarray):
+        images = [images]
+    inputs: list[tuple[str, ImageInput]] = []
+    for number, image in enumerate(images):
+        if isinstance(image, str | os.PathLike):
+            inputs += [(file, file) for file in expand_paths([image])]
+            continue
+        name = getattr(image, "filename", "") or f"image {number}"
+        if isinstance(image, np.ndarray):
+            _check_pixels(image, name)
+        inputs.append((name, image))
+    return inputs or [(file, file) for file in expand_paths([])]
+
+
+def _check_pixels(pixels: np.ndarray, name: str) -> None:
+    is_shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4))
+    if pixels.dtype != np.uint8 or not is_shaped or pixels.size == 0:
+        raise RequestError(
+            f"{name}: pixels must be uint8 of the shape (height, width, 3), got {pixels.dtype} of "
+            f"{pixels.shape}; scale them to 0..255, cast by .astype('uint8'), and give one array "
+            "an image"
+        )
+
+
+def _to_bytes(image: Image.Image | np.ndarray) -> bytes:
+    """Write an image in memory as a file, so that the one decoder reads it like any other."""
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
+    shown = image if image.mode in _PNG_MODES else image.convert("RGB")
+    stream = BytesIO()
+    shown.save(stream, "png", compress_level=1, exif=image.getexif())
+    return stream.getvalue()
+
+
+def expand_paths(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     """List files in input order, each folder replaced by its images, sorted by path.
 
     Hidden files and folders, and files that are not named like an image, are left
@@ -213,7 +311,7 @@ def expand_paths(paths: Sequence[str | Path]) -> list[str]:
         raise RequestError("paths: nothing to predict; give image files or folders of them")
     files: list[str] = []
     for path in paths:
-        if not Path(path).is_dir():
+        if _is_address(path) or not Path(path).is_dir():
             files.append(str(path))
             continue
         found = sorted(_walk_images(Path(path)))
@@ -234,32 +332,47 @@ def _walk_images(folder: Path) -> Iterator[Path]:
 
 
 def _batch_images(
-    bundle: Bundle, files: list[str], errors: list[str], views: ViewModel, batch_size: int
+    bundle: Bundle,
+    inputs: list[tuple[str, ImageInput]],
+    errors: list[str],
+    views: ViewModel,
+    batch_size: int,
 ) -> Iterator[tuple[int, list[int], np.ndarray]]:
     """Yield (files seen so far, rows of a batch, their images ``(b, H, W, 3)``).
 
     Why a file failed is written into ``errors``; its row is in no batch.
     """
 
-    def decode(file: str) -> np.ndarray | str:
+    def decode(given: tuple[str, ImageInput]) -> np.ndarray | str:
         try:
             return decode_image(
-                Path(file), bundle.image_size, bundle.resize, max_pixels=bundle.max_pixels
+                _open(given[1]), bundle.image_size, bundle.resize, max_pixels=bundle.max_pixels
             )
-        except (ImageError, OSError) as error:
+        except (ImageError, DownloadError, OSError) as error:
             return str(error)
 
     size = views.images_per_batch(batch_size)
     workers = min(8, os.cpu_count() or 1)
     rows: list[int] = []
     images: list[np.ndarray] = []
-    decoded = work_ahead(decode, files, workers=workers, ahead=size + 2 * workers)
+    decoded = work_ahead(decode, inputs, workers=workers, ahead=size + 2 * workers)
     for row, image in enumerate(decoded):
         if isinstance(image, str):
             errors[row] = image
         else:
             rows.append(row)
             images.append(image)
-        if rows and (len(rows) == size or row == len(files) - 1):
+        if rows and (len(rows) == size or row == len(inputs) - 1):
             yield row + 1, rows, np.stack(images)
             rows, images = [], []
+
+
+def _open(image: ImageInput) -> Path | bytes:
+    """Return what the decoder takes."""
+    if isinstance(image, Image.Image | np.ndarray):
+        return _to_bytes(image)
+    return fetch_bytes(image) if _is_address(image) else Path(image)
+
+
+def _is_address(path: object) -> TypeGuard[str]:
+    return isinstance(path, str) and "://" in path

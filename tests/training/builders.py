@@ -14,6 +14,7 @@ from tfclassify.model.assembly import build_classifier
 from tfclassify.pipeline.cache import open_images
 from tfclassify.pipeline.stream import TrainingSet
 from tfclassify.recipe.schema import Recipe
+from tfclassify.training.feature_store import FeatureStore
 from tfclassify.training.sources import Material
 from tfclassify.training.trainer import Trainer
 
@@ -61,6 +62,7 @@ def make_material(
     validation: int = 6,
     class_weights: np.ndarray | None = None,
     weights: np.ndarray | None = None,
+    features: FeatureStore | None = None,
 ) -> Material:
     """Make material from a folder of photos: the last rows of a shuffle are validation."""
     if not folder.exists():
@@ -82,7 +84,7 @@ def make_material(
         np.ones(len(kept), np.float32) if weights is None else weights,
     )
     watched = open_rows(held) if validation else None
-    return Material(training_set, watched, targets[held], class_weights)
+    return Material(training_set, watched, targets[held], class_weights, features)
 
 
 def make_trainer(

@@ -196,8 +196,8 @@ def _open_source(
         source = StreamSource(material, recipe, phase, network, address)
         return source, classifier.backbone, classifier.head
     extractor, head = split_at_pooling(classifier)
-    extract, judge = ForwardPass(extractor), ForwardPass(head)
-    cached = FeatureSource(material, recipe, phase, extract, judge, address, observer)
+    judge = ForwardPass(head)
+    cached = FeatureSource(material, recipe, phase, extractor, judge, address, observer)
     return cached, None, head
 
 

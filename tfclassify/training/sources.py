@@ -24,6 +24,7 @@ from tfclassify.pipeline.stream import (
 )
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
 from tfclassify.scoring.tasks import get_task
+from tfclassify.training.feature_store import FeatureStore
 from tfclassify.training.steps import ForwardPass
 
 Batch = tuple[Any, Any, Any]
@@ -39,12 +40,15 @@ class Material:
         validation_targets: Their one-hot or multi-hot labels, ``(n, classes)`` float32.
         class_weights: ``(classes,)`` float32, or None; see ``class_weights`` for what they
             weigh under each task.
+        features: Where trainings on these very images share what a frozen backbone gave;
+            None keeps it to one training.
     """
 
     train: TrainingSet
     validation: ImageStore | None
     validation_targets: np.ndarray
     class_weights: np.ndarray | None
+    features: FeatureStore | None = None
 
 
 class BatchSource(Protocol):
@@ -131,7 +135,7 @@ class FeatureSource:
         material: Material,
         recipe: Recipe,
         phase: PhaseRecipe,
-        extract: ForwardPass,
+        extractor: keras.Model,
         head: ForwardPass,
         first_address: int,
         observer: Observer,
@@ -141,10 +145,41 @@ class FeatureSource:
         features = phase.features
         assert features is not None
         self._views = min(features.views, phase.epochs)
-        self._cached = list(self._extract_views(material, phase, extract, observer))
-        self._validation = np.zeros((0, 1), np.float32)
-        if material.validation is not None:
-            self._validation = predict_store(extract, material.validation, recipe.batch_size)
+
+        def compute() -> list[np.ndarray]:
+            extract = ForwardPass(extractor)
+            views = self._extract_views(material, phase, extract, observer)
+            arrays = [array for view in views for array in view]
+            held_out = np.zeros((0, 1), np.float32)
+            if material.validation is not None:
+                held_out = predict_store(extract, material.validation, recipe.batch_size)
+            return [*arrays, held_out]
+
+        if material.features is None:
+            *arrays, self._validation = compute()
+        else:
+            facts = self._list_facts(phase, material)
+            *arrays, self._validation = material.features.fetch(extractor, facts, compute)
+        rows = range(0, len(arrays), 3)
+        self._cached = [(arrays[row], arrays[row + 1], arrays[row + 2]) for row in rows]
+
+    def _list_facts(self, phase: PhaseRecipe, material: Material) -> dict[str, Any]:
+        """List what the features depend on, besides the images and the network."""
+        recipe, weights = self._recipe, material.class_weights
+        return {
+            "data": recipe.data.model_dump(mode="json"),
+            "model": recipe.model.model_dump(mode="json", exclude={"head"}),
+            "pool": recipe.model.head.pool,
+            "augment": recipe.augment.model_dump(mode="json") if phase.augment else None,
+            "mix": phase.mix,
+            "class_weights": None if weights is None else weights.tolist(),
+            "task": recipe.task,
+            "batch_size": recipe.batch_size,
+            "seed": recipe.seed,
+            "first_address": self._first_address,
+            "views": self._views,
+            "runtime": recipe.runtime.model_dump(mode="json"),
+        }
 
     def _extract_views(
         self, material: Material, phase: PhaseRecipe, extract: ForwardPass, observer: Observer

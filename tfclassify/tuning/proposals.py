@@ -141,13 +141,21 @@ def _list_values(dimension: DimensionRecipe) -> list[Any] | None:
     if dimension.choices is not None:
         return list(dimension.choices)
     if dimension.int is not None:
-        low, high = (int(bound) for bound in dimension.int)
-        return list(range(low, high + 1, int(dimension.step or 1)))
+        first, last, step = _list_whole(dimension)
+        return list(range(first, last + 1, step))
     if dimension.range is not None and dimension.step is not None:
         low, high = dimension.range
         count = int((high - low) / dimension.step + 1e-9) + 1
         return [low + number * dimension.step for number in range(count)]
     return None
+
+
+def _list_whole(dimension: DimensionRecipe) -> tuple[int, int, int]:
+    """Return the first and last whole number that the step reaches, and the step."""
+    assert dimension.int is not None
+    low, high = (int(bound) for bound in dimension.int)
+    step = int(dimension.step or 1)
+    return low, high - (high - low) % step, step
 
 
 def _draw(
@@ -239,9 +247,8 @@ def _distribute(optuna: Any, dimension: DimensionRecipe) -> Any:
     if dimension.choices is not None:
         return distributions.CategoricalDistribution(_spell_choices(dimension))
     if dimension.int is not None:
-        low, high = (int(bound) for bound in dimension.int)
-        step = int(dimension.step or 1)
-        return distributions.IntDistribution(low, high - (high - low) % step, step=step)
+        first, last, step = _list_whole(dimension)
+        return distributions.IntDistribution(first, last, step=step)
     assert dimension.bounds is not None
     low, high = dimension.bounds
     return distributions.FloatDistribution(
@@ -254,9 +261,8 @@ def _suggest(asked: Any, key: str, dimension: DimensionRecipe) -> Any:
         texts = _spell_choices(dimension)
         return dimension.choices[texts.index(asked.suggest_categorical(key, texts))]
     if dimension.int is not None:
-        low, high = (int(bound) for bound in dimension.int)
-        step = int(dimension.step or 1)
-        return asked.suggest_int(key, low, high - (high - low) % step, step=step)
+        first, last, step = _list_whole(dimension)
+        return asked.suggest_int(key, first, last, step=step)
     assert dimension.bounds is not None
     low, high = dimension.bounds
     return asked.suggest_float(key, low, high, log=dimension.log is not None, step=dimension.step)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from tfclassify.cli.main import app
+from tfclassify.cli.app import app
 from tfclassify.recipe.reference import render_reference
 
 ROOT = Path(__file__).parent.parent

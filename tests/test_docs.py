@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from tests.docs import NOTE, PAGES, ROOT
-from tfclassify.cli.main import app
+from tfclassify.cli.app import app
 
 
 def test_generated_pages_are_current() -> None:

@@ -12,7 +12,7 @@ import typer
 
 from tests.builders import make_photo_folder
 from tests.tiny_run import CommandLine
-from tfclassify.cli.main import app
+from tfclassify.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

@@ -30,7 +30,10 @@ A message reads ``where: what is wrong, what was got, what is allowed, what to d
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+import errno
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 
 class TfclassifyError(Exception):
@@ -145,6 +148,42 @@ class BundleError(ModelError):
 
 class RunError(TfclassifyError):
     """A run folder is locked, incomplete or inconsistent."""
+
+
+#: What to do about the system's errors, by their numbers.
+_WAYS_OUT = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EFBIG: "choose a disk that takes files of this size",
+    errno.EROFS: "make it writable",
+    errno.EACCES: "make it readable and writable, or choose another place",
+    errno.EPERM: "make it readable and writable, or choose another place",
+    errno.ENOENT: "put it back, or name what is there",
+    errno.ENOTDIR: "name a folder",
+    errno.EISDIR: "name a file",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "raise the limit of open files: ulimit -n",
+}
+
+
+class StorageError(TfclassifyError):
+    """The system refused to read or write something.
+
+    Attributes:
+        fact: The file and the system's reason.
+        way_out: What to do, in the imperative.
+    """
+
+    def __init__(self, fact: str, way_out: str = "mend that and do it again") -> None:
+        self.fact, self.way_out = fact, way_out
+        super().__init__(f"{fact}; {way_out}")
+
+    @classmethod
+    def explain(cls, error: OSError) -> Self:
+        """Say what an error of the system means."""
+        reason = error.strerror or str(error) or type(error).__name__
+        fact = f"{error.filename}: {reason}" if error.filename is not None else reason
+        return cls(fact, _WAYS_OUT.get(error.errno or 0, "mend that"))
 
 
 class TrainingError(TfclassifyError):

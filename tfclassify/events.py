@@ -43,5 +43,8 @@ class Observer:
     def on_phase_end(self, phase: str, reason: str) -> None:
         """Finish a phase; ``reason`` says why it ended."""
 
+    def on_stop(self) -> None:
+        """The work was broken off: take away what is on display."""
+
 
 SILENT = Observer()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from tfclassify.cli.main import app
+from tfclassify.cli.app import app
 
 QUICK = ["--image-size", "32", "--no-latency", "--quiet"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tfclassify.cli.options import Debug, Json, Quiet, Set, Verbose
+from tfclassify.cli.options import Json, Quiet, Set, Verbose
 from tfclassify.cli.output import to_json
 from tfclassify.cli.progress import make_observer
 from tfclassify.pages.label_tables import tabulate_label_sets
@@ -35,7 +35,6 @@ def inspect(
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Show what a data source holds: classes, sizes, colours and bad images."""
     from tfclassify.workflows.inspect import InspectRequest, inspect_source
@@ -93,7 +92,6 @@ def new(
     ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Write a commented recipe that fits the data."""
     from tfclassify.workflows.create import CreateRequest, create_recipe
@@ -103,7 +101,7 @@ def new(
     typer.echo(f"{path}\nnext: tfclassify check {path} && tfclassify train {path}")
 
 
-def schema(debug: Debug = False) -> None:
+def schema() -> None:
     """Print the JSON Schema of a recipe, for editors."""
     from tfclassify.recipe.reference import json_schema
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tfclassify.cli.options import Debug, Json, Quiet, RunPath, Tta, Verbose
+from tfclassify.cli.options import Json, Quiet, RunPath, Tta, Verbose
 from tfclassify.cli.output import list_score_facts, say_score, to_json
 from tfclassify.cli.progress import make_observer
 from tfclassify.pages.label_score_tables import tabulate_verdict
@@ -67,7 +67,6 @@ def evaluate(
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Judge a run's model on its held-out images, or on others."""
     from tfclassify.workflows.evaluate import EvaluateRequest, evaluate_run
@@ -113,7 +112,6 @@ def predict(
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Predict the classes of images; unreadable files are listed with their fault."""
     from tfclassify.workflows.predict import PredictRequest, predict_paths_of_run
@@ -176,7 +174,6 @@ def submit(
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Write a submission that was run and checked in a fresh process."""
     from tfclassify.workflows.submit import SubmitRequest, submit_run

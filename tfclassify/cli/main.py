@@ -1,7 +1,9 @@
-"""The command line's entry: build the app, call it, turn an error into an exit code.
+"""The command line's entry: hear signals, call the app, turn an error into an exit code.
 
-Owns: the process's environment, exit codes, what an error looks like.
-Does not own: what a command does (``workflows``) or prints (``render``).
+Owns: the process's environment and streams, signals, exit codes, what an error looks like.
+Does not own: the commands (``app``), what they do (``workflows``).
+
+Little is imported at the top, so that Ctrl-C is heard from the first moment on.
 """
 
 from __future__ import annotations
@@ -10,88 +12,127 @@ import os
 import signal
 import sys
 import types
+from typing import NoReturn
 
-import typer
-
-from tfclassify import __version__
-from tfclassify.cli import data, judge, network, several, train
-from tfclassify.errors import TfclassifyError
-
-app = typer.Typer(
-    name="tfclassify",
-    help="Image classification by transfer learning: from a recipe to a trusted model, "
-    "a report and a submission.",
-    epilog="A first training: tfclassify new flowers --data photos/ && "
-    "tfclassify train flowers.yaml",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for module in (train, judge, several, data, network):
-    module.register(app)
+STOPPED = 130
+#: The first signal that asked this process to stop; there is at most one.
+_heard: list[int] = []
 
 
-def _print_version(is_wanted: bool) -> None:
-    if is_wanted:
-        typer.echo(f"tfclassify {__version__}")
-        raise typer.Exit
+def run() -> NoReturn:
+    """Run the command line and leave with its exit code.
 
-
-@app.callback()
-def _main(
-    version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
-    ),
-) -> None:
-    pass
-
-
-def run() -> None:
-    """Run the command line and leave with its exit code: 0, 1 failed, 2 wrong request."""
-    _fill_closed_streams()
-    is_debugging = "--debug" in sys.argv
-    _quiet_libraries(is_debugging)
-    signal.signal(signal.SIGTERM, _stop)
-    try:
-        app(prog_name="tfclassify")
-    except TfclassifyError as error:
-        if is_debugging:
-            raise
-        _leave(f"error: {error}", error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output went away, as `| head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except Exception as error:
-        if is_debugging:
-            raise
-        kind = type(error).__name__
-        _leave(f"error: unexpected {kind}: {error}\nrun again with --debug for a traceback", 1)
-
-
-def _fill_closed_streams() -> None:
-    """Open nothing in the place of standard streams that were closed, as by ``2>&-``.
-
-    The next file that is opened would get their number, and with it all messages.
+    It is 0, 1 where the work failed, 2 where the request was wrong, 130 where it was
+    stopped by Ctrl-C, SIGTERM or SIGHUP, 141 where nobody reads its output any more.
     """
+    _heard.clear()
+    _hear_signals()
+    _prepare_streams()
+    is_debugging, words = _take_debug(sys.argv[1:])
+    _quiet_libraries(is_debugging)
+    try:
+        code, message = _call(words), ""
+        sys.stdout.flush()
+    except BaseException as error:
+        code, message = _judge(error)
+        if is_debugging and message and not isinstance(error, BrokenPipeError):
+            raise
+    if _heard and code not in (0, STOPPED):  # whatever it made of a signal
+        code, message = STOPPED, "error: stopped"
+    _leave(code, message)
+
+
+def _call(words: list[str]) -> int:
+    """Call the app; return its exit code."""
+    from tfclassify.cli.app import app
+
+    try:
+        app(words, prog_name="tfclassify")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def _judge(error: BaseException) -> tuple[int, str]:
+    """Return the exit code and the message that an error ends in."""
+    if isinstance(error, KeyboardInterrupt):
+        return STOPPED, "error: stopped"
+    from tfclassify.errors import StorageError, TfclassifyError
+
+    if isinstance(error, BrokenPipeError):
+        return 141, ""  # the reader of our output went away, as `| head` does
+    if isinstance(error, OSError):
+        # Files have been dealt with by then, so this is most likely our own output.
+        error = StorageError.explain(error)
+    if isinstance(error, TfclassifyError):
+        return error.exit_code, f"error: {error}"
+    kind = type(error).__name__
+    return 1, f"error: unexpected {kind}: {error}\nrun again with --debug for a traceback"
+
+
+def _leave(code: int, message: str) -> NoReturn:
+    """Say why, and leave; a stream that takes nothing any more changes nothing."""
+    try:
+        if message:
+            print(message, file=sys.stderr)
+        sys.stderr.flush()
+        sys.stdout.flush()
+    except OSError:
+        code = code or 1
+        # Python would try once more at the end.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+    sys.exit(code)
+
+
+def _hear_signals() -> None:
+    """Stop in one way by Ctrl-C, a polite kill or a lost terminal, unless told not to."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # `nohup` and shells that start something in the background have them ignored.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
+
+
+def _stop(number: int, frame: types.FrameType | None) -> None:
+    if _heard:  # asked again: files are whole at any moment
+        os._exit(STOPPED)
+    _heard.append(number)
+    raise KeyboardInterrupt
+
+
+def _prepare_streams() -> None:
+    """Give standard streams that take whatever is written to them.
+
+    Of those that were closed, as by ``2>&-``, the next file that is opened would get the
+    number and with it all messages. A sign that the encoding of a terminal lacks, and a
+    file name that is no text, are written as in JSON: ``\\u2013``.
+    """
+    import codecs
+    import json
+
+    def escape(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+    codecs.register_error("tfclassify", escape)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
+        stream = getattr(sys, name)
+        if stream is None:
             descriptor = os.open(os.devnull, os.O_RDWR)
             if descriptor != number:
                 os.dup2(descriptor, number)
                 os.close(descriptor)
-            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+        elif number and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="tfclassify")
 
 
-def _leave(message: str, exit_code: int) -> None:
-    print(message, file=sys.stderr)
-    sys.exit(exit_code)
-
-
-def _stop(number: int, frame: types.FrameType | None) -> None:
-    # A polite kill ends as Ctrl-C does: the last finished epoch is kept.
-    raise KeyboardInterrupt
+def _take_debug(words: list[str]) -> tuple[bool, list[str]]:
+    """Take ``--debug`` out of the words, wherever it stands before a ``--``."""
+    end = words.index("--") if "--" in words else len(words)
+    own = [word for word in words[:end] if word != "--debug"]
+    return len(own) < end, own + words[end:]
 
 
 def _quiet_libraries(is_debugging: bool) -> None:

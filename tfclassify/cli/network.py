@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfclassify import __version__
-from tfclassify.cli.options import Debug, Json, Quiet, Verbose
+from tfclassify.cli.options import Json, Quiet, Verbose
 from tfclassify.cli.output import to_json
 from tfclassify.cli.progress import make_observer
 from tfclassify.errors import RequestError
@@ -73,7 +73,6 @@ def backbones(
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """List the backbones: parameters, input size, source, weights here; or export one."""
     from tfclassify.workflows.backbones import ExportRequest, export_backbone, list_backbones
@@ -172,7 +171,6 @@ def profile(
     out: Annotated[Path | None, typer.Option("--out", help="File to write.")] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Show what each layer of a network costs: operations, memory, receptive field, time."""
     from tfclassify.files import write_text

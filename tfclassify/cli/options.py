@@ -9,7 +9,6 @@ import typer
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also show every task's time.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback if it fails.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Force = Annotated[
     bool,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tfclassify.cli.options import Debug, Force, Json, Quiet, Set, Verbose
+from tfclassify.cli.options import Force, Json, Quiet, Set, Verbose
 from tfclassify.cli.output import to_json
 from tfclassify.cli.progress import make_observer
 from tfclassify.pages.compare_tables import render_comparison, render_scores
@@ -77,7 +77,6 @@ def crossval(
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Train on every fold and judge each image by the model that did not train on it."""
     from tfclassify.workflows.crossval import CrossvalRequest, crossval_recipe, resume_crossval
@@ -167,7 +166,6 @@ def compare(
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Say which run is better on the same images, by how much, and at what cost."""
     from tfclassify.workflows.compare import CompareRequest, compare_runs
@@ -215,7 +213,6 @@ def ensemble(
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Average several runs and pack them into one that is used like any other."""
     from tfclassify.workflows.ensemble import EnsembleRequest, ensemble_runs

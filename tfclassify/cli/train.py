@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tfclassify.cli.options import Debug, Force, Json, Quiet, RecipePath, Set, Verbose
+from tfclassify.cli.options import Force, Json, Quiet, RecipePath, Set, Verbose
 from tfclassify.cli.output import list_score_facts, say_score, to_json
 from tfclassify.cli.progress import make_observer
 from tfclassify.pages.tables import Column, render_table, tabulate_data, tabulate_integrity
@@ -42,7 +42,6 @@ def train(
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Train by a recipe, judge the model and write the run's report."""
     from tfclassify.workflows.train import TrainRequest, resume_training, train_recipe
@@ -86,7 +85,6 @@ def check(
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Check a recipe and its data, and say what would be trained."""
     from tfclassify.workflows.check import CheckRequest, check_recipe
@@ -162,7 +160,6 @@ def preview(
     versions: Annotated[int, typer.Option("--versions", min=1, max=16, help="Versions each.")] = 6,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Draw what the model will see in training."""
     from tfclassify.workflows.preview import PreviewRequest, preview_recipe

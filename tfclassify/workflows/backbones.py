@@ -8,7 +8,7 @@ from pathlib import Path
 from tfclassify.backbones.catalog import BACKBONES, get_backbone
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
-from tfclassify.workflows.start import start_tensorflow
+from tfclassify.workflows.start import start_tensorflow, verb
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class BackboneRow:
     has_weights_here: bool
 
 
+@verb
 def list_backbones() -> tuple[BackboneRow, ...]:
     """List every backbone of the catalog, in its order."""
     return tuple(
@@ -72,6 +73,7 @@ class ExportResult:
     features: int
 
 
+@verb
 def export_backbone(request: ExportRequest, observer: Observer = SILENT) -> ExportResult:
     """Write a backbone as a SavedModel in the form of TensorFlow Hub's modules.
 

@@ -15,7 +15,7 @@ from tfclassify.events import SILENT, Observer
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
 from tfclassify.workflows.material import build_network
 from tfclassify.workflows.recipes import Given, open_recipe
-from tfclassify.workflows.start import set_up_keras
+from tfclassify.workflows.start import set_up_keras, verb
 
 if TYPE_CHECKING:
     from tfclassify.model.assembly import Classifier
@@ -77,6 +77,7 @@ class CheckResult:
     phases: tuple[PhasePlan, ...]
 
 
+@verb
 def check_recipe(request: CheckRequest, observer: Observer = SILENT) -> CheckResult:
     """Check a recipe and its data; nothing is trained and nothing is written.
 

@@ -23,6 +23,7 @@ from tfclassify.pages.compare_content import CompareReport
 from tfclassify.pages.content import Command
 from tfclassify.recipe.wording import suggest
 from tfclassify.scoring.tasks import Task, get_task
+from tfclassify.workflows.start import verb
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class CompareResult:
     out: Path | None
 
 
+@verb
 def compare_runs(request: CompareRequest, observer: Observer = SILENT) -> CompareResult:
     """Compare runs on the images that they were judged on.
 

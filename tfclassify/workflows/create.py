@@ -14,6 +14,7 @@ from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_text
 from tfclassify.recipe.schema import DataRecipe
 from tfclassify.recipe.starter import SourceFacts, write_starter
+from tfclassify.workflows.start import verb
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class CreateRequest:
     out: Path
 
 
+@verb
 def create_recipe(request: CreateRequest, observer: Observer = SILENT) -> Path:
     """Look at a source and write a recipe that trains on it; return its path.
 

@@ -50,6 +50,7 @@ from tfclassify.workflows.resume_checks import (
     refuse_changes,
 )
 from tfclassify.workflows.train import train_prepared
+from tfclassify.workflows.start import verb
 
 _MOST_FOLDS = 100
 
@@ -100,6 +101,7 @@ class CrossvalResult:
     report: Path
 
 
+@verb
 def crossval_recipe(request: CrossvalRequest, observer: Observer = SILENT) -> CrossvalResult:
     """Cross-validate a recipe in a new folder.
 
@@ -123,6 +125,7 @@ def crossval_recipe(request: CrossvalRequest, observer: Observer = SILENT) -> Cr
         return _run(place, recipe, _prepare(place, recipe, observer), observer)
 
 
+@verb
 def resume_crossval(
     given: Path | None,
     out: Path | None,
@@ -165,7 +168,7 @@ def resume_crossval(
 
 
 def _explain_interruption(place: CrossvalDirectory) -> AbstractContextManager[None]:
-    return explain_interruption(place.path, "finished folds and epochs", _command(place))
+    return explain_interruption(place.path, place.describe_kept, _command(place))
 
 
 def _command(place: CrossvalDirectory) -> str:

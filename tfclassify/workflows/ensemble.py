@@ -61,7 +61,7 @@ from tfclassify.runs.environment import describe_environment
 from tfclassify.scoring.mixture import mix
 from tfclassify.scoring.tasks import get_task
 from tfclassify.workflows import reporting
-from tfclassify.workflows.start import start_tensorflow
+from tfclassify.workflows.start import start_tensorflow, verb
 
 _HOW = {
     "search": (
@@ -116,6 +116,7 @@ class EnsembleResult:
     report: Path
 
 
+@verb
 def ensemble_runs(request: EnsembleRequest, observer: Observer = SILENT) -> EnsembleResult:
     """Average runs and pack them into one.
 

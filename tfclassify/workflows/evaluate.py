@@ -13,7 +13,7 @@ from tfclassify.judging.verdicts import Verdict, judge_index, write_metrics
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe, TtaRecipe
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.workflows.start import start_tensorflow
+from tfclassify.workflows.start import start_tensorflow, verb
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class EvaluateResult:
     report: Path | None
 
 
+@verb
 def evaluate_run(request: EvaluateRequest, observer: Observer = SILENT) -> EvaluateResult:
     """Judge a run's bundle.
 

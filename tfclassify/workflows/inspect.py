@@ -19,6 +19,7 @@ from tfclassify.pages.wording import count_of
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import DataRecipe
 from tfclassify.workflows.reporting import describe_integrity, format_now, summarise_data
+from tfclassify.workflows.start import verb
 
 #: Pictures of each class on the page, and their longest side in pixels.
 SAMPLES, SAMPLE_SIDE = 8, 112
@@ -56,6 +57,7 @@ class InspectResult:
     html: Path | None
 
 
+@verb
 def inspect_source(request: InspectRequest, observer: Observer = SILENT) -> InspectResult:
     """Read, check and describe a source; nothing but the page is written.
 

@@ -13,7 +13,7 @@ from tfclassify.events import SILENT, Observer
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.workflows.evaluate import choose_views
-from tfclassify.workflows.start import start_tensorflow
+from tfclassify.workflows.start import start_tensorflow, verb
 
 if TYPE_CHECKING:
     from tfclassify.inference.prediction import Predictions
@@ -55,6 +55,7 @@ class PredictResult:
     out: Path | None
 
 
+@verb
 def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -> PredictResult:
     """Predict files with a run's bundle.
 

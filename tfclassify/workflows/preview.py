@@ -17,7 +17,7 @@ from tfclassify.pages.pictures import Thumbnail, make_thumbnail
 from tfclassify.recipe.schema import AugmentRecipe, Recipe
 from tfclassify.workflows.material import open_training_set
 from tfclassify.workflows.recipes import Given, open_recipe
-from tfclassify.workflows.start import start_tensorflow
+from tfclassify.workflows.start import start_tensorflow, verb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,6 +45,7 @@ class PreviewRequest:
     versions: int = 6
 
 
+@verb
 def preview_recipe(request: PreviewRequest, observer: Observer = SILENT) -> Path:
     """Draw training images beside what augmentation makes of them; return the PNG's path."""
     recipe = open_recipe(request.recipe, request.overrides, observer)

@@ -10,7 +10,7 @@ from tfclassify.events import SILENT, Observer
 from tfclassify.pages.profile_content import SORTS, LatencyRow, LayerRow, NetworkReport
 from tfclassify.profiler.results import LayerProfile, Profile, fold_layers
 from tfclassify.profiler.targets import Target, find_newest_run, find_target
-from tfclassify.workflows.start import start_tensorflow
+from tfclassify.workflows.start import start_tensorflow, verb
 
 if TYPE_CHECKING:
     from tfclassify.profiler.results import Latency
@@ -57,6 +57,7 @@ class Profiled:
     layers: tuple[LayerProfile, ...]
 
 
+@verb
 def profile_targets(request: ProfileRequest, observer: Observer = SILENT) -> tuple[Profiled, ...]:
     """Profile every target at every size.
 

@@ -1,23 +1,121 @@
-"""Starting TensorFlow and Keras, once a workflow knows that it needs them.
+"""The beginning and the end of a verb: TensorFlow's start, and nothing left behind.
 
-Owns: the first import, kept quiet, and the process-wide switches of a recipe.
+Owns: ``verb``, which every entry of a workflow wears; the first import of TensorFlow, kept
+quiet; a recipe's process-wide switches. Does not own: what stops a training and how to go
+on with it (``interruptions``).
 """
 
 from __future__ import annotations
 
+import functools
 import os
+import random
+import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
 
+from tfclassify.errors import StorageError
+from tfclassify.events import Observer
 from tfclassify.recipe.schema import Recipe
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+#: Address space that TensorFlow takes at its start, and room for a small network.
+_LEAST_ADDRESSES = 4 << 30
+
+
+def verb(work: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Make a function the entry of a verb.
+
+    Whatever comes of the call, the process-wide switches of Keras, TensorFlow, NumPy and
+    Python's ``random`` are afterwards what they were, and its observer takes its display
+    away where it was broken off. An ``OSError`` that nobody turned into one of ours is a
+    ``StorageError`` with the file, the system's reason and a way out.
+    """
+
+    @functools.wraps(work)
+    def call(*given: Given.args, **named: Given.kwargs) -> Result:
+        try:
+            with _keep_switches():
+                return work(*given, **named)
+        except BaseException as error:
+            for one in (*given, *named.values()):
+                if isinstance(one, Observer):
+                    one.on_stop()
+            if isinstance(error, OSError):
+                raise StorageError.explain(error) from error
+            raise
+
+    return call
+
+
+@contextmanager
+def _keep_switches() -> Iterator[None]:
+    """Set back what ``set_up_keras`` sets, when the block ends."""
+    import numpy as np
+
+    states = random.getstate(), np.random.get_state()
+    is_started = "tensorflow" in sys.modules
+    before = _read_switches() if is_started else None
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        if "tensorflow" in sys.modules:
+            _set_switches(before)
+
+
+#: Keras' policy, the seed that was given to Keras, TensorFlow's seed, its determinism.
+_Switches = tuple[str, int | None, int | None, bool]
+
+
+def _read_switches() -> _Switches:
+    import keras
+    from tensorflow.python.eager import context
+    from tensorflow.python.framework import config
+
+    return (
+        keras.config.dtype_policy().name,
+        keras.utils.get_random_seed(),
+        context.global_seed(),
+        config.is_op_determinism_enabled(),
+    )
+
+
+def _set_switches(switches: _Switches | None) -> None:
+    """Set Keras and TensorFlow to what was read; None stands for their own beginning."""
+    import keras
+    from tensorflow.python.eager import context
+    from tensorflow.python.framework import config
+
+    policy, keras_seed, seed, is_deterministic = switches or ("", None, None, False)
+    if switches == _read_switches():
+        return
+    keras.config.set_dtype_policy(policy or keras.config.floatx())
+    keras.src.backend.common.global_state.set_global_attribute(
+        keras.src.utils.rng_utils.GLOBAL_RANDOM_SEED, keras_seed
+    )
+    context.set_global_seed(seed)
+    if not is_deterministic:
+        config.disable_op_determinism()
 
 
 def start_tensorflow() -> None:
-    """Import TensorFlow and Keras without their native start-up lines on standard error."""
+    """Import TensorFlow and Keras without their native start-up lines on standard error.
+
+    Signals wait meanwhile: an import that is broken off cannot be made up for.
+
+    Raises:
+        StorageError: If the process may not have the memory that the import takes.
+    """
     if "tensorflow" in sys.modules:
         return
-    with _muted_native_output():
+    _check_address_space()
+    with hold_signals(), _muted_native_output():
         import keras  # noqa: F401
         import tensorflow as tf
 
@@ -28,8 +126,26 @@ def start_tensorflow() -> None:
         tf.zeros(1)
 
 
+def _check_address_space() -> None:
+    """Refuse a limit under which TensorFlow's native code aborts the process."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if allowed != resource.RLIM_INFINITY and allowed < _LEAST_ADDRESSES:
+        raise StorageError(
+            f"ulimit -v: TensorFlow needs {_LEAST_ADDRESSES >> 30} GiB of address space to start, "
+            f"got {allowed / 2**30:.1f} GiB",
+            "raise the limit, or limit the memory of a container instead",
+        )
+
+
 def set_up_keras(recipe: Recipe) -> None:
-    """Start Keras and set the process-wide switches that a recipe asks for."""
+    """Start Keras and set the process-wide switches that a recipe asks for.
+
+    They hold until the verb ends that calls this.
+    """
     start_tensorflow()
     import keras
     import tensorflow as tf
@@ -39,6 +155,29 @@ def set_up_keras(recipe: Recipe) -> None:
         tf.config.experimental.enable_op_determinism()
     policy = "mixed_float16" if recipe.runtime.mixed_precision else "float32"
     keras.config.set_dtype_policy(policy)
+
+
+@contextmanager
+def hold_signals() -> Iterator[None]:
+    """Let Ctrl-C and its like wait until the block ends."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    heard: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals come to the main thread alone
+        return
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in before.items():
+        if callable(handler):
+            signal.signal(number, lambda number, frame: heard.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if callable(handler):
+                signal.signal(number, handler)
+    for number in heard[:1]:
+        signal.raise_signal(number)
 
 
 def _is_native_output_wanted() -> bool:

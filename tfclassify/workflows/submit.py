@@ -11,7 +11,7 @@ from tfclassify.events import SILENT, Observer
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.workflows.evaluate import choose_views
-from tfclassify.workflows.start import start_tensorflow
+from tfclassify.workflows.start import start_tensorflow, verb
 
 #: Images on which an export is compared with the model it came from.
 SAMPLE = 32
@@ -59,6 +59,7 @@ class SubmitResult:
     views: tuple[str, ...]
 
 
+@verb
 def submit_run(request: SubmitRequest, observer: Observer = SILENT) -> SubmitResult:
     """Write a submission.
 

@@ -50,7 +50,7 @@ from tfclassify.workflows.resume_checks import (
     note_beginning,
     refuse_changes,
 )
-from tfclassify.workflows.start import set_up_keras
+from tfclassify.workflows.start import set_up_keras, verb
 
 if TYPE_CHECKING:
     from tfclassify.model.assembly import Classifier
@@ -98,6 +98,7 @@ class TrainResult:
     kept_phase: str
 
 
+@verb
 def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainResult:
     """Train by a recipe in a new run folder.
 
@@ -116,6 +117,7 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
         return train_prepared(run, recipe, data, observer, resume=False)
 
 
+@verb
 def resume_training(
     given: Path | None,
     out: Path | None,
@@ -183,7 +185,7 @@ def _command(run: RunDirectory) -> str:
 
 
 def _explain_interruption(run: RunDirectory) -> AbstractContextManager[None]:
-    return explain_interruption(run.path, "finished epochs", _command(run))
+    return explain_interruption(run.path, run.describe_kept, _command(run))
 
 
 @contextmanager

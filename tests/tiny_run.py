@@ -114,13 +114,15 @@ class CommandLine:
         """Run ``tfclassify`` with these arguments."""
         words = [str(argument) for argument in arguments]
         self._monkeypatch.setattr(sys, "argv", ["tfclassify", *words])
-        before = signal.getsignal(signal.SIGTERM)
+        heard = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.getsignal(number) for number in heard}
         self._capture.readouterr()
         try:
             with pytest.raises(SystemExit) as end:
                 run_command_line()
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
         out, err = self._capture.readouterr()
         return Answer(int(end.value.code or 0), out, err)
 

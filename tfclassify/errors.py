@@ -18,6 +18,7 @@ Does not own: how an error is printed (``cli``).
     ├── ModelError                          a model cannot be built
     │   └── BundleError                     a bundle is damaged or unsafe
     ├── RunError                            a run folder is locked or inconsistent
+    ├── StorageError                the system refused to read or write
     ├── TrainingError                       training cannot go on (NaN, no images)
     ├── ScoringError                        a metric has no value on this input
     ├── JobError                    jobs failed, each named with its reason
@@ -29,9 +30,8 @@ A message reads ``where: what is wrong, what was got, what is allowed, what to d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 

@@ -1,9 +1,11 @@
-"""Ctrl-C and a polite kill in the middle of a training, in a process of its own."""
+"""Ctrl-C and its like in the middle of a training or at the start of anything."""
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ def hear_signals() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_a_run_that_goes_on(in_tmp: Path, number: signal.Signals) -> None:
     make_labelled_photos(in_tmp / "photos")
     recipe = write_recipe(in_tmp)
@@ -41,9 +43,10 @@ def test_a_signal_leaves_a_run_that_goes_on(in_tmp: Path, number: signal.Signals
             work.kill()
     assert work.returncode == 130, err
     assert out == ""
-    assert err.splitlines()[-1] == (
-        "error: my run: stopped; finished epochs are kept. "
-        "Go on with: tfclassify train --resume 'my run'"
+    assert re.fullmatch(
+        r"error: my run: stopped; \d finished epochs are kept\. "
+        r"Go on with: tfclassify train --resume 'my run'",
+        err.splitlines()[-1],
     )
     assert "Traceback" not in err
     run = RunDirectory.open("my run")
@@ -57,3 +60,76 @@ def test_a_signal_leaves_a_run_that_goes_on(in_tmp: Path, number: signal.Signals
     assert len(kept) - len(records) in (0, 1)
     with run.lock():
         pass
+
+
+#: Raises a signal when something is reached: before a module is imported, or in TensorFlow's.
+PROBE = """
+import builtins, signal, sys
+number, wanted, found = int(sys.argv[1]), sys.argv[2], builtins.__import__
+def watch(name, *rest, **named):
+    if name == wanted:
+        builtins.__import__ = found
+        signal.raise_signal(number)
+    return found(name, *rest, **named)
+builtins.__import__ = watch
+sys.argv = ["tfclassify", *sys.argv[3:]]
+from tfclassify.cli.main import run
+run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "module", "words"),
+    [
+        (signal.SIGINT, "tfclassify.cli.app", ["backbones"]),
+        (signal.SIGTERM, "numpy", ["backbones"]),
+        (signal.SIGHUP, "tfclassify.errors", ["schema"]),
+        (signal.SIGINT, "keras", ["profile", "mobilenet_025"]),
+        (signal.SIGTERM, "keras", ["profile", "mobilenet_025"]),
+    ],
+)
+def test_a_signal_at_the_start_is_told_in_one_line(
+    in_tmp: Path, number: signal.Signals, module: str, words: list[str]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, str(int(number)), module, *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=hear_signals,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: stopped\n")
+
+
+def test_a_signal_that_is_ignored_from_the_start_stays_ignored(in_tmp: Path) -> None:
+    """As under nohup, and in the background of a shell."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, str(int(signal.SIGHUP)), "numpy", "backbones"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "resnet18" in done.stdout
+
+
+#: What a native library may make of an exception: another one.
+CHANGED = """
+import signal, sys
+from tfclassify.cli import app, main
+def work(*given, **named):
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except KeyboardInterrupt:
+        raise SystemError("returned a result with an exception set") from None
+app.app = work
+main.run()
+"""
+
+
+def test_a_signal_that_became_another_error_is_still_a_stop() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CHANGED], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (130, "error: stopped\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from tests.builders import make_photo_folder
 from tests.tiny_run import CommandLine, command_words, make_labelled_photos, write_recipe
 from tfclassify import __version__
 from tfclassify.cli import main
-from tfclassify.errors import RecipeError
+from tfclassify.errors import RecipeError, TargetError
 
 CNN = "{backbone: custom_cnn, weights: none, layers: [{conv: 4}]}"
 PHASES = "phases: [{name: all, epochs: 1}]\n"
@@ -203,6 +204,59 @@ def test_closed_streams_are_no_error(in_tmp: Path) -> None:
         timeout=120,
     )
     assert (done.stdout, done.stderr) == ("2\n2\n", "")
+
+
+def test_a_full_device_is_told_wherever_the_output_goes(in_tmp: Path) -> None:
+    words = " ".join(command_words("schema"))
+    done = subprocess.run(
+        ["bash", "-c", f"{words} > /dev/full; echo $?; {words} > /dev/full 2>&1; echo $?"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout == "1\n1\n"
+    assert done.stderr == "error: standard output: No space left on device; make room\n"
+
+
+def test_signs_that_an_encoding_lacks_are_written_as_in_json(in_tmp: Path) -> None:
+    photos = "ph–\U0001f600"
+    make_photo_folder(Path(photos), 1)
+    latin = call_process("inspect", photos, "--json", "-q", PYTHONIOENCODING="latin1")
+    assert latin.returncode == 0, latin.stderr
+    assert json.loads(latin.stdout)["source"] == photos
+    assert latin.stdout.isascii()
+    plain = call_process("inspect", photos, PYTHONIOENCODING="ascii")
+    assert plain.returncode == 0, plain.stderr
+
+
+def test_a_name_that_is_no_text_can_be_written() -> None:
+    program = (
+        "import json, os; from tfclassify.cli import app, main\n"
+        "app.app = lambda *given, **named: print(json.dumps(os.fsdecode(b'a\\xff'), "
+        "ensure_ascii=False))\nmain.run()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout) == os.fsdecode(b"a\xff")
+
+
+def test_a_limit_under_which_tensorflow_aborts_is_told_before(in_tmp: Path) -> None:
+    words = " ".join(command_words("profile", "mobilenet_025"))
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -v 3000000; {words}"], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: ulimit -v: TensorFlow needs 4 GiB of address space to start, got 2.9 GiB; raise "
+        "the limit, or limit the memory of a container instead\n"
+    )
+
+
+def test_debug_may_stand_anywhere(in_tmp: Path, tfclassify: CommandLine) -> None:
+    for words in (["--debug", "check", "a.yaml"], ["check", "a.yaml", "--debug"]):
+        with pytest.raises(TargetError):
+            tfclassify(*words)
+    assert tfclassify("check", "--", "--debug").code == 2
 
 
 def test_the_shell_completes_commands_and_options() -> None:

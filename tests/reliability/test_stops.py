@@ -85,7 +85,7 @@ def test_a_read_only_or_full_disk_is_told_on_the_command_line(
         answer = tfclassify("train", recipe, "--out", run)
     assert answer.code == 1
     assert answer.err.splitlines()[-1] == (
-        f"error: {run}: stopped: Read-only file system; finished epochs are kept. "
+        f"error: {run}: stopped: Read-only file system; no epoch was finished yet. "
         f"Make it writable, then go on with: tfclassify train --resume {run}"
     )
     assert is_run(run)

@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+import ast
+import errno
 import os
+import random
+import signal
+from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow.python.framework import config
 
 from tests.tiny_run import TinyRun
+from tfclassify.errors import StorageError, TrainingError
+from tfclassify.events import Observer
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.workflows import start
 
@@ -24,11 +34,105 @@ def test_native_lines_are_muted_and_come_back(
     assert capfd.readouterr().err == "wanted\n"
 
 
-def test_the_recipe_sets_the_precision(tiny_run: TinyRun) -> None:
+def read_switches() -> tuple[object, ...]:
+    return (*start._read_switches(), random.getstate(), np.random.get_state()[2])
+
+
+def test_a_verb_leaves_no_switch_behind(tiny_run: TinyRun) -> None:
     recipe = load_recipe(tiny_run.recipe, ("runtime.mixed_precision=true",))
-    try:
+
+    @start.verb
+    def work() -> str:
         start.set_up_keras(recipe)
-        assert keras.config.dtype_policy().name == "mixed_float16"
+        random.random(), np.random.random()
+        assert config.is_op_determinism_enabled()
+        return str(keras.config.dtype_policy().name)
+
+    before = read_switches()
+    assert work() == "mixed_float16"
+    assert read_switches() == before
+    assert not config.is_op_determinism_enabled()
+
+
+def test_what_a_notebook_had_set_stays_set(tiny_run: TinyRun) -> None:
+    recipe = load_recipe(tiny_run.recipe)
+
+    @start.verb
+    def work() -> None:
+        start.set_up_keras(recipe)
+        raise TrainingError("broken off")
+
+    own = start._read_switches()
+    try:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        keras.utils.set_random_seed(77)
+        tf.config.experimental.enable_op_determinism()
+        before = read_switches()
+        with pytest.raises(TrainingError, match="broken off"):
+            work()
+        assert read_switches() == before
     finally:
-        start.set_up_keras(load_recipe(tiny_run.recipe))
-    assert keras.config.dtype_policy().name == "float32"
+        start._set_switches(own)
+
+
+def test_an_error_of_the_system_is_told_with_a_way_out() -> None:
+    @start.verb
+    def work() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/data/a.csv")
+
+    with pytest.raises(
+        StorageError, match=r"^/data/a\.csv: Permission denied; make it readable and writable, or"
+    ):
+        work()
+
+
+def test_a_display_is_taken_away_where_the_work_is_broken_off() -> None:
+    stopped = []
+
+    class Display(Observer):
+        def on_stop(self) -> None:
+            stopped.append(self)
+
+    @start.verb
+    def work(observer: Observer, *, is_broken: bool) -> None:
+        if is_broken:
+            raise KeyboardInterrupt
+
+    display = Display()
+    work(display, is_broken=False)
+    assert not stopped
+    with pytest.raises(KeyboardInterrupt):
+        work(observer=display, is_broken=True)
+    assert stopped == [display]
+
+
+def test_signals_wait_for_the_end_of_a_block() -> None:
+    done, before = [], signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def work() -> None:
+        with start.hold_signals():
+            signal.raise_signal(signal.SIGINT)
+            done.append(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == [1]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_every_entry_of_a_workflow_is_a_verb() -> None:
+    """A function that takes a request and an observer is what a command or the API calls."""
+    folder = Path(start.__file__).parent
+    entries = [
+        (path.name, node.name, [ast.unparse(each) for each in node.decorator_list])
+        for path in folder.glob("*.py")
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef)
+        and not node.name.startswith("_")
+        and any(arg.arg == "request" for arg in node.args.args)
+        and any(arg.arg == "observer" for arg in node.args.args)
+    ]
+    assert len(entries) >= 10
+    assert [entry for entry in entries if "verb" not in entry[2]] == []

@@ -31,7 +31,8 @@ def run() -> NoReturn:
     is_debugging, words = _take_debug(sys.argv[1:])
     _quiet_libraries(is_debugging)
     try:
-        code, message = _call(words), ""
+        code = _call(words)
+        message = "error: stopped" if code == STOPPED else ""
         sys.stdout.flush()
     except BaseException as error:
         code, message = _judge(error)
@@ -61,8 +62,8 @@ def _judge(error: BaseException) -> tuple[int, str]:
 
     if isinstance(error, BrokenPipeError):
         return 141, ""  # the reader of our output went away, as `| head` does
-    if isinstance(error, OSError):
-        # Files have been dealt with by then, so this is most likely our own output.
+    if isinstance(error, OSError):  # files were dealt with before: it is our own output
+        error.filename = error.filename or "standard output"
         error = StorageError.explain(error)
     if isinstance(error, TfclassifyError):
         return error.exit_code, f"error: {error}"
@@ -106,7 +107,7 @@ def _prepare_streams() -> None:
 
     Of those that were closed, as by ``2>&-``, the next file that is opened would get the
     number and with it all messages. A sign that the encoding of a terminal lacks, and a
-    file name that is no text, are written as in JSON: ``\\u2013``.
+    file name that is no text, are written as in JSON.
     """
     import codecs
     import json

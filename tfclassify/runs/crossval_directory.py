@@ -27,6 +27,7 @@ from tfclassify.recipe.wording import join_names
 from tfclassify.runs.directory import (
     CROSSVAL_FILE,
     RunDirectory,
+    describe_epochs,
     is_crossval,
     is_run,
     is_unstarted,
@@ -156,6 +157,13 @@ class CrossvalDirectory:
         """Say how an unfinished one is ended."""
         words = ["tfclassify", "crossval", "--resume", str(self.path)]
         return f"go on with it by `{shlex.join(words)}`"
+
+    def describe_kept(self) -> str:
+        """Say what is not lost where the training of a fold is broken off."""
+        folds = [self.fold(*place) for place in self.plan.places()]
+        done = sum(fold.report_path.exists() for fold in folds)
+        epochs = sum(fold.count_epochs() for fold in folds)
+        return f"{done} of {len(folds)} folds are done, {describe_epochs(epochs)}"
 
     @property
     def command(self) -> str:

@@ -176,6 +176,17 @@ class RunDirectory:
             raise TargetError(f"{root}: no run in it; `tfclassify train` makes one")
         return cls(runs[-1])
 
+    def count_epochs(self) -> int:
+        """Return how many epochs are finished; 0 where the journal cannot be read."""
+        try:
+            return read_regular(self.journal_path, limit=64 << 20).count(b"\n")
+        except OSError:
+            return 0
+
+    def describe_kept(self) -> str:
+        """Say what is not lost where the training is broken off."""
+        return describe_epochs(self.count_epochs())
+
     @property
     def recipe_path(self) -> Path:
         """The resolved recipe."""
@@ -313,6 +324,13 @@ def refuse_irregular(folder: Path) -> None:
 def is_run(path: Path) -> bool:
     """Say whether a folder is a run."""
     return (path / RECIPE_FILE).is_file()
+
+
+def describe_epochs(epochs: int) -> str:
+    """Say how many finished epochs are kept."""
+    if epochs == 1:
+        return "1 finished epoch is kept"
+    return f"{epochs} finished epochs are kept" if epochs else "no epoch was finished yet"
 
 
 def is_unstarted(path: Path, first_files: Sequence[str]) -> bool:

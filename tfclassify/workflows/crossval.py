@@ -49,8 +49,8 @@ from tfclassify.workflows.resume_checks import (
     find_changes,
     refuse_changes,
 )
-from tfclassify.workflows.train import train_prepared
 from tfclassify.workflows.start import verb
+from tfclassify.workflows.train import train_prepared
 
 _MOST_FOLDS = 100
 

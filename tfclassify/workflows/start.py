@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from tfclassify.errors import StorageError
 from tfclassify.events import Observer
@@ -58,8 +58,7 @@ def _keep_switches() -> Iterator[None]:
     import numpy as np
 
     states = random.getstate(), np.random.get_state()
-    is_started = "tensorflow" in sys.modules
-    before = _read_switches() if is_started else None
+    before = _read_switches() if "tensorflow" in sys.modules else None
     try:
         yield
     finally:
@@ -69,18 +68,22 @@ def _keep_switches() -> Iterator[None]:
             _set_switches(before)
 
 
-#: Keras' policy, the seed that was given to Keras, TensorFlow's seed, its determinism.
-_Switches = tuple[str, int | None, int | None, bool]
+#: Keras' policy, seed and generator; TensorFlow's seed and whether it is deterministic.
+_Switches = tuple[str, int | None, Any, int | None, bool]
 
 
 def _read_switches() -> _Switches:
     import keras
+    from keras.src.backend.common import global_state
+    from keras.src.random import seed_generator
+    from keras.src.utils import rng_utils
     from tensorflow.python.eager import context
     from tensorflow.python.framework import config
 
     return (
         keras.config.dtype_policy().name,
-        keras.utils.get_random_seed(),
+        global_state.get_global_attribute(rng_utils.GLOBAL_RANDOM_SEED),
+        global_state.get_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR),
         context.global_seed(),
         config.is_op_determinism_enabled(),
     )
@@ -89,16 +92,16 @@ def _read_switches() -> _Switches:
 def _set_switches(switches: _Switches | None) -> None:
     """Set Keras and TensorFlow to what was read; None stands for their own beginning."""
     import keras
+    from keras.src.backend.common import global_state
+    from keras.src.random import seed_generator
+    from keras.src.utils import rng_utils
     from tensorflow.python.eager import context
     from tensorflow.python.framework import config
 
-    policy, keras_seed, seed, is_deterministic = switches or ("", None, None, False)
-    if switches == _read_switches():
-        return
+    policy, own_seed, generator, seed, is_deterministic = switches or ("", None, None, None, False)
     keras.config.set_dtype_policy(policy or keras.config.floatx())
-    keras.src.backend.common.global_state.set_global_attribute(
-        keras.src.utils.rng_utils.GLOBAL_RANDOM_SEED, keras_seed
-    )
+    global_state.set_global_attribute(rng_utils.GLOBAL_RANDOM_SEED, own_seed)
+    global_state.set_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR, generator)
     context.set_global_seed(seed)
     if not is_deterministic:
         config.disable_op_determinism()

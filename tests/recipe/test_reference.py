@@ -81,7 +81,8 @@ def test_words_are_listed_also_where_a_word_stands_for_a_mapping() -> None:
 
 def test_every_key_is_visited_and_has_a_meaning() -> None:
     keys = dict(iterate_keys())
-    assert {"data.columns.file", "phases[].schedule.kind", "model.layers[].conv"} <= set(keys)
+    assert {"data.columns.file", "phases[].schedule.kind", "search.KEY.log"} <= set(keys)
+    assert "model.layers[].conv" in keys
     assert len(keys) > 100
     for name, slot in keys.items():
         assert slot.field is not None
@@ -99,11 +100,12 @@ SCHEMA_KINDS = ("constant", "cosine", "plateau", "one_cycle", "multi_step", "exp
 
 
 def find(schema: dict[str, Any], path: str) -> dict[str, Any]:
-    """Walk a JSON Schema along ``phases[].schedule.kind``."""
+    """Walk a JSON Schema along ``phases[].schedule.kind`` or ``search.KEY.log``."""
     shape: dict[str, Any] = schema
+    inner = {"[]": "items", "KEY": "additionalProperties"}
     for name in path.replace("[]", ".[]").split("."):
-        shape = resolve(schema, shape, "items" if name == "[]" else "properties")
-        shape = shape["items"] if name == "[]" else shape["properties"][name]
+        shape = resolve(schema, shape, inner.get(name, "properties"))
+        shape = shape[inner[name]] if name in inner else shape["properties"][name]
     return shape
 
 

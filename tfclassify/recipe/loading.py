@@ -28,6 +28,7 @@ from tfclassify.recipe.document import (
 )
 from tfclassify.recipe.problems import validate
 from tfclassify.recipe.schema import Recipe, settle
+from tfclassify.recipe.search_schema import check_search
 from tfclassify.recipe.wording import KeyPath, parse_path, render_path, show, suggest
 
 MAX_BASES = 16
@@ -356,9 +357,16 @@ def _build(document: Document, where: str, overrides: Sequence[str]) -> Recipe:
             problems += error.problems
     recipe, faults = validate(document.content)
     problems += [document.make_problem(fault.path, fault.message) for fault in faults]
+    if recipe is not None and recipe.search is not None:
+        found = check_search(recipe, document.content, _list_faults)
+        problems += [document.make_problem(path, message) for path, message in found]
     if problems or recipe is None:
         raise RecipeError(where, _sort(problems))
     return recipe
+
+
+def _list_faults(content: Any) -> list[tuple[KeyPath, str]]:
+    return [(fault.path, fault.message) for fault in validate(content)[1]]
 
 
 def _sort(problems: list[Problem]) -> list[Problem]:

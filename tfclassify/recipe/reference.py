@@ -66,17 +66,27 @@ def find_section(slot: Slot | None) -> type[Section] | None:
 
 
 def find_item_section(slot: Slot | None) -> type[Section] | None:
-    """Return the section that each item of a slot's list is, if it is one."""
+    """Return the section that each item of a slot's list or mapping is, if it is one."""
     for arm in _list_arms(slot) if slot is not None else ():
-        if get_origin(arm.annotation) is tuple and find_section(_find_child(arm, 0)) is not None:
-            return find_section(_find_child(arm, 0))
+        is_list = get_origin(arm.annotation) is tuple
+        if is_list or get_origin(arm.annotation) is dict:
+            found = find_section(_find_child(arm, 0 if is_list else "KEY"))
+            if found is not None:
+                return found
     return None
+
+
+def mark_items(slot: Slot) -> str:
+    """Write what stands for any item of a slot: ``[]`` of a list, ``.KEY`` of a mapping."""
+    has_list = any(get_origin(arm.annotation) is tuple for arm in _list_arms(slot))
+    return "[]" if has_list else ".KEY"
 
 
 def iterate_keys(section: type[Section] = Recipe, prefix: str = "") -> Iterator[tuple[str, Slot]]:
     """Yield every key of the schema with its slot, sections before their keys.
 
-    Keys inside a list of sections are written ``phases[].epochs``.
+    Keys inside a list of sections are written ``phases[].epochs``, those inside a mapping
+    of sections ``search.KEY.range``.
     """
     for name, field in section.model_fields.items():
         slot = _from_field(field)
@@ -85,7 +95,7 @@ def iterate_keys(section: type[Section] = Recipe, prefix: str = "") -> Iterator[
         if nested is not None:
             yield from iterate_keys(nested, f"{prefix}{name}.")
         elif item is not None:
-            yield from iterate_keys(item, f"{prefix}{name}[].")
+            yield from iterate_keys(item, f"{prefix}{name}{mark_items(slot)}.")
 
 
 def list_literals(slot: Slot) -> list[str]:
@@ -186,6 +196,8 @@ def _describe_arm(arm: Slot) -> str:
         return "[height, width] or one number, each " + describe_bounds(_unwrap(arguments[0]))
     if origin is tuple:
         return _describe_list(arguments)
+    if origin is dict and _unwrap(arguments[1]).annotation is Any:
+        return "a mapping of keys to values"
     if origin is dict:
         return f"a mapping of names to {_make_plural(describe_slot(_unwrap(arguments[1])))}"
     if isinstance(annotation, type) and issubclass(annotation, Section):
@@ -200,8 +212,9 @@ def _describe_arm(arm: Slot) -> str:
 def _describe_list(arguments: tuple[Any, ...]) -> str:
     if arguments[-1] is ...:
         item = _unwrap(arguments[0])
-        section = find_section(item)
-        if section is not None:
+        if item.annotation is Any:
+            return "a list of values"
+        if find_section(item) is not None:
             return "a list of mappings"
         return f"a list of {_make_plural(describe_slot(item))}"
     bounds = describe_bounds(_unwrap(arguments[0]))
@@ -254,6 +267,7 @@ def json_schema() -> dict[str, Any]:
             if key == "backbone":
                 _add_alternative(shape, _OUTSIDE, is_first=False)
     _admit_member_names(definitions)
+    _admit_choices(schema)
     definitions["DataRecipe"].pop("required")
     schema["properties"] = {
         BASE_KEY: {"type": "string", "description": _BASE_MEANING},
@@ -285,6 +299,14 @@ def _admit_shorthands(definitions: dict[str, Any]) -> None:
     schedule = definitions["PhaseRecipe"]["properties"]["schedule"]
     kind = definitions["ScheduleRecipe"]["properties"]["kind"]
     _add_alternative(schedule, {"type": "string", "enum": kind["enum"]})
+
+
+def _admit_choices(schema: dict[str, Any]) -> None:
+    """Let a plain list stand for the choices of a search's key."""
+    choices = schema["$defs"]["DimensionRecipe"]["properties"]["choices"]["anyOf"][0]
+    for arm in schema["properties"]["search"]["anyOf"]:
+        if "additionalProperties" in arm:
+            arm["additionalProperties"] = {"anyOf": [choices, arm["additionalProperties"]]}
 
 
 def _admit_member_names(definitions: dict[str, Any]) -> None:
@@ -319,7 +341,7 @@ def render_reference() -> str:
     for name, slot in iterate_keys():
         section, title = find_section(slot), name
         if section is None:
-            section, title = find_item_section(slot), f"{name}[]"
+            section, title = find_item_section(slot), f"{name}{mark_items(slot)}"
         if section is not None:
             summary = (section.__doc__ or "").strip().splitlines()[0]
             parts.append(f"## `{title}`\n\n{summary}\n")
@@ -349,8 +371,11 @@ def _word_type(prefix: str, name: str, slot: Slot) -> str:
     title = f"{prefix}.{name}" if prefix else name
     # What a web view of Markdown makes of the heading.
     anchor = "".join(sign for sign in title.lower() if sign.isalnum() or sign in "_-")
-    if find_item_section(slot) is not None:
+    if find_item_section(slot) is not None and mark_items(slot) == "[]":
         return f"a list of [mappings](#{anchor})"
+    if find_item_section(slot) is not None:
+        words = words.partition("a mapping of")[0]
+        return f"{words}a mapping of keys to [mappings](#{anchor}key){null}"
     if find_section(slot) is not None:
         return f"{words.partition('a mapping with')[0]}a [mapping](#{anchor}){null}"
     return words

@@ -46,6 +46,7 @@ from tfclassify.recipe.phase_schema import (
     check_phases,
     settle_keep_best,
 )
+from tfclassify.recipe.search_schema import DimensionRecipe, SearchRecipe
 from tfclassify.recipe.wording import KeyPath, find_nearest, join_names, show
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "CocoRecipe",
     "ColumnsRecipe",
     "DataRecipe",
+    "DimensionRecipe",
     "EarlyStoppingRecipe",
     "ErasingRecipe",
     "FeaturesRecipe",
@@ -168,6 +170,11 @@ class Recipe(Section):
     )
     tta: TtaRecipe | None = Field(None, description="Test-time augmentation.")
     runtime: RuntimeRecipe = Field(RuntimeRecipe(), description="How the work is run.")
+    search: SearchRecipe | None = Field(
+        None,
+        description="What `tfclassify tune` may change: head, augment, whole, or keys such as "
+        "phases[1].learning_rate with the values to choose from; nothing else reads it.",
+    )
 
 
 MULTI_LABEL = "multi_label"

@@ -18,9 +18,6 @@ from tfclassify.recipe.wording import KeyPath, join_names, parse_path, render_pa
 if TYPE_CHECKING:
     from tfclassify.recipe.schema import Recipe
 
-Scalar = bool | int | float | str | None
-#: A choice may be a whole section, such as ``{pool: max, dropout: 0.2}``.
-Choice = Scalar | tuple[Any, ...] | dict[str, Any]
 Pair = tuple[float, float]
 
 
@@ -32,7 +29,7 @@ def to_dimension(value: Any) -> Any:
 class DimensionRecipe(Section):
     """What one key may be: one of some choices, or a number between two bounds."""
 
-    choices: Annotated[tuple[Choice, ...], Field(min_length=1)] | None = Field(
+    choices: Annotated[tuple[Any, ...], Field(min_length=1)] | None = Field(
         None, description="The values to choose from; a plain list means this."
     )
     range: Pair | None = Field(None, description="Lowest and highest number.")
@@ -41,7 +38,7 @@ class DimensionRecipe(Section):
     step: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Distance between the numbers of range and int."
     )
-    when: dict[str, Scalar] = Field(
+    when: dict[str, Any] = Field(
         {}, description="Other keys of the search and the values at which this one is asked for."
     )
 
@@ -80,16 +77,17 @@ SPACE_NAMES: tuple[SpaceName, ...] = ("head", "augment", "whole")
 SearchRecipe = SpaceName | dict[str, Annotated[DimensionRecipe, BeforeValidator(to_dimension)]]
 
 
-def name_space(recipe: Recipe, name: str) -> dict[str, DimensionRecipe]:
-    """Return a sensible space for a recipe.
+def find_space(recipe: Recipe) -> dict[str, DimensionRecipe]:
+    """Return the space of a recipe's search, a named one spelt out, by recipe key.
 
-    Args:
-        recipe: What the search starts from.
-        name: head: what is behind the backbone; augment: how much images are changed;
-            whole: how the backbone is fine-tuned, and the head.
+    ``head`` is what is behind the backbone, ``augment`` how much images are changed, and
+    ``whole``, which also stands where the recipe has no search, how the backbone is
+    fine-tuned, and the head.
     """
+    if isinstance(recipe.search, dict):
+        return recipe.search
     spaces = {"head": _make_head_space, "augment": _make_augment_space, "whole": _make_whole_space}
-    raw = spaces[name](recipe)
+    raw = spaces[recipe.search or "whole"](recipe)
     return {key: DimensionRecipe(**values) for key, values in raw.items()}
 
 
@@ -133,40 +131,44 @@ def _make_whole_space(recipe: Recipe) -> dict[str, dict[str, Any]]:
     return space
 
 
-Validate = Callable[[Any], list[tuple[KeyPath, str]]]
+ListFaults = Callable[[Any], list[tuple[KeyPath, str]]]
+#: Sections that decide which images a trial is judged on, and by what; and what of them may
+#: be searched all the same.
+_NOT_SEARCHED = ("name", "seed", "task", "metric", "data", "search")
+_SEARCHED_DATA = ("data.image_size", "data.resize")
 
 
 def check_search(
-    content: Mapping[str, Any], search: Mapping[str, DimensionRecipe], validate: Validate
+    recipe: Recipe, content: Mapping[str, Any], list_faults: ListFaults
 ) -> Iterator[tuple[KeyPath, str]]:
-    """Find what is wrong in a search: path and message.
+    """Find what is wrong in a recipe's search: path and message.
 
     Every choice and both bounds of every key are put into the recipe in turn and checked
     as if they had been written there.
 
     Args:
-        content: The recipe as plain mappings and lists, without faults of its own.
-        search: The dimensions by key.
-        validate: Lists the faults of such content.
+        recipe: The recipe.
+        content: The same as plain mappings and lists.
+        list_faults: Lists the faults of such content.
     """
-    for key, dimension in search.items():
+    space = find_space(recipe)
+    plain = {key: value for key, value in content.items() if key != "search"}
+    for key, dimension in space.items():
         path: KeyPath = ("search", key)
         try:
             target = parse_path(key)
         except ValueError as error:
             yield path, f"{error}; write it as phases[0].learning_rate"
             continue
-        if target[0] in ("search", "name", "data", "task", "metric"):
+        if render_path(target[:2]) not in _SEARCHED_DATA and target[0] in _NOT_SEARCHED:
             yield (
                 path,
-                (
-                    f"{target[0]!r} cannot be searched: trials are compared on the same images by "
-                    "the same metric"
-                ),
+                f"{target[0]!r} cannot be searched: trials are compared on the same images by "
+                "the same metric",
             )
             continue
-        yield from _check_conditions(key, dimension, search)
-        yield from _check_values(content, path, target, dimension, validate)
+        yield from _check_conditions(key, dimension, space)
+        yield from _check_values(plain, path, target, dimension, list_faults)
 
 
 def _check_conditions(
@@ -191,7 +193,7 @@ def _check_values(
     path: KeyPath,
     target: KeyPath,
     dimension: DimensionRecipe,
-    validate: Validate,
+    list_faults: ListFaults,
 ) -> Iterator[tuple[KeyPath, str]]:
     kind = next(name for name in ("choices", "range", "log", "int") if getattr(dimension, name))
     told: set[str] = set()
@@ -201,7 +203,7 @@ def _check_values(
         except ValueError as error:
             yield path, str(error)
             return
-        for place, message in validate(changed):
+        for place, message in list_faults(changed):
             text = message if place == target else f"{render_path(place)}: {message}"
             if text not in told:
                 told.add(text)

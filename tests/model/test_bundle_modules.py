@@ -12,8 +12,7 @@ import tensorflow as tf
 
 from tests.hub_modules import apply_module, make_hub_module
 from tests.model.classifiers import make_images, make_recipe
-from tests.model.test_bundle import seal
-from tests.model.test_safety import rewrite
+from tests.model.tampering import rewrite, seal
 from tfclassify.backbones.hub_backbone import name_module
 from tfclassify.errors import BundleError, ModelError
 from tfclassify.files import hash_file
@@ -169,7 +168,7 @@ def test_a_layer_that_names_another_module_is_refused(module: Any, folder: Path)
 
     rewrite(folder / "model.keras", plant)
     seal(folder)
-    with pytest.raises(BundleError, match=r"runs the hub module .*, which is not in its bundle"):
+    with pytest.raises(ModelError, match=r"runs the hub module .*, which is not in its bundle"):
         load_bundle(folder)
 
 

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-import json
-import zipfile
 from pathlib import Path
 
 import keras
 import pytest
 
 from tests.profiler.networks import L, build_objects50
-from tfclassify.errors import ModelError, ProfileError, RequestError
+from tfclassify.errors import ModelError, RequestError
 from tfclassify.model.assembly import build_classifier
 from tfclassify.model.bundle import save_bundle
-from tfclassify.profiler.keras_files import load_keras_file
 from tfclassify.profiler.subjects import fix_shapes, input_shapes, load_subject
 from tfclassify.profiler.targets import find_target
 from tfclassify.recipe.loading import load_recipe
@@ -91,48 +88,6 @@ def test_shapes_are_fixed_or_refused() -> None:
         fix_shapes("m", [(None, None, 3)], None)
     with pytest.raises(RequestError, match="has no fixed size; fix it in the model"):
         fix_shapes("m", [(None, 4)], None)
-
-
-def save_model(path: Path, layer) -> None:
-    inputs = keras.Input((4,))
-    keras.Model(inputs, layer(inputs)).save(path)
-
-
-def test_an_unsafe_model_is_not_loaded(tmp_path: Path) -> None:
-    path = tmp_path / "unsafe.keras"
-    save_model(path, L.Lambda(lambda x: x))
-    with pytest.raises(ProfileError, match="holds a Lambda layer, which can run code"):
-        load_keras_file(path)
-
-
-def rewrite_config(path: Path, change) -> None:
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    config = json.loads(members["config.json"])
-    change(config)
-    members["config.json"] = json.dumps(config).encode()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-
-
-def test_a_class_from_elsewhere_is_not_loaded(tmp_path: Path) -> None:
-    path = tmp_path / "odd.keras"
-    save_model(path, L.Dense(2))
-    rewrite_config(path, lambda c: c["config"]["layers"][1].update(module="os", class_name="path"))
-    with pytest.raises(ProfileError, match="holds 'path' of 'os', which is not part of Keras"):
-        load_keras_file(path)
-    save_model(path, L.Dense(2))
-    rewrite_config(path, lambda c: c["config"]["layers"][1]["config"].update(units="many"))
-    with pytest.raises(ProfileError, match="Keras cannot load it"):
-        load_keras_file(path)
-
-
-def test_a_file_that_is_no_model(tmp_path: Path) -> None:
-    path = tmp_path / "text.keras"
-    path.write_text("hello")
-    with pytest.raises(ProfileError, match="is not a Keras model"):
-        load_keras_file(path)
 
 
 def test_a_model_that_does_not_say_what_it_takes() -> None:

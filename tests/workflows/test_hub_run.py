@@ -10,7 +10,7 @@ import pytest
 
 from tests.hostile.saved_model_attacks import copy_while_restoring, read_as_saving
 from tests.hub_modules import make_hub_module
-from tests.model.test_bundle import seal
+from tests.model.tampering import seal
 from tests.tiny_run import CommandLine, make_labelled_photos, write_recipe
 from tfclassify.errors import RequestError
 from tfclassify.workflows.backbones import ExportRequest, export_backbone

@@ -17,6 +17,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from tfclassify.backbones.saved_models import load_saved_model
 from tfclassify.errors import ModelError
@@ -76,6 +77,9 @@ class HubFeatures(keras.layers.Layer):
         self.module = module
         self.feature_shape = tuple(int(length) for length in feature_shape)
         self.keeps_statistics = True
+        if in_stateless_scope():  # only the shapes are asked for: see model.footprint
+            self._shared, self.built = [], True
+            return
         # A saved description cannot hold a module, only its name.
         self._forward = loaded if isinstance(loaded, Module) else _find_module(module)
         trained = {id(variable) for variable in self._forward.trainable}

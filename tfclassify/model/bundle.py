@@ -1,7 +1,7 @@
 """The bundle: everything that prediction needs, in one folder.
 
 Owns: its parts, their checksums, and loading nothing that was changed or could run
-code. Does not own: which objects a model may hold (``safety``), where a run keeps its
+code. Does not own: which objects a model may hold (``keras_files``), where a run keeps its
 bundle (``runs``).
 
     bundle.json   format, classes, thresholds, temperature, checksums of the parts
@@ -25,9 +25,6 @@ import keras
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tfclassify.backbones import preprocessing
-from tfclassify.backbones.hub_layer import module_folders
-from tfclassify.backbones.presets import import_keras_hub
 from tfclassify.errors import BundleError
 from tfclassify.files import build_folder, find_irregular, hash_file, write_json
 from tfclassify.model.assembly import Classifier
@@ -37,8 +34,7 @@ from tfclassify.model.bundle_modules import (
     find_modules,
     is_module_part,
 )
-from tfclassify.model.safety import check_model_file, list_objects
-from tfclassify.model.stored_arrays import check_stored_arrays
+from tfclassify.model.keras_files import check_keras_file, load_keras_file
 from tfclassify.recipe.schema import Recipe
 from tfclassify.scoring.multi_label_outcome import DEFAULT_THRESHOLD
 from tfclassify.scoring.tasks import MULTI_CLASS, Task, get_task
@@ -47,8 +43,6 @@ FORMAT = 1
 FACTS, MODEL, RECIPE = "bundle.json", "model.keras", "recipe.json"
 _PARTS = (MODEL, RECIPE)
 _MAKERS = ("keras", "tensorflow")
-# Keras finds this class by its module's having been imported.
-_NEEDED = (preprocessing.ReverseChannels,)
 
 
 class _Facts(BaseModel):
@@ -180,7 +174,7 @@ def save_model(
     with build_folder(folder) as work:
         parts = [*_PARTS, *copy_modules(model, work)]
         model.save(work / MODEL)
-        check_model_file(work / MODEL, find_modules(work, parts))
+        check_keras_file(work / MODEL, find_modules(work, parts))
         write_json(work / RECIPE, recipe.model_dump(mode="json"))
         facts = _Facts(
             format=FORMAT,
@@ -247,7 +241,7 @@ def load_bundle(folder: Path) -> Bundle:
         _check_part(folder / part, sha256)
     check_modules(folder, facts.sha256)
     recipe = _read_recipe(folder / RECIPE)
-    model = _load_model(folder / MODEL, find_modules(folder, facts.sha256))
+    model = load_keras_file(folder / MODEL, find_modules(folder, facts.sha256))
     height, width = facts.image_size
     expected = ((None, height, width, 3), (None, len(facts.classes)))
     if (model.input_shape, model.output_shape) != expected:
@@ -326,20 +320,4 @@ def _read_recipe(path: Path) -> Recipe:
         raise BundleError(
             f"{path}: not a recipe of this version: {reason}; "
             "use the version of tfclassify that wrote it"
-        ) from error
-
-
-def _load_model(path: Path, modules: Mapping[str, Path]) -> keras.Model:
-    """Load the model with Keras' safe mode on, after our own look into it."""
-    packages = check_model_file(path, modules)
-    check_stored_arrays(path, list_objects(path))
-    if "keras_hub" in packages:
-        import_keras_hub()  # Keras finds its classes by their having been imported
-    try:
-        with module_folders(modules):
-            return keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # whatever a description that nobody wrote makes Keras raise
-        reason = " ".join(str(error).split())[:300]
-        raise BundleError(
-            f"{path}: Keras cannot load it: {type(error).__name__}: {reason}; train the model again"
         ) from error

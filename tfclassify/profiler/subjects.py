@@ -21,7 +21,7 @@ from tfclassify.errors import ModelError, RequestError, TfclassifyError
 from tfclassify.events import SILENT, Observer
 from tfclassify.model.assembly import build_classifier
 from tfclassify.model.bundle import load_bundle
-from tfclassify.profiler.keras_files import load_keras_file
+from tfclassify.model.keras_files import load_keras_file
 from tfclassify.profiler.targets import Target
 from tfclassify.profiler.tracing import Shape
 from tfclassify.recipe.loading import load_recipe

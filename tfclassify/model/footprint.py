@@ -1,0 +1,137 @@
+"""What a network would take of the machine's memory, asked before any of it is there.
+
+Owns: the one estimate that every way to a network goes through, and the share of the
+memory that it may take. Does not own: building or reading the network.
+
+A network is put together without its weights: Keras then knows the shape of every
+variable and of every output, and has allocated none of them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+from keras.src.backend.common import global_state
+
+from tfclassify.errors import ModelError
+
+#: Share of the machine's memory that one network may need.
+MEMORY_SHARE = 0.8
+_LIMIT = Path("/sys/fs/cgroup/memory.max")
+#: Values a weight in training: itself, its gradient, and two running means of Adam.
+_TRAINED_COPIES = 4
+_PENDING = "uninitialized_variables"  # Keras' list of variables without a value yet
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a network is made of, in bytes.
+
+    Attributes:
+        parameters: Numbers in its variables.
+        weight_bytes: Bytes of its variables.
+        activation_bytes: Bytes of the outputs of all layers for one image.
+        largest_bytes: Bytes of the largest output of a layer for one image.
+    """
+
+    parameters: int
+    weight_bytes: int
+    activation_bytes: int
+    largest_bytes: int
+
+    def to_run(self, batch_size: int = 1) -> int:
+        """Return the least bytes that a prediction takes: an output is made from another."""
+        return self.weight_bytes + 2 * batch_size * self.largest_bytes
+
+    def to_train(self, batch_size: int) -> int:
+        """Return roughly what a training step takes: outputs are kept for the gradient."""
+        return _TRAINED_COPIES * self.weight_bytes + batch_size * self.activation_bytes
+
+
+def measure(build: Callable[[], keras.Model]) -> Footprint:
+    """Measure a network that is built for this alone, without its weights.
+
+    Args:
+        build: Builds it from initialisers; it must not read or assign values. Raises
+            what it likes.
+    """
+    pending: list[keras.Variable] = global_state.get_global_attribute(
+        _PENDING, [], set_to_default=True
+    )
+    others = list(pending)
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            network = build()
+        made = pending[len(others) :]
+        shapes = [tensor for layer in _list_layers(network) for tensor in _list_outputs(layer)]
+        sizes = [_count(tensor.shape) * _size(tensor.dtype) for tensor in shapes]
+        return Footprint(
+            sum(_count(variable.shape) for variable in made),
+            sum(_count(variable.shape) * _size(variable.dtype) for variable in made),
+            sum(sizes),
+            max(sizes, default=0),
+        )
+    finally:
+        # Else Keras would give them values at its next opportunity.
+        pending[:] = others
+
+
+def check_need(where: str, need: int, footprint: Footprint, advice: str) -> None:
+    """Refuse a network that needs more memory than the machine may give it.
+
+    Args:
+        where: What the message begins with.
+        need: Bytes.
+        footprint: What the need was worked out from.
+        advice: What to do.
+
+    Raises:
+        ModelError: If it does.
+    """
+    limit = int(MEMORY_SHARE * total_memory())
+    if need > limit:
+        raise ModelError(
+            f"{where}: needs about {need / 1e9:,.1f} GB of memory "
+            f"({footprint.parameters:,} parameters, {footprint.activation_bytes / 1e9:,.1f} GB of "
+            f"features an image), allowed is {MEMORY_SHARE:.0%} of this machine's, "
+            f"{limit / 1e9:,.1f} GB; {advice}"
+        )
+
+
+def total_memory(limit: Path = _LIMIT) -> int:
+    """Return the bytes of memory of the machine, or of the container that we are in."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(total, int(limit.read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        return total
+
+
+def _list_layers(network: keras.Model) -> Iterator[keras.Layer]:
+    """Yield the layers of a network, those of nested networks included."""
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            yield from _list_layers(layer)
+        else:
+            yield layer
+
+
+def _list_outputs(layer: keras.Layer) -> Iterator[keras.KerasTensor]:
+    for node in layer._inbound_nodes:
+        yield from node.output_tensors
+
+
+def _count(shape: tuple[int | None, ...]) -> int:
+    return math.prod(length or 1 for length in shape)
+
+
+def _size(dtype: str) -> int:
+    """Return the bytes of one number."""
+    bits = re.search(r"\d+", str(dtype))
+    return max(1, int(bits[0]) // 8) if bits else 1

@@ -1,0 +1,355 @@
+"""Loads a ``.keras`` file that anyone may have made, after a look at all of it.
+
+Owns: what may be in such a file, and loading one that holds nothing else. Does not own:
+what a network may need of memory (``footprint``), checksums (``bundle``).
+
+A ``.keras`` file describes objects that Keras brings to life by their names, and Keras'
+safe mode lets it name any function of Keras itself. Here a name must be on a list: layers
+and operations that compute, what they are set up with, and the activations. Neither code
+nor files nor another model can then be reached. The arrays beside the description must lie
+in the file as they are, and be as many as the network has weights.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import h5py
+import keras
+from keras.src.saving.serialization_lib import ObjectSharingScope
+
+from tfclassify.backbones import preprocessing
+from tfclassify.backbones.hub_layer import HubFeatures, module_folders
+from tfclassify.backbones.presets import import_keras_hub
+from tfclassify.errors import ModelError
+from tfclassify.model.footprint import check_need, measure
+
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_MEMBERS = sorted(("metadata.json", _CONFIG, _WEIGHTS))
+#: Bytes and objects of a description; NASNetLarge's takes under a million and 8,000.
+_LARGEST_CONFIG, _MOST_OBJECTS = 4 << 20, 40_000
+#: Numbers that a network may have and a file not, such as the states of random numbers.
+_UNSTORED = 1 << 16
+_ADVICE = "it was not loaded; save the model anew, or take it from someone you trust"
+
+#: Module of Keras -> what its classes must be for a file to name them.
+_KINDS: dict[str, type] = {
+    "keras.layers": keras.Layer,
+    "keras.initializers": keras.Initializer,
+    "keras.regularizers": keras.Regularizer,
+    "keras.constraints": keras.constraints.Constraint,
+    "keras.dtype_policies": keras.DTypePolicy,
+    **{f"keras.src.ops.{name}": keras.Operation for name in ("numpy", "nn", "math", "image")},
+}
+#: Layers and operations that call what the file hands them, or read what it names.
+_REFUSED = frozenset(
+    {
+        *("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "Vectorize"),
+        *("StringLookup", "IntegerLookup", "TextVectorization", "IndexLookup"),
+    }
+)
+_NAMES: dict[str | None, frozenset[str]] = {
+    None: frozenset({"__keras_tensor__", "__slice__", "__ellipsis__"}),
+    "builtins": frozenset({"__keras_tensor__", "__slice__", "__ellipsis__"}),
+    "keras": frozenset({"DTypePolicy", "Functional", "Sequential"}),
+    "keras.src.models.functional": frozenset({"Functional"}),
+    "keras.src.models.sequential": frozenset({"Sequential"}),
+    "keras.src.ops.core": frozenset({"Cast", "Slice", "StopGradient", "Unstack"}),
+    "keras.src.applications.convnext": frozenset({"LayerScale", "StochasticDepth"}),
+    "keras.src.applications.inception_resnet_v2": frozenset({"CustomScaleLayer"}),
+    preprocessing.__name__: frozenset({"ReverseChannels"}),
+    HubFeatures.__module__: frozenset({"HubFeatures"}),
+}
+_FUNCTION_MODULES = ("builtins", "keras.activations", "keras.ops")
+_NO_ACTIVATIONS = {"get", "serialize", "deserialize"}
+#: The backbones and layers of KerasHub; what reads files or text is left out.
+_KERAS_HUB = re.compile(r"keras_hub\.src\.(models\.\w+\.\w+|layers\.modeling\.\w+)")
+_NO_LAYER = re.compile(r"(Tokenizer|Preprocessor|Converter|Segmenter|LM)$")
+#: The name that a class of another package is registered by; Keras looks for it first.
+_REGISTERED = re.compile(r"[A-Za-z_]\w*>\w+")
+
+Modules = Mapping[str, Path]
+_NO_MODULES: Modules = MappingProxyType({})
+
+
+def load_keras_file(path: Path, modules: Modules = _NO_MODULES) -> keras.Model:
+    """Load a model that is made of nothing but what computes.
+
+    Args:
+        path: A ``.keras`` file.
+        modules: The folder of each hub module that it may run, by name.
+
+    Raises:
+        ModelError: If it is no such file, holds what is not allowed, would fill the
+            memory, or Keras cannot load it.
+    """
+    config = check_keras_file(path, modules)
+    if any(str(entry.get("module")).startswith("keras_hub.") for entry in _walk(config)):
+        import_keras_hub()  # Keras finds its classes by their having been imported
+    try:
+        with module_folders(modules):
+            _check_size(path, config, _count_stored(path))
+            return _load(path, config)
+    except ModelError:
+        raise
+    except Exception as error:  # whatever a description that nobody wrote makes Keras raise
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"{path}: Keras cannot load it: {type(error).__name__}: {reason}; save the model anew "
+            "with this version of Keras"
+        ) from error
+
+
+def check_keras_file(path: Path, modules: Modules = _NO_MODULES) -> dict[str, Any]:
+    """Refuse a file that describes anything but what computes; arguments as ``load_keras_file``.
+
+    Returns:
+        The description, without what compiled models were compiled with.
+    """
+    config = _strip(_read_config(path))
+    entries = list(_walk(config))
+    if len(entries) > _MOST_OBJECTS:
+        raise ModelError(f"{path}: describes more than {_MOST_OBJECTS:,} objects; {_ADVICE}")
+    for entry in entries:
+        _check_entry(path, entry, modules)
+    if any(_REGISTERED.fullmatch(text) for text in _list_texts(config)):
+        raise ModelError(f"{path}: names a registered class where a plain text belongs; {_ADVICE}")
+    return config
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """Read the description of the model's layers."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = sorted(archive.namelist())
+            if members != _MEMBERS:
+                raise ModelError(f"{path}: holds {members} instead of {_MEMBERS}; {_ADVICE}")
+            if archive.getinfo(_CONFIG).file_size > _LARGEST_CONFIG:
+                raise ModelError(
+                    f"{path}: its description is over {_LARGEST_CONFIG} bytes; {_ADVICE}"
+                )
+            config = json.loads(archive.read(_CONFIG))
+            if not isinstance(config, dict):
+                raise ValueError("its description is no object")
+            return config
+    except (OSError, zipfile.BadZipFile, ValueError, RecursionError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"{path}: is not a readable Keras model: {reason}; save one with "
+            "model.save('model.keras')"
+        ) from error
+
+
+def _strip(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a description without what its models were compiled with, which is not used."""
+    for entry in _walk(config):
+        entry.pop("compile_config", None)
+    return config
+
+
+def _walk(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object that a description would bring to life."""
+    pending = [value]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, dict):
+            if "class_name" in part:
+                yield part
+            pending.extend(part.values())
+        elif isinstance(part, list):
+            pending.extend(part)
+
+
+def _list_texts(value: Any) -> Iterator[str]:
+    """Yield every text of a description but the registered names, which are looked at."""
+    pending = [value]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, dict):
+            pending.extend(value for key, value in part.items() if key != "registered_name")
+        elif isinstance(part, list):
+            pending.extend(part)
+
+
+def _check_entry(path: Path, entry: dict[str, Any], modules: Modules) -> None:
+    """Refuse an object that is not on the list."""
+    module, name = entry.get("module"), entry["class_name"]
+    config, registered = entry.get("config"), entry.get("registered_name")
+    if name == "function":
+        name = config
+        is_allowed = (
+            module in _FUNCTION_MODULES
+            and _is_activation(name)
+            and registered
+            in (
+                None,
+                name,
+            )
+        )
+    else:
+        package = str(module).partition(".")[0]
+        is_allowed = _is_allowed(module, name)
+        is_allowed = is_allowed and registered in (None, name, f"{package}>{name}")
+    if not is_allowed:
+        raise ModelError(
+            f"{path}: holds {name!r} of {module!r} (registered as {registered!r}), which is no "
+            "layer or setting of a network; it was not loaded, since such an object can run code "
+            "or read files. Rebuild the model from Keras' own layers, or profile its SavedModel"
+        )
+    wanted = config.get("module") if isinstance(config, dict) else None
+    if module == HubFeatures.__module__ and wanted not in modules:
+        raise ModelError(
+            f"{path}: runs the hub module {wanted!r}, which is not in its bundle; it was not "
+            "loaded. Load the bundle's folder, not its model alone, or train the model again"
+        )
+
+
+def _is_activation(name: Any) -> bool:
+    found = getattr(keras.activations, name, None) if isinstance(name, str) else None
+    return callable(found) and name not in _NO_ACTIVATIONS
+
+
+def _is_allowed(module: Any, name: Any) -> bool:
+    """Say whether a class may be part of a network."""
+    if not isinstance(name, str) or not (module is None or isinstance(module, str)):
+        return False
+    if name in _NAMES.get(module, ()):
+        return True
+    if module in _KINDS and name not in _REFUSED:
+        found = vars(import_module(module)).get(name)
+        return isinstance(found, type) and issubclass(found, _KINDS[module])
+    is_preset = module is not None and _KERAS_HUB.fullmatch(module) is not None
+    return is_preset and _NO_LAYER.search(name) is None
+
+
+def _check_size(path: Path, config: dict[str, Any], stored: int) -> None:
+    """Refuse a network of more weights than the file holds, or than the machine could run."""
+
+    def build() -> keras.Model:
+        with ObjectSharingScope():
+            return keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)
+
+    footprint = measure(build)
+    if footprint.parameters > stored + _UNSTORED:
+        raise ModelError(
+            f"{path}: describes {footprint.parameters:,} weights, but holds {stored:,}; {_ADVICE}"
+        )
+    check_need(str(path), footprint.to_run(), footprint, "take a smaller network")
+
+
+def _load(path: Path, config: dict[str, Any]) -> keras.Model:
+    """Load a file by the description that was looked at."""
+    original = _read_config(path)
+    original.pop("compile_config", None)  # the outermost, which Keras can leave out itself
+    with tempfile.TemporaryDirectory() as folder:
+        if original != config:
+            path = _rewrite(path, config, Path(folder) / "model.keras")
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+
+
+def _rewrite(path: Path, config: dict[str, Any], target: Path) -> Path:
+    """Write a model file with another description."""
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(target, "w") as written:
+        for name in _MEMBERS:
+            content = json.dumps(config).encode() if name == _CONFIG else source.read(name)
+            written.writestr(name, content)
+    return target
+
+
+def _count_stored(path: Path) -> int:
+    """Count the numbers in a file's arrays, after a look at each.
+
+    Raises:
+        ModelError: If an array is packed, leads elsewhere, or is not numbers in the file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entry = archive.getinfo(_WEIGHTS)
+            if entry.compress_type != zipfile.ZIP_STORED:
+                raise ModelError(f"{path}: its weights are packed, as Keras does not; {_ADVICE}")
+            with archive.open(entry):  # checks the entry's own header
+                pass
+        with _Window(path, entry) as stream, h5py.File(stream, "r") as file:
+            arrays = list(_list_arrays(file, path, set()))
+    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path}: its weights cannot be read ({error}); {_ADVICE}") from error
+    total = sum(nbytes for nbytes, _ in arrays)
+    if total > entry.file_size:
+        raise ModelError(
+            f"{path}: its weights claim {total:,} bytes in {entry.file_size:,} bytes of file; "
+            f"{_ADVICE}"
+        )
+    return sum(size for _, size in arrays)
+
+
+def _list_arrays(group: h5py.Group, path: Path, seen: set[Any]) -> Iterator[tuple[int, int]]:
+    """Yield the bytes and the numbers of every array under a group, each once, by no link."""
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ModelError(f"{path}: {name!r} is a link out of its weights; {_ADVICE}")
+        part = group[name]
+        place = h5py.h5o.get_info(part.id).addr
+        if place in seen:
+            continue
+        seen.add(place)
+        if isinstance(part, h5py.Group):
+            yield from _list_arrays(part, path, seen)
+            continue
+        is_plain = part.dtype.kind in "fiub" and not part.external and not part.is_virtual
+        if not is_plain or part.chunks is not None:
+            raise ModelError(
+                f"{path}: its array {part.name!r} is not plain numbers in the file; {_ADVICE}"
+            )
+        yield part.nbytes, part.size
+
+
+class _Window(io.RawIOBase):
+    """The bytes of an entry that lies unpacked in a zip; ``zipfile`` seeks by reading."""
+
+    def __init__(self, path: Path, entry: zipfile.ZipInfo) -> None:
+        self._stream = path.open("rb")
+        self._stream.seek(entry.header_offset + 26)
+        lengths = self._stream.read(4)
+        self._start = entry.header_offset + 30
+        self._start += int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
+        self._size, self._at = entry.file_size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read the next bytes."""
+        self._stream.seek(self._start + self._at)
+        count = max(0, min(len(buffer), self._size - self._at))
+        got = self._stream.readinto(memoryview(buffer)[:count])
+        self._at += got
+        return got
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a place that is counted from the start, from here or from the end."""
+        self._at = offset + (0, self._at, self._size)[whence]
+        return self._at
+
+    def tell(self) -> int:
+        """Return the place of the next byte."""
+        return self._at
+
+    def close(self) -> None:
+        """Close the file that holds the entry."""
+        self._stream.close()
+        super().close()

@@ -56,7 +56,7 @@ class Problem:
         path: Dotted path of the key, such as ``phases[1].epochs``; may be empty.
         message: What is wrong, what was got, what is allowed.
         line: Line in the file, from 1, or None where there is no line.
-        source: File that holds the line, where it is not the recipe itself.
+        source: File that holds the line, where it is not the recipe itself; or ``--set``.
     """
 
     path: str
@@ -85,13 +85,14 @@ class RecipeError(RequestError):
         width = max((len(place) for place in places), default=0)
         for place, problem in zip(places, self.problems, strict=True):
             subject = f"{problem.path}: " if problem.path else ""
-            lines.append(f"  {place:<{width}}  {subject}{problem.message}")
+            shown = f"{place:<{width}}  " if width else ""
+            lines.append(f"  {shown}{subject}{problem.message}")
         return "\n".join(lines)
 
     @staticmethod
     def _place(problem: Problem) -> str:
-        line = f"line {problem.line}" if problem.line is not None else "--set"
-        return f"{problem.source}, {line}" if problem.source else line
+        line = f"line {problem.line}" if problem.line is not None else ""
+        return ", ".join(part for part in (problem.source, line) if part)
 
 
 class TargetError(RequestError):

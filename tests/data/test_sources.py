@@ -46,8 +46,8 @@ def test_digits_are_written_once_and_are_scikit_learns() -> None:
     assert index.frame["image"][0] == "0/0000.png"
 
 
-def find(source: str | Path, base: Path | None = None, **keys: Any) -> Source:
-    return find_source(DataRecipe(source=str(source), **keys), base=base)
+def find(source: str | Path, **keys: Any) -> Source:
+    return find_source(DataRecipe(source=str(source), **keys))
 
 
 def make_zip(tmp_path: Path, name: str = "photos.zip") -> Path:
@@ -56,18 +56,6 @@ def make_zip(tmp_path: Path, name: str = "photos.zip") -> Path:
 
 def test_a_folder_is_itself(tmp_path: Path) -> None:
     assert find(tmp_path) == Source(tmp_path, str(tmp_path))
-
-
-def test_relative_paths_start_here_then_at_the_recipe(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for folder in ("here", "there"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "there" / "photos").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    assert find("photos", base=tmp_path / "there").root == tmp_path / "there" / "photos"
-    (tmp_path / "here" / "photos").mkdir()
-    assert find("photos", base=tmp_path / "there").root.resolve() == tmp_path / "here" / "photos"
 
 
 @pytest.mark.parametrize("name", ["photos.zip", "photos.ZIP", "photos.tar.gz", "photos.download"])
@@ -141,8 +129,8 @@ def test_an_absent_source_says_what_to_do(tmp_path: Path) -> None:
 
 def test_both_places_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SourceError, match=r"put it at data/x\.zip or recipes/data/x\.zip, or set"):
-        find("data/x.zip", base=Path("recipes"))
+    with pytest.raises(SourceError, match=r"put it at data/x\.zip \(here or beside the recipe\)"):
+        find("data/x.zip")
 
 
 def test_other_files_and_builtins_are_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tfclassify.recipe.loading import (
     read_recipe,
 )
 from tfclassify.recipe.problems import validate
+from tfclassify.recipe.schema import DataRecipe, LayerRecipe, ModelRecipe, PhaseRecipe, Recipe
 
 BASE = """\
 name: base
@@ -251,7 +253,7 @@ def apply(text: str) -> Any:
 def test_a_key_is_changed_and_its_place_is_the_command_line() -> None:
     document = apply("phases[-1].epochs=9")
     assert document.content["phases"][1]["epochs"] == 9
-    assert document.locate(("phases", 1, "epochs")) == Place(None)
+    assert document.locate(("phases", 1, "epochs")) == Place(None, "--set")
     assert document.locate(("phases", 1, "name")) == Place(6)
 
 
@@ -261,7 +263,7 @@ def test_mappings_on_the_way_are_made() -> None:
     stopping = apply("phases[0].early_stopping.patience=2").content["phases"][0]["early_stopping"]
     assert stopping == {"patience": 2}
     document = apply("tta.shift=3")
-    assert document.locate(("tta",)) == Place(None)
+    assert document.locate(("tta",)) == Place(None, "--set")
 
 
 def test_an_item_of_a_list_is_changed() -> None:
@@ -273,7 +275,7 @@ def test_an_item_of_a_list_is_changed() -> None:
 
 def test_places_below_a_replaced_value_are_forgotten() -> None:
     document = apply("phases=[{name: a}]")
-    assert document.locate(("phases", 0, "epochs")) == Place(None)
+    assert document.locate(("phases", 0, "epochs")) == Place(None, "--set")
 
 
 @pytest.mark.parametrize(
@@ -463,3 +465,163 @@ def test_every_item_of_a_list_is_changed(tmp_path: Path) -> None:
     assert [phase.epochs for phase in loaded.phases] == [7, 8]
     with pytest.raises(RecipeError, match="layers: is no list of the recipe, so"):
         load_recipe(recipe, ["model.layers[].conv=3"])
+
+
+class TestPathsAreSettledAtLoad:
+    """A path stands as it was written, or beside the file that it was written in."""
+
+    @pytest.fixture
+    def home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """Make a recipe's folder with everything in it, away from the working folder."""
+        for folder in ("work", "home/photos", "home/module", "bases/other"):
+            (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / "home/w.pth").touch()
+        monkeypatch.chdir(tmp_path / "work")
+        return tmp_path / "home"
+
+    def load(self, home: Path, *overrides: str, **keys: Any) -> Recipe:
+        content = {
+            "name": "x",
+            "data": {"source": "photos"},
+            "model": {"backbone": "resnet18"},
+            "phases": [{"name": "a", "epochs": 1}],
+        }
+        (home / "recipe.yaml").write_text(render_yaml(content | keys), "utf-8")
+        return load_recipe(home / "recipe.yaml", overrides)
+
+    def test_a_source_beside_the_recipe_unless_it_is_here(self, home: Path) -> None:
+        assert self.load(home).data.source == str(home / "photos")
+        assert load_recipe(os.path.relpath(home / "recipe.yaml")).data.source == "../home/photos"
+        Path("photos").mkdir()
+        assert self.load(home).data.source == "photos"
+
+    @pytest.mark.parametrize(
+        "source", ["builtin:digits", "https://x.org/a.zip", "absent.zip", "/absent", "a" * 5000]
+    )
+    def test_other_sources_stay_as_they_are(self, home: Path, source: str) -> None:
+        data = {"source": source, "sha256": "0" * 64}
+        assert self.load(home, data=data).data.source == source
+
+    @pytest.mark.parametrize(
+        ("backbone", "weights", "found"),
+        [
+            ("hub:module", "imagenet", ("hub:{home}/module", "imagenet")),
+            ("hub:absent", "imagenet", ("hub:absent", "imagenet")),
+            (
+                "hub:https://tfhub.dev/a/b/1",
+                "imagenet",
+                ("hub:https://tfhub.dev/a/b/1", "imagenet"),
+            ),
+            ("keras_hub:module", "none", ("keras_hub:{home}/module", "none")),
+            ("resnet18", "w.pth", ("resnet18", "{home}/w.pth")),
+        ],
+    )
+    def test_weights_and_modules(
+        self, home: Path, backbone: str, weights: str, found: tuple[str, str]
+    ) -> None:
+        network: dict[str, Any] = {"backbone": backbone, "weights": weights}
+        if backbone.startswith("hub:"):
+            network["input_range"] = [0, 1]
+        wanted = tuple(text.format(home=home) for text in found)
+        alone = self.load(home, model=network).model
+        assert (alone.backbone, alone.weights) == wanted
+        member = self.load(home, model={"stack": [network, "vgg16"]}).model.stack[0]
+        assert (member.backbone, member.weights) == wanted
+
+    def test_a_base_names_what_lies_beside_itself(self, home: Path) -> None:
+        base = home.parent / "bases" / "base.yaml"
+        base.write_text(BASE.replace("photos", "other"), "utf-8")
+        (home / "recipe.yaml").write_text("base: ../bases/base.yaml\n", "utf-8")
+        recipe = load_recipe(home / "recipe.yaml")
+        assert Path(recipe.data.source).resolve() == base.parent / "other"
+        changed = load_recipe(home / "recipe.yaml", ["data.source=photos"])
+        assert changed.data.source == str(home / "photos")
+
+
+WRONG = {
+    "name": "x",
+    "data": {"source": "photos"},
+    "model": {"backbone": "resnt50"},
+    "metric": "acuracy",
+    "phases": [{"name": "a", "epochs": 3, "keep_best": None, "early_stopping": {"metric": "los"}}],
+}
+TOLD = """\
+recipe: 3 problems
+  metric: unknown metric 'acuracy'; did you mean 'accuracy'?
+  phases[0].early_stopping.metric: unknown metric 'los'; did you mean 'loss'?
+  model.backbone: unknown backbone 'resnt50'; did you mean 'resnet50'?"""
+
+
+class TestRecipesFromPython:
+    """The same checks, whichever door a recipe comes in by."""
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda: Recipe(**WRONG),
+            lambda: Recipe.from_dict(WRONG),
+            lambda: Recipe.model_validate(WRONG),
+        ],
+    )
+    def test_every_problem_is_told_with_its_path_and_no_line(
+        self, make: Callable[[], Recipe]
+    ) -> None:
+        with pytest.raises(RecipeError) as caught:
+            make()
+        assert str(caught.value) == TOLD
+
+    def test_sections_are_taken_apart_and_settled(self) -> None:
+        recipe = Recipe(
+            name="x",
+            data=DataRecipe(source="photos", validation=0.0),
+            model=ModelRecipe(backbone="custom_cnn", layers=(LayerRecipe(conv=3),)),
+            phases=[PhaseRecipe(name="a", epochs=3)],
+        )
+        assert recipe.model.weights == "none"
+        assert recipe.phases[0].keep_best is None
+        assert recipe == parse_recipe(dump_recipe(recipe))
+        with pytest.raises(
+            RecipeError, match=r"phases\[0\]\.swa: must be at most the phase's 3 epochs"
+        ):
+            Recipe(
+                name="x",
+                data=recipe.data,
+                model=recipe.model,
+                phases=[{"name": "a", "epochs": 3, "swa": 9}],
+            )
+
+    def test_a_path_is_text(self, tmp_path: Path) -> None:
+        content = WRONG | {"data": {"source": tmp_path}, "model": {"backbone": "vgg16"}}
+        content |= {"metric": "accuracy", "phases": [{"name": "a", "epochs": 1}]}
+        assert Recipe.from_dict(content, ["phases[].epochs=4"]).phases[0].epochs == 4
+        assert Recipe(**content).data.source == str(tmp_path)
+
+    def test_overrides_are_told_from_the_mapping(self) -> None:
+        with pytest.raises(
+            RecipeError, match=r"\n  --set  seed: must be a whole number .* got 'x'$"
+        ):
+            Recipe.from_dict(WRONG, ["seed=x"])
+
+    def test_what_is_no_mapping(self) -> None:
+        with pytest.raises(RecipeError, match=r"must be a mapping with the keys name, .* got 3"):
+            Recipe.model_validate(3)
+
+    @pytest.mark.parametrize(
+        ("keys", "told"),
+        [
+            (
+                {"data": {"source": "a", "table": "t.csv", "separator": "\udcff"}},
+                r"data\.separator: not valid",
+            ),
+            (
+                {"data": {"source": "a", "drop_labels": ["b", "\ud800"]}},
+                r"data\.drop_labels\[1\]: not valid",
+            ),
+            ({"class_weights": {"\udc00": 2.0}}, "class_weights: a key is not valid text"),
+        ],
+    )
+    def test_text_that_no_file_can_hold(self, keys: dict[str, Any], told: str) -> None:
+        content = {"name": "x", "data": {"source": "a"}, "model": {"backbone": "vgg16"}}
+        content["phases"] = [{"name": "a", "epochs": 1}]
+        with pytest.raises(RecipeError, match=f"recipe: 1 problem\n  {told}"):
+            Recipe.from_dict(content | keys)

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.recipe.test_problems import describe, make_recipe
-from tfclassify.recipe.model_schema import name_backbones, settle_files
+from tfclassify.recipe.model_schema import name_backbones
 from tfclassify.recipe.names import BACKBONE_NAMES
 from tfclassify.recipe.problems import validate
 from tfclassify.recipe.schema import ModelRecipe
@@ -159,32 +158,6 @@ def test_an_unknown_name_leads_to_the_list() -> None:
         f"model.stack[1].backbone: unknown backbone 'qqq'; `tfclassify backbones` lists the "
         f"{len(BACKBONE_NAMES)} known"
     ]
-
-
-def test_files_beside_the_recipe_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    base, work = tmp_path / "recipes", tmp_path / "work"
-    for folder in (base / "module", work):
-        folder.mkdir(parents=True)
-    (base / "w.pth").write_bytes(b"")
-    monkeypatch.chdir(work)
-
-    def settle(backbone: str, weights: str = "imagenet") -> tuple[str, str]:
-        alone = settle_files(ModelRecipe(backbone=backbone, weights=weights), base)
-        members = settle_files(
-            ModelRecipe(stack=({"backbone": backbone, "weights": weights},)), base
-        )
-        assert members.stack[0].backbone == alone.backbone
-        assert members.stack[0].weights == alone.weights
-        return alone.backbone, alone.weights
-
-    assert settle("hub:module") == (f"hub:{base}/module", "imagenet")
-    assert settle("keras_hub:module") == (f"keras_hub:{base}/module", "imagenet")
-    assert settle("hub:https://tfhub.dev/a/b/1")[0] == "hub:https://tfhub.dev/a/b/1"
-    assert settle("hub:absent")[0] == "hub:absent"
-    assert settle("resnet18", "w.pth") == ("resnet18", f"{base}/w.pth")
-    assert settle("resnet18", "none") == ("resnet18", "none")
-    (work / "module").mkdir()
-    assert settle("hub:module")[0] == "hub:module"
 
 
 def test_a_stack_is_called_by_all_its_names() -> None:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tests.recipe.strategies import damaged_recipes, quick
 from tfclassify.recipe.problems import Fault, drop_related, list_faults, validate
-from tfclassify.recipe.schema import Recipe
+from tfclassify.recipe.schema import SINGLE_VALUES, Recipe
 from tfclassify.recipe.wording import parse_path, render_path
 
 
@@ -232,7 +232,7 @@ def test_related_faults_are_those_above_and_below() -> None:
 @given(damaged_recipes())
 def test_no_damage_brings_out_the_schemas_own_words(content: dict[str, Any]) -> None:
     try:
-        Recipe.model_validate(content)
+        Recipe.model_validate(content, context=SINGLE_VALUES)
     except ValidationError as error:
         for fault in list_faults(error, content):
             text = f"{render_path(fault.path)}: {fault.message}"

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -11,26 +9,7 @@ from tfclassify.data.preparation import PreparedData
 from tfclassify.events import SILENT
 from tfclassify.recipe.loading import load_recipe, parse_recipe
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.workflows.material import build_network, open_material, settle_paths
-
-
-def test_a_path_beside_the_recipe_gets_its_folder(tiny_run: TinyRun, in_tmp: Path) -> None:
-    recipe = load_recipe(tiny_run.recipe)
-    (tiny_run.home / "weights.npz").touch()
-    model = recipe.model.model_copy(update={"weights": "weights.npz"})
-    settled = settle_paths(recipe.model_copy(update={"model": model}), tiny_run.home)
-    assert settled.data.source == str(tiny_run.home / "photos")
-    assert settled.model.weights == str(tiny_run.home / "weights.npz")
-    (in_tmp / "photos").mkdir()
-    assert settle_paths(recipe, tiny_run.home).data.source == "photos"
-
-
-def test_other_sources_stay_as_they_are(tiny_run: TinyRun) -> None:
-    recipe = load_recipe(tiny_run.recipe)
-    for source in ("builtin:digits", "https://example.org/a.zip", "absent.zip", "/absent"):
-        data = recipe.data.model_copy(update={"source": source})
-        changed = recipe.model_copy(update={"data": data})
-        assert settle_paths(changed, tiny_run.home).data.source == source
+from tfclassify.workflows.material import build_network, open_material
 
 
 def test_material_is_in_the_order_of_the_index(tiny_run: TinyRun) -> None:

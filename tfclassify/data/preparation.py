@@ -58,14 +58,11 @@ class PreparedData:
         return cls(load_index(index_path), IntegrityReport.from_dict(content))
 
 
-def survey_source(
-    data: DataRecipe, *, base: Path | None = None, observer: Observer = SILENT
-) -> PreparedData:
+def survey_source(data: DataRecipe, *, observer: Observer = SILENT) -> PreparedData:
     """Read and check a source without splitting it; its images may be unlabelled.
 
     Args:
         data: Names the source; only a source's own split is in the index.
-        base: Folder for relative paths, after the working folder.
         observer: Told of progress; the findings are in the result alone.
 
     Raises:
@@ -73,7 +70,7 @@ def survey_source(
         ArchiveError: If an archive is unsafe or damaged.
         DownloadError: If an address cannot be fetched.
     """
-    read = read_source(data, base=base, observer=observer)
+    read = read_source(data, observer=observer)
     scanned = scan(read.index, max_pixels=data.max_pixels, observer=observer)
     findings = [*read.findings, *scanned.findings]
     if read.index.classes:
@@ -86,7 +83,6 @@ def prepare_labelled(
     source: str,
     classes: tuple[str, ...],
     *,
-    base: Path | None = None,
     observer: Observer = SILENT,
 ) -> PreparedData:
     """Read and check other images for a model that is trained, as its recipe reads its own.
@@ -97,7 +93,6 @@ def prepare_labelled(
         recipe: What the model was trained by.
         source: Source of the labelled images.
         classes: The model's classes, in its order.
-        base: Folder for relative paths, after the working folder.
         observer: Told of progress, and warned of what was found.
 
     Returns:
@@ -111,7 +106,7 @@ def prepare_labelled(
     data = recipe.data.model_copy(
         update={"source": source, "sha256": None, "download_from": None, "classes": classes}
     )
-    read = read_source(data, base=base, observer=observer, is_other=True)
+    read = read_source(data, observer=observer, is_other=True)
     if not (read.index.frame["label"] != "").any():
         advice = "put each class into a folder of its own"
         if recipe.task == "multi_label":
@@ -131,7 +126,6 @@ def prepare_labelled(
 def prepare_data(
     recipe: Recipe,
     *,
-    base: Path | None = None,
     observer: Observer = SILENT,
     folds: int | None = None,
 ) -> PreparedData:
@@ -139,7 +133,6 @@ def prepare_data(
 
     Args:
         recipe: Its section ``data`` and its seed are used.
-        base: The recipe's folder, for relative paths.
         observer: Told of progress, and warned of what was found.
         folds: Where the images will be dealt into so many folds: no validation images are
             split off, and near-duplicates are looked for across the folds.
@@ -155,7 +148,7 @@ def prepare_data(
         DataError: If the images are not labelled, or too few to split.
     """
     data = recipe.data
-    read = read_source(data, base=base, observer=observer)
+    read = read_source(data, observer=observer)
     _check_labelled(read.index, recipe)
     scanned = scan(read.index, max_pixels=data.max_pixels, observer=observer)
     findings = [*read.findings, *scanned.findings, *find_few_images(scanned.index, data)]

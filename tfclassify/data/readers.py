@@ -45,7 +45,6 @@ class ReadResult:
 def read_source(
     data: DataRecipe,
     *,
-    base: Path | None = None,
     observer: Observer = SILENT,
     is_other: bool = False,
 ) -> ReadResult:
@@ -53,7 +52,6 @@ def read_source(
 
     Args:
         data: The recipe's section ``data``.
-        base: The recipe's folder, for relative paths.
         observer: Told what is unpacked, downloaded or left out.
         is_other: Whether this is another source than the recipe was written for. It
             may be a folder where the recipe has a table, and need not have every label
@@ -67,7 +65,7 @@ def read_source(
         ArchiveError: If an archive is unsafe or damaged.
         DownloadError: If an address cannot be fetched.
     """
-    source = find_source(data, base=base, observer=observer, is_table_needed=not is_other)
+    source = find_source(data, observer=observer, is_table_needed=not is_other)
     listing = _read_listing(source, data, observer)
     flagged = select_by_flags(listing.rows, data) if source.table else listing.rows
     _tell_left_out(source, len(listing.rows), len(flagged), "drop_flags and keep_flags", observer)

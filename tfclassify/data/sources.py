@@ -19,6 +19,7 @@ from tfclassify.data.folders import list_wrappings, walk_files
 from tfclassify.errors import ArchiveError, SourceError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import build_folder, cache_folder, hash_file
+from tfclassify.recipe.loading import is_there
 from tfclassify.recipe.schema import DataRecipe
 from tfclassify.recipe.wording import suggest
 
@@ -80,7 +81,6 @@ class Source:
 def find_source(
     data: DataRecipe,
     *,
-    base: Path | None = None,
     observer: Observer = SILENT,
     is_table_needed: bool = True,
 ) -> Source:
@@ -88,8 +88,6 @@ def find_source(
 
     Args:
         data: Names the source, its checksum and its table.
-        base: The recipe's folder, where relative paths are looked for after the working
-            folder.
         observer: Told what is unpacked or downloaded.
         is_table_needed: Whether a source without the recipe's table or annotations is an
             error.
@@ -109,7 +107,7 @@ def find_source(
             raise SourceError(f"{data.source}: a URL needs its checksum; set data.sha256")
         path = fetch(data.source, data.sha256, observer=observer)
     else:
-        path = find_path(data, base)
+        path = find_path(data)
     if not path.is_dir() and not path.is_file():
         raise SourceError(f"{data.source}: a pipe or a device; use a folder, an archive or a CSV")
     if path.is_dir() or _is_archive(path):
@@ -134,22 +132,19 @@ def find_tables(root: Path) -> list[str]:
     ]
 
 
-def find_path(data: DataRecipe, base: Path | None) -> Path:
-    """Return where a local source is: in the working folder, else beside the recipe.
+def find_path(data: DataRecipe) -> Path:
+    """Return where a local source is.
 
     Raises:
-        SourceError: If it is in neither; says what to download and where to put it.
+        SourceError: If it is not there; says what to download and where to put it.
     """
     wanted = Path(data.source).expanduser()
-    folders = [Path(), base] if base is not None and not wanted.is_absolute() else [Path()]
-    places = [folder / wanted for folder in folders if folder is not None]
-    for place in places:
-        if place.exists():
-            return place
+    if is_there(wanted):
+        return wanted
     siblings = [path.name for path in wanted.parent.iterdir()] if wanted.parent.is_dir() else []
     hint = suggest(wanted.name, siblings)
-    where = " or ".join(dict.fromkeys(str(place) for place in places))
-    advice = f"put it at {where}, or set data.source to where you have it"
+    beside = "" if wanted.is_absolute() else " (here or beside the recipe)"
+    advice = f"put it at {wanted}{beside}, or set data.source to where you have it"
     if data.download_from:
         advice = f"download it from {data.download_from} and {advice}"
     raise SourceError(f"{data.source}: there is no such file or folder; {advice}{hint}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -25,7 +24,6 @@ from tfclassify.model.keras_files import load_keras_file
 from tfclassify.profiler.targets import Target
 from tfclassify.profiler.tracing import Shape
 from tfclassify.recipe.loading import load_recipe
-from tfclassify.recipe.model_schema import settle_files
 from tfclassify.recipe.names import HUB
 from tfclassify.recipe.schema import ModelRecipe, Recipe
 
@@ -110,9 +108,9 @@ def _construct(spec: BackboneSpec, size: Size) -> Any:
 def _build_recipe(target: Target, size: Size | None, observer: Observer) -> Subject:
     """Build the classifier of a recipe, with random weights."""
     recipe = load_recipe(target.path)
-    classes, remark = _count_classes(recipe, target.path.resolve().parent, observer)
+    classes, remark = _count_classes(recipe, observer)
     size = size or recipe.data.image_size
-    model = _without_weights(settle_files(recipe.model, target.path.parent))
+    model = _without_weights(recipe.model)
     try:
         network = build_classifier(model, classes, size, seed=recipe.seed).network
     except ModelError as error:
@@ -133,7 +131,7 @@ def _without_weights(model: ModelRecipe) -> ModelRecipe:
     return model.model_copy(update={**drop(model.backbone, model.weights), "stack": stack})
 
 
-def _count_classes(recipe: Recipe, folder: Path, observer: Observer) -> tuple[int, tuple[str, ...]]:
+def _count_classes(recipe: Recipe, observer: Observer) -> tuple[int, tuple[str, ...]]:
     """Return how many classes a recipe has, and a remark where that is not known."""
     declared = recipe.data.classes or ()
     if declared:
@@ -141,7 +139,7 @@ def _count_classes(recipe: Recipe, folder: Path, observer: Observer) -> tuple[in
     try:
         if "://" in recipe.data.source:
             raise RequestError("it would have to be downloaded")
-        found = read_source(recipe.data, base=folder, observer=observer).index.classes
+        found = read_source(recipe.data, observer=observer).index.classes
     except TfclassifyError as error:
         classes = recipe.data.top_classes or 10
         remark = (

@@ -55,8 +55,8 @@ class Place:
     """Where a value was written.
 
     Attributes:
-        line: Line from 1, or None for ``--set``.
-        source: The file, where it is not the recipe itself.
+        line: Line from 1, or None where there is no file.
+        source: The file, where it is not the recipe itself; or ``--set``.
     """
 
     line: int | None
@@ -204,7 +204,7 @@ class _Builder:
         self.scalars += isinstance(event, ScalarEvent)
         if self.mappings > MAX_MAPPINGS or self.scalars > MAX_SCALARS:
             return f"a recipe has at most {MAX_MAPPINGS:,} mappings and {MAX_SCALARS:,} values"
-        if isinstance(event, ScalarEvent) and not _is_text(event.value):
+        if isinstance(event, ScalarEvent) and not is_text(event.value):
             return f"not valid text: half of a character, got {show(event.value)}"
         is_container = isinstance(event, (MappingStartEvent, SequenceStartEvent))
         if is_container and len(self.levels) >= MAX_DEPTH:
@@ -249,7 +249,7 @@ class _Builder:
         return path
 
 
-def _is_text(value: str) -> bool:
+def is_text(value: str) -> bool:
     """Say whether a text can be written as UTF-8, as one with lone surrogates cannot."""
     return value.isascii() or not _SURROGATE.search(value)
 

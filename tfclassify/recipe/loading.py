@@ -12,10 +12,10 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tfclassify.errors import Problem, RecipeError, TargetError
 from tfclassify.recipe.document import (
@@ -26,12 +26,16 @@ from tfclassify.recipe.document import (
     read_document,
     render_yaml,
 )
-from tfclassify.recipe.problems import validate
+from tfclassify.recipe.model_schema import WORDS as WEIGHT_WORDS
+from tfclassify.recipe.model_schema import ModelRecipe, StackMemberRecipe
+from tfclassify.recipe.names import OUTSIDE_SOURCES
+from tfclassify.recipe.problems import to_plain, validate
 from tfclassify.recipe.schema import Recipe, settle
 from tfclassify.recipe.search_schema import check_search
 from tfclassify.recipe.wording import KeyPath, parse_path, render_path, show, suggest
 
 MAX_BASES = 16
+_Network = TypeVar("_Network", ModelRecipe, StackMemberRecipe)
 #: A little more than the longest recipe takes in UTF-8, so that its length is what is told.
 _MAX_BYTES = 4 * MAX_CHARACTERS + 8
 
@@ -250,7 +254,7 @@ def spread_override(document: Document, text: str) -> list[str]:
 
 
 def _make_error(path: str, message: str) -> RecipeError:
-    return RecipeError(OPTION, [Problem(path, message)])
+    return RecipeError(OPTION, [Problem(path, message, source=OPTION)])
 
 
 def apply_override(document: Document, override: Override) -> None:
@@ -274,12 +278,12 @@ def apply_override(document: Document, override: Override) -> None:
                     f"{render_path(walked)}=[…]",
                 )
             content[step] = {}
-            document.places[walked] = Place(None)
+            document.places[walked] = Place(None, OPTION)
         content = content[step]
     last = _settle_step(content, override.path[-1], walked)
     walked = (*walked, last)
     content[last] = override.value
-    replace_places(document.places, walked, {walked: Place(None)})
+    replace_places(document.places, walked, {walked: Place(None, OPTION)})
 
 
 def _settle_step(content: Any, step: str | int, walked: KeyPath) -> Any:
@@ -321,7 +325,8 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: If anything in it is wrong; it lists every problem.
     """
     document = read_recipe(Path(path))
-    return _build(document, str(path), overrides)
+    recipe = _build(document, str(path), overrides)
+    return _settle_paths(recipe, document, Path(path).parent)
 
 
 def parse_recipe(text: str, where: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
@@ -336,6 +341,65 @@ def parse_recipe(text: str, where: str = "recipe", overrides: Sequence[str] = ()
         RecipeError: If anything in it is wrong; it lists every problem.
     """
     return _build(read_document(text), where, overrides)
+
+
+def build_recipe(
+    content: Mapping[str, Any] | Recipe, where: str = "recipe", overrides: Sequence[str] = ()
+) -> Recipe:
+    """Make a recipe of what a file would hold, without a file and its lines.
+
+    Args:
+        content: Mappings, lists and scalars by the keys of a recipe, sections among them.
+        where: What problems name as the place.
+        overrides: Changes such as ``phases[1].epochs=3``, applied in order.
+
+    Raises:
+        RecipeError: If anything in it is wrong; it lists every problem with its path.
+    """
+    return _build(Document(to_plain(content), {(): Place(None)}), where, overrides)
+
+
+def is_there(path: str | Path) -> bool:
+    """Say whether a path leads to something, also where no path can read so."""
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, RuntimeError):  # too long for a name; no such user's home
+        return False
+
+
+def _settle_paths(recipe: Recipe, document: Document, folder: Path) -> Recipe:
+    """Name the recipe's files so that a copy of the recipe elsewhere still finds them.
+
+    A path that is not in the working folder but beside the file that it stands in, or beside
+    the recipe, gets that folder in front; every other text stays as the user wrote it.
+    """
+
+    def settle_path(text: str, *path: str | int) -> str:
+        prefix = next((sign for sign in OUTSIDE_SOURCES if text.startswith(sign)), "")
+        name = text.removeprefix(prefix)
+        if not name or "://" in name or name.startswith("builtin:") or name in WEIGHT_WORDS:
+            return text
+        if is_there(name):
+            return text
+        written = document.locate(path).source
+        beside = [folder] if written in (None, OPTION) else [Path(str(written)).parent, folder]
+        found = (str(place / name) for place in beside if is_there(place / name))
+        return next((prefix + path for path in found), text)
+
+    def settle_member(member: _Network, *path: str | int) -> _Network:
+        keys = ("backbone", "weights")
+        changes = {key: settle_path(getattr(member, key), *path, key) for key in keys}
+        return member.model_copy(update=changes)
+
+    model = settle_member(recipe.model, "model")
+    stack = [settle_member(each, "model", "stack", at) for at, each in enumerate(model.stack)]
+    source = settle_path(recipe.data.source, "data", "source")
+    return recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(update={"source": source}),
+            "model": model.model_copy(update={"stack": tuple(stack)}),
+        }
+    )
 
 
 def _build(document: Document, where: str, overrides: Sequence[str]) -> Recipe:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -260,35 +259,6 @@ def _check_trained_parts(recipe: Recipe) -> Iterator[Finding]:
                 ("phases", number, "train"),
                 f"{hubs[0]!r} is one piece without blocks or layers; use head or all",
             )
-
-
-def settle_files(model: ModelRecipe, base: Path) -> ModelRecipe:
-    """Name the files of a model so that a copy of the recipe elsewhere still finds them.
-
-    A path that is not in the working folder but beside the recipe gets the recipe's
-    folder in front; every other text stays as the user wrote it.
-
-    Args:
-        model: The section.
-        base: The folder of the recipe.
-    """
-    stack = tuple(member.model_copy(update=_settle_member(member, base)) for member in model.stack)
-    return model.model_copy(update={**_settle_member(model, base), "stack": stack})
-
-
-def _settle_member(member: ModelRecipe | StackMemberRecipe, base: Path) -> dict[str, str]:
-    weights, backbone = member.weights, member.backbone
-    if weights not in WORDS:
-        weights = _settle_path(weights, base)
-    for prefix in OUTSIDE_SOURCES:
-        if backbone.startswith(prefix) and backbone != prefix:
-            backbone = prefix + _settle_path(backbone.removeprefix(prefix), base)
-    return {"backbone": backbone, "weights": weights}
-
-
-def _settle_path(text: str, base: Path) -> str:
-    is_here = "://" in text or Path(text).expanduser().exists()
-    return text if is_here or not (base / text).exists() else str(base / text)
 
 
 def name_backbones(model: ModelRecipe) -> str:

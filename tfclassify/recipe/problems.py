@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import PurePath
 from typing import Any
 
 from pydantic import ValidationError
 
-from tfclassify.recipe.document import BASE_KEY
+from tfclassify.errors import Problem, RecipeError
+from tfclassify.recipe.document import BASE_KEY, is_text
+from tfclassify.recipe.fields import Section
 from tfclassify.recipe.reference import (
     Slot,
     describe_bounds,
@@ -26,8 +29,8 @@ from tfclassify.recipe.reference import (
     iterate_keys,
     list_literals,
 )
-from tfclassify.recipe.schema import Recipe, check_recipe, settle
-from tfclassify.recipe.wording import KeyPath, find_nearest, join_names, show, suggest
+from tfclassify.recipe.schema import SINGLE_VALUES, Recipe, check_recipe, settle
+from tfclassify.recipe.wording import KeyPath, find_nearest, join_names, render_path, show, suggest
 
 _PATTERNS = {
     "name": "must start with a letter or digit and go on with letters, digits, '.', '_' or '-'",
@@ -241,9 +244,11 @@ def validate(content: Any) -> tuple[Recipe | None, list[Fault]]:
         The settled recipe, None if there are faults; and every fault.
     """
     draft = _Draft(content)
+    draft.take_out(list(islice(_find_broken_texts(content), MAX_FAULTS)))
     for _ in range(_ROUNDS):
         try:
-            recipe = settle(Recipe.model_validate(_to_tuples(draft.content), strict=True))
+            shaped = _to_tuples(draft.content)
+            recipe = Recipe.model_validate(shaped, strict=True, context=SINGLE_VALUES)
         except ValidationError as error:
             draft.take_out(list_faults(error, draft.content))
             more = error.error_count() - MAX_FAULTS
@@ -252,10 +257,52 @@ def validate(content: Any) -> tuple[Recipe | None, list[Fault]]:
                 draft.faults.append(Fault((), "check", told))
                 break
             continue
+        recipe = settle(recipe)
         found = islice(check_recipe(recipe), MAX_FAULTS)
         draft.note([Fault(path, "check", message) for path, message in found])
         return (None if draft.faults else recipe), draft.faults
     return None, draft.faults
+
+
+def check_content(value: Any) -> Recipe:
+    """Check what a recipe is to be made of in Python, as a file's content is checked.
+
+    Raises:
+        RecipeError: With every problem and its path.
+    """
+    recipe, faults = validate(to_plain(value))
+    if recipe is None:
+        problems = [Problem(render_path(fault.path), fault.message) for fault in faults]
+        raise RecipeError("recipe", problems)
+    return recipe
+
+
+def to_plain(value: Any) -> Any:
+    """Return the mappings, lists and scalars that a file would hold; paths become text."""
+    if isinstance(value, Section):
+        # What was not written stays so, since defaults may give way to other keys.
+        return {key: to_plain(getattr(value, key)) for key in value.model_fields_set}
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    return str(value) if isinstance(value, PurePath) else value
+
+
+def _find_broken_texts(value: Any, path: KeyPath = ()) -> Iterator[Fault]:
+    """Find texts that no file can hold, since they are no UTF-8."""
+    if isinstance(value, str) and not is_text(value):
+        yield Fault(path, "text", f"not valid text: half of a character, got {show(value)}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _find_broken_texts(item, (*path, number))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if is_text(key):
+                yield from _find_broken_texts(item, (*path, key))
+            else:
+                told = f"a key is not valid text: half of a character, got {show(key)}"
+                yield Fault(path, "text", told)
 
 
 def _to_tuples(value: Any) -> Any:

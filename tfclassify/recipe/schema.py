@@ -12,10 +12,10 @@ gives way to another key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
 
 from tfclassify.recipe.augment_schema import AugmentRecipe, ErasingRecipe, MixRecipe
 from tfclassify.recipe.data_schema import (
@@ -73,6 +73,10 @@ __all__ = [
     "TrainPartRecipe",
     "TtaRecipe",
 ]
+
+
+#: Context of a validation that judges single values only, not what goes together.
+SINGLE_VALUES = object()
 
 
 class LossRecipe(Section):
@@ -175,6 +179,34 @@ class Recipe(Section):
         description="What `tfclassify tune` may change: head, augment, whole, or keys such as "
         "phases[1].learning_rate with the values to choose from; nothing else reads it.",
     )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check_all(
+        cls, value: Any, build: ModelWrapValidatorHandler[Self], info: ValidationInfo
+    ) -> Self:
+        """Take a recipe from Python through all the checks that a file goes through."""
+        if info.context is SINGLE_VALUES or isinstance(value, cls):
+            return build(value)
+        from tfclassify.recipe.problems import check_content
+
+        recipe = check_content(value)
+        return build({name: getattr(recipe, name) for name in recipe.model_fields_set})
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], overrides: Sequence[str] = ()) -> Recipe:
+        """Make a recipe of a mapping by the keys of a recipe file.
+
+        Args:
+            content: Nested mappings and lists, or sections such as ``ModelRecipe``.
+            overrides: Changes such as ``phases[1].epochs=3``, applied in order.
+
+        Raises:
+            RecipeError: If anything in it is wrong; it lists every problem with its path.
+        """
+        from tfclassify.recipe.loading import build_recipe
+
+        return build_recipe(content, "recipe", overrides)
 
 
 MULTI_LABEL = "multi_label"

@@ -79,7 +79,7 @@ def draft_recipe(name: str, source: str, observer: Observer = SILENT) -> str:
 
 
 def _explain_unlabelled(source: str, observer: Observer) -> str:
-    found = find_source(DataRecipe(source=source), base=None, observer=observer)
+    found = find_source(DataRecipe(source=source), observer=observer)
     tables = [name for name in find_tables(found.root) if name.endswith(".csv")]
     if tables:
         return (

@@ -82,7 +82,7 @@ def _read(request: InspectRequest, observer: Observer) -> PreparedData:
     path = Path(request.source)
     if _is_recipe(request.source):
         recipe = load_recipe(path, request.overrides)
-        return prepare_data(recipe, base=path.resolve().parent, observer=observer)
+        return prepare_data(recipe, observer=observer)
     if request.overrides:
         raise RequestError(
             f"inspect --set: {request.source} is no recipe; name a recipe, whose keys can be set"

@@ -16,32 +16,12 @@ import numpy as np
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData
 from tfclassify.events import Observer
-from tfclassify.recipe.model_schema import settle_files
 from tfclassify.recipe.schema import Recipe
 
 if TYPE_CHECKING:
     from tfclassify.model.assembly import Classifier
     from tfclassify.pipeline.stream import TrainingSet
     from tfclassify.training.sources import Material
-
-
-def settle_paths(recipe: Recipe, base: Path) -> Recipe:
-    """Name the recipe's files so that a copy of the recipe elsewhere still finds them.
-
-    A path that is not in the working folder but beside the recipe gets the recipe's
-    folder in front; every other text stays as the user wrote it.
-
-    Args:
-        recipe: The recipe.
-        base: The folder that it was read from.
-    """
-
-    def settle(text: str) -> str:
-        is_here = "://" in text or text.startswith("builtin:") or Path(text).expanduser().exists()
-        return text if is_here or not (base / text).exists() else str(base / text)
-
-    data = recipe.data.model_copy(update={"source": settle(recipe.data.source)})
-    return recipe.model_copy(update={"data": data, "model": settle_files(recipe.model, base)})
 
 
 def anchor_images(data: PreparedData) -> PreparedData:

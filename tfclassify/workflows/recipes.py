@@ -14,13 +14,12 @@ from typing import Any
 
 from tfclassify.errors import RequestError, TargetError
 from tfclassify.events import SILENT, Observer
-from tfclassify.recipe.document import render_inline, render_yaml
-from tfclassify.recipe.loading import dump_recipe, load_recipe, parse_recipe
+from tfclassify.recipe.document import read_document, render_inline
+from tfclassify.recipe.loading import build_recipe, load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.recipe.wording import suggest
 from tfclassify.runs.directory import is_run
 from tfclassify.workflows.create import draft_recipe
-from tfclassify.workflows.material import settle_paths
 
 #: A recipe file, a folder, archive or table of images, a mapping like a recipe file, or a recipe.
 Given = str | os.PathLike[str] | Mapping[str, Any] | Recipe
@@ -41,14 +40,14 @@ def open_recipe(given: Given, overrides: Sequence[str] = (), observer: Observer 
         DataError: If the images cannot be read.
     """
     if isinstance(given, Recipe | Mapping):
-        text = dump_recipe(given) if isinstance(given, Recipe) else render_yaml(dict(given))
-        return parse_recipe(text, "recipe", overrides)
+        return build_recipe(given, "recipe", overrides)
     path = Path(given)
     if path.suffix.lower() in (".yaml", ".yml"):
-        return settle_paths(load_recipe(path, overrides), path.parent)
+        return load_recipe(path, overrides)
     source = os.fspath(given)
     _check_source(source)
-    return parse_recipe(draft_recipe(_name_source(source), source, observer), source, overrides)
+    draft = draft_recipe(_name_source(source), source, observer)
+    return build_recipe(read_document(draft).content, source, overrides)
 
 
 def list_overrides(

@@ -40,7 +40,6 @@ from tfclassify.workflows.material import (
     build_network,
     count_trainable,
     open_material,
-    settle_paths,
 )
 from tfclassify.workflows.preview import draw_thumbnail
 from tfclassify.workflows.recipes import Given, open_recipe
@@ -171,7 +170,7 @@ def _read_own_recipe(run: RunDirectory, given: Path | None, *, force: bool) -> R
     own = load_recipe(run.recipe_path)
     if given is None or not given.is_file():
         return own
-    other = settle_paths(load_recipe(given), given.parent)
+    other = load_recipe(given)
     changes = find_recipe_changes(own, other)
     if not force:
         refuse_changes(run.path, changes, _command(run))
@@ -200,7 +199,7 @@ def _remove_unstarted(run: RunDirectory) -> Iterator[None]:
 
 
 def _prepare(run: RunDirectory, recipe: Recipe, observer: Observer) -> PreparedData:
-    data = anchor_images(prepare_data(recipe, base=None, observer=observer))
+    data = anchor_images(prepare_data(recipe, observer=observer))
     data.save(run.index_path, run.integrity_path)
     return data
 

@@ -314,7 +314,7 @@ def test_other_images_with_sets_of_labels(tmp_path: Path) -> None:
 
 def test_a_source_that_does_not_go_with_the_task(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "f", {"a": 2, "b": 2})
-    recipe = make_recipe(DataRecipe(source=str(folder)), task="multi_label")
+    recipe = make_recipe(DataRecipe(source=str(folder))).model_copy(update={"task": "multi_label"})
     match = r"task multi_label needs images with several labels each, which this source does not"
     with pytest.raises(DataError, match=match):
         prepare_data(recipe)

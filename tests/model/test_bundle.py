@@ -21,10 +21,17 @@ from tfclassify.errors import BundleError, ModelError
 from tfclassify.model.assembly import build_classifier
 from tfclassify.model.bundle import build_probability_model, load_bundle, save_bundle
 from tfclassify.model.freezing import apply_freezing
-from tfclassify.recipe.schema import HeadRecipe, ModelRecipe
+from tfclassify.recipe.schema import HeadRecipe, ModelRecipe, Recipe
 
 CLASSES = ("ash", "beech", "cedar")
 RECIPE = make_recipe()
+MULTI_LABEL = Recipe.from_dict(
+    RECIPE.model_dump(exclude_unset=True)
+    | {
+        "task": "multi_label",
+        "data": {"source": "a.csv", "image_size": [16, 24], "label_separator": "|"},
+    }
+)
 
 
 @pytest.fixture
@@ -193,7 +200,7 @@ def test_a_threshold_is_a_probability(tmp_path: Path, value: float | None) -> No
 
 def test_label_sets_come_from_the_sigmoid(tmp_path: Path) -> None:
     classifier, images = make_tiny(), make_images(3)
-    recipe = RECIPE.model_copy(update={"task": "multi_label"})
+    recipe = MULTI_LABEL
     thresholds = {"cedar": 0.2, "ash": 0.4, "beech": 0.3}
     save_bundle(tmp_path / "b", classifier, classes=CLASSES, recipe=recipe, thresholds=thresholds)
     bundle = load_bundle(tmp_path / "b")
@@ -205,7 +212,7 @@ def test_label_sets_come_from_the_sigmoid(tmp_path: Path) -> None:
 
 def test_without_thresholds_the_line_is_a_half(folder: Path, tmp_path: Path) -> None:
     assert load_bundle(folder).label_thresholds is None  # multi_class has no such line
-    recipe = RECIPE.model_copy(update={"task": "multi_label"})
+    recipe = MULTI_LABEL
     save_bundle(tmp_path / "b", make_tiny(), classes=CLASSES, recipe=recipe)
     assert load_bundle(tmp_path / "b").label_thresholds.tolist() == [0.5] * 3
 

@@ -152,7 +152,9 @@ def test_trained_parts(train: object, words: str) -> None:
     ],
 )
 def test_losses(task: str, loss: dict[str, object], words: str) -> None:
-    assert read(describe_training(make_recipe(task=task, loss=loss)))["Loss"] == words
+    data = {"source": "tags.csv", "label_separator": "+" if task == "multi_label" else None}
+    recipe = make_recipe(task=task, loss=loss, data=data)
+    assert read(describe_training(recipe))["Loss"] == words
 
 
 def test_averages_mining_and_the_best_phase() -> None:

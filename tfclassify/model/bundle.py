@@ -25,7 +25,7 @@ import keras
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tfclassify.errors import BundleError
+from tfclassify.errors import BundleError, RecipeError
 from tfclassify.files import build_folder, find_irregular, hash_file, write_json
 from tfclassify.model.assembly import Classifier
 from tfclassify.model.bundle_modules import (
@@ -315,7 +315,7 @@ def _read_recipe(path: Path) -> Recipe:
     """Read the recipe that the model was trained with."""
     try:
         return Recipe.model_validate_json(path.read_bytes())
-    except ValidationError as error:
+    except (ValidationError, RecipeError) as error:
         reason = " ".join(str(error).split())
         raise BundleError(
             f"{path}: not a recipe of this version: {reason}; "

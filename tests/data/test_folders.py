@@ -98,7 +98,7 @@ def test_accents_of_all_systems_are_one_name(tmp_path: Path) -> None:
 
 def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
     path = os.fsdecode(b"/x/caf\xe9.jpg")
-    with pytest.raises(SourceError, match="the name is not valid UTF-8; rename the file"):
+    with pytest.raises(SourceError, match="the name is not valid UTF-8; rename it"):
         name_image(path, tmp_path)
 
 

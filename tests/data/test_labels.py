@@ -320,7 +320,7 @@ def test_a_source_that_does_not_go_with_the_task(tmp_path: Path) -> None:
         prepare_data(recipe)
     tags = DataRecipe(source=str(write_tags(tmp_path / "t", ["a", "b"])), **TAGS)
     with pytest.raises(DataError, match=r"task multi_class needs images with one label each"):
-        prepare_data(make_recipe(tags))
+        prepare_data(recipe.model_copy(update={"task": "multi_class", "data": tags}))
 
 
 def test_sets_of_labels_of_one_class_are_too_few(tmp_path: Path) -> None:

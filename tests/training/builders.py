@@ -41,6 +41,8 @@ def make_recipe(phases: list[dict[str, Any]], **sections: Any) -> Recipe:
         "batch_size": 4,
         "phases": phases,
     }
+    if sections.get("task") == "multi_label":
+        content["data"] = {"source": "tags.csv", "image_size": 16, "label_separator": "+"}
     return Recipe.model_validate(content | sections)
 
 

@@ -174,12 +174,12 @@ def name_image(path: str, root: Path) -> str:
         SourceError: If the name is not valid text.
     """
     name = path.removeprefix(root.as_posix()).lstrip("/")
-    if name.isascii():
+    if path.isascii():
         return name
     try:
-        name.encode("utf-8")
+        path.encode("utf-8")  # an index holds the path as well
     except UnicodeEncodeError:
-        raise SourceError(f"{path!a}: the name is not valid UTF-8; rename the file") from None
+        raise SourceError(f"{path!a}: the name is not valid UTF-8; rename it") from None
     return unicodedata.normalize("NFC", name)
 
 

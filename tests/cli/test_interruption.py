@@ -50,7 +50,7 @@ def test_a_signal_leaves_a_run_that_goes_on(in_tmp: Path, number: signal.Signals
     )
     assert "Traceback" not in err
     run = RunDirectory.open("my run")
-    records = run.journal.read()
+    records = run.read_journal()
     assert len(records) >= 3
     # The state is whole and of the journal's last epoch, or of the one after it.
     from tfclassify.training.state import load_snapshot

@@ -34,7 +34,7 @@ def read_outcome(place: Path) -> dict[str, Any]:
     for run in list_runs(place):
         own = run.path.relative_to(place).as_posix()
         found[f"{own}/weights"] = hash_weights(run.bundle_dir / "model.keras")
-        found[f"{own}/history"] = _drop_times(run.journal.read())
+        found[f"{own}/history"] = _drop_times(run.read_journal())
         found |= _read_tables(run.path, own)
     if is_crossval(place):
         found |= _read_tables(place, "all")
@@ -87,7 +87,7 @@ def _count_run(run: RunDirectory) -> int:
 
     assert RunDirectory.open(run.path) == run
     load_recipe(run.recipe_path)
-    told = run.journal.read()
+    told = run.read_journal()
     kept: list[dict[str, Any]] = []
     for path in sorted(run.state_dir.glob("*.npz")):
         load_snapshot(path)

@@ -59,14 +59,14 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match="the folder cannot be made: Not a directory"):
+    with pytest.raises(RunError, match="the cross-validation's folder cannot be made: Not a dir"):
         CrossvalDirectory.create_at(tmp_path / "file" / "cv", "", PLAN)
     with pytest.raises(RunError, match="the cross-validation's folder cannot be made"):
         CrossvalDirectory.create(tmp_path / "file", "plants", "", PLAN)
 
 
 def test_numbers_run_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tfclassify.runs.numbering.ATTEMPTS", 1)
+    monkeypatch.setattr("tfclassify.runs.directory.ATTEMPTS", 1)
     real = Path.mkdir
 
     def race(path: Path, *given: object, **named: object) -> None:
@@ -92,7 +92,17 @@ def test_other_folders_are_told_apart(tmp_path: Path) -> None:
         RunDirectory.open(made.path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"folds": 3}'])
+DAMAGED = [
+    "{",
+    "[]",
+    '{"folds": 3}',
+    '{"folds": 3, "repeats": 1e308}',
+    '{"folds": 1, "repeats": 1}',
+]
+DAMAGED += ['{"folds": 3, "repeats": 1000000000}', '{"folds": true, "repeats": 1}']
+
+
+@pytest.mark.parametrize("text", DAMAGED)
 def test_damaged_facts_are_reported(tmp_path: Path, text: str) -> None:
     made = CrossvalDirectory.create_at(tmp_path / "cv", "", PLAN)
     (made.path / "crossval.json").write_text(text, "utf-8")

@@ -300,7 +300,7 @@ def test_every_name_in_a_run_is_known(tmp_path: Path) -> None:
         "report.html": run.report_path,
     }
     assert {name: path.name for name, path in names.items()} == {name: name for name in names}
-    run.journal.append({"epoch": 1})
+    run.write_journal([{"epoch": 1}])
     assert run.journal_path.is_file()
 
 
@@ -313,3 +313,38 @@ def test_a_folder_whose_making_was_cut_off_is_made_into_a_run(tmp_path: Path) ->
     (tmp_path / "notes.txt").write_text("mine", "utf-8")
     with pytest.raises(TargetError, match="not empty"):
         RunDirectory.create_at(tmp_path, "name: tiny\n")
+
+
+def test_a_journal_comes_back_in_order_one_record_a_line(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    assert (run.read_journal(), run.count_epochs()) == ([], 0)
+    records = [{"phase": "größe", "epoch": n, "train": {"loss": 0.1 * n}} for n in (1, 2, 3)]
+    run.write_journal(records)
+    assert run.read_journal() == records
+    assert run.journal_path.read_bytes().count(b"\n") == 3
+    assert run.describe_kept() == "3 finished epochs are kept"
+    run.write_journal(records[:1])
+    assert run.read_journal() == records[:1]
+    assert run.describe_kept() == "1 finished epoch is kept"
+
+
+def test_numbers_that_json_cannot_hold_become_null(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.write_journal([{"loss": float("nan"), "rate": float("inf"), "path": Path("a")}])
+    assert run.read_journal() == [{"loss": None, "rate": None, "path": "a"}]
+
+
+@pytest.mark.parametrize("line", [b"{", b"[1]", b"\xff\xfe", b"[" * 100_000, b""])
+def test_a_damaged_journal_is_named_with_its_line(tmp_path: Path, line: bytes) -> None:
+    run = RunDirectory(tmp_path)
+    run.journal_path.write_bytes(b'{"epoch": 1}\n' + line + b"\n")
+    with pytest.raises(RunError, match=r"journal\.jsonl, line 2: not a JSON object, got"):
+        run.read_journal()
+
+
+def test_a_journal_that_is_no_file_is_named(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.journal_path.mkdir()
+    with pytest.raises(RunError, match=r"journal\.jsonl: cannot be read"):
+        run.read_journal()
+    assert run.describe_kept() == "no epoch was finished yet"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tfclassify.runs import environment
+from tfclassify.runs.documents import Environment
 from tfclassify.runs.environment import (
     count_cores,
     describe_environment,
@@ -23,14 +24,14 @@ from tfclassify.runs.environment import (
 
 def test_the_facts_are_those_of_this_machine() -> None:
     facts = describe_environment()
-    assert facts["python"].endswith(platform.python_version())
-    assert facts["packages"]["numpy"] == metadata.version("numpy")
-    assert 1 <= facts["cores"] <= (os.cpu_count() or 1)
-    assert json.loads(json.dumps(facts)) == facts
+    assert facts.python.endswith(platform.python_version())
+    assert facts.packages["numpy"] == metadata.version("numpy")
+    assert 1 <= facts.cores <= (os.cpu_count() or 1)
+    assert Environment.model_validate_json(facts.model_dump_json()) == facts
 
 
 def test_nothing_tells_who_or_where() -> None:
-    facts = describe_environment()
+    facts = describe_environment().model_dump()
     text = json.dumps(facts)
     assert str(Path.home()) not in text
     assert platform.node() not in text or len(platform.node()) < 3

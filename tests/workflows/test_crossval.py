@@ -64,7 +64,7 @@ class FakeTrainer:
         self.runs.append(f"{run.path.name}{' again' if resume else ''}")
         self.recipes.append(recipe)
         if len(self.runs) == self._stop_at and self._error is not None:
-            run.journal.append({"epoch": 1})
+            run.write_journal([{"epoch": 1}])
             raise self._error("stop")
         fill_run(run, recipe, data.index, seed=recipe.seed, splits=("validation",))
 

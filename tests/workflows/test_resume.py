@@ -50,7 +50,7 @@ def stopped(tiny_run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def test_a_stopped_training_is_a_valid_run(stopped: Path) -> None:
     run = RunDirectory.open(stopped)
-    assert len(run.journal.read()) == 2
+    assert len(run.read_journal()) == 2
     with pytest.raises(TargetError, match="the run has no model yet"):
         RunDirectory.open(stopped, needs_bundle=True)
 

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.fake_runs import make_index, make_recipe
 from tests.reliability.outcome import find_differing, read_outcome
 from tests.reliability.scene import cross_on, make_scene
 from tests.tiny_run import CommandLine
 from tests.workflows.test_resume import StopsAfter
 from tfclassify.errors import InterruptedTraining, RunError
 from tfclassify.events import Observer
+from tfclassify.runs.directory import RunDirectory
 from tfclassify.workflows import resume_checks
 from tfclassify.workflows.crossval import CrossvalRequest, crossval_recipe, resume_crossval
+from tfclassify.workflows.resume_checks import find_changes, name_changes, read_environment
 from tfclassify.workflows.train import TrainRequest, resume_training, train_recipe
 
 SHORT = ("epochs: 2, learning_rate: 1.0e-2, features", "epochs: 1, learning_rate: 1.0e-2, features")
@@ -133,8 +136,6 @@ def test_another_machine_is_warned_of(run: Path) -> None:
         def on_warning(self, message: str) -> None:
             self.heard = message
 
-    from tfclassify.runs.directory import RunDirectory
-
     facts = json.loads((run / "environment.json").read_text("utf-8"))
     facts["processor"] = "Z80"
     (run / "environment.json").write_text(json.dumps(facts), "utf-8")
@@ -142,7 +143,11 @@ def test_another_machine_is_warned_of(run: Path) -> None:
     resume_checks.warn_of_other_machine(RunDirectory(run), ear)
     assert "began on 'Z80', this is" in ear.heard
     (run / "environment.json").write_text("damaged", "utf-8")
+    with pytest.raises(RunError, match=r"environment\.json: cannot be read: .*; remove it, and"):
+        resume_checks.warn_of_other_machine(RunDirectory(run), ear)
+    (run / "environment.json").unlink()
     resume_checks.warn_of_other_machine(RunDirectory(run), ear)
+    assert read_environment(RunDirectory(run)).packages["numpy"]
 
 
 @pytest.mark.slow  # a cross-validation
@@ -165,3 +170,36 @@ def test_a_cross_validation_is_refused_and_forced(tmp_path: Path) -> None:
     differing = find_differing(read_outcome(whole), read_outcome(place))
     assert not any(name.startswith("fold-1") for name in differing)
     assert "fold-3/weights" in differing
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "changes"),
+    [
+        ({"a": 1}, {"a": 1}, []),
+        ({"a": {"b": 1.5}}, {"a": {"b": "x"}}, ['a.b: 1.5 -> "x"']),
+        ({"a": [1, 2]}, {"a": [1]}, ["a[1]: 2 -> absent"]),
+        ({"a": None}, {"a": {"b": 1}}, ["a: null -> absent", "a.b: absent -> 1"]),
+        ({}, {"a": []}, ["a: absent -> []"]),
+    ],
+)
+def test_changes_are_named_by_their_path(before: dict, now: dict, changes: list[str]) -> None:
+    assert name_changes(before, now) == changes
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"recipe": 1, "packages": {}}', '{"recipe": {}, "packages": {"a": 1}}'],
+)
+def test_a_damaged_beginning_is_named(tmp_path: Path, text: str) -> None:
+    run = RunDirectory.create_at(tmp_path / "run", "name: tiny\n")
+    run.state_dir.mkdir()
+    run.beginning_path.write_text(text, "utf-8")
+    with pytest.raises(RunError, match=r"began\.json: cannot be read: .*; train anew, or remove"):
+        find_changes(run, make_recipe(), make_index(tmp_path / "photos", images=3))
+
+
+def test_a_damaged_environment_is_named(tmp_path: Path) -> None:
+    run = RunDirectory.create_at(tmp_path / "run", "name: tiny\n")
+    run.environment_path.write_text('{"cores": -1}', "utf-8")
+    with pytest.raises(RunError, match=r"environment\.json: cannot be read: python: Field"):
+        read_environment(run)

@@ -102,7 +102,7 @@ def test_the_headline_is_the_last_split_with_views(tiny_run: TinyRun) -> None:
 
 
 def test_the_journal_has_a_line_an_epoch(tiny_run: TinyRun) -> None:
-    records = RunDirectory.open(tiny_run.run).journal.read()
+    records = RunDirectory.open(tiny_run.run).read_journal()
     assert [(record["phase"], record["epoch"]) for record in records] == [
         ("head", 1),
         ("whole", 1),

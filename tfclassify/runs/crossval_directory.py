@@ -13,31 +13,30 @@ run's folder holds (``directory``).
 
 from __future__ import annotations
 
-import json
-import re
 import shlex
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfclassify.errors import RunError, TargetError
-from tfclassify.files import write_json, write_text
+from tfclassify.errors import TargetError
+from tfclassify.files import write_text
 from tfclassify.recipe.wording import join_names
 from tfclassify.runs.directory import (
     CROSSVAL_FILE,
+    ResultsFolder,
     RunDirectory,
     describe_epochs,
     is_crossval,
     is_run,
-    is_unstarted,
+    list_folders,
+    make_empty,
+    make_next,
     refuse_irregular,
 )
-from tfclassify.runs.numbering import make_numbered
+from tfclassify.runs.documents import CrossvalFacts, read_document
 
 RECIPE_FILE = "crossval.yaml"
-_FORMAT = 1
-_NAME = re.compile(r"cv-(\d+)")
+_KIND = "cross-validation"
 
 
 @dataclass(frozen=True)
@@ -60,15 +59,13 @@ class FoldPlan:
 
 
 @dataclass(frozen=True)
-class CrossvalDirectory:
+class CrossvalDirectory(ResultsFolder):
     """One cross-validation's folder.
 
     Attributes:
-        path: The folder, as the user named it.
         plan: Its folds and repeats.
     """
 
-    path: Path
     plan: FoldPlan
 
     @classmethod
@@ -78,15 +75,7 @@ class CrossvalDirectory:
         Raises:
             RunError: If the folder cannot be made.
         """
-        family = root / name
-        try:
-            taken = [_NAME.fullmatch(item.name) for item in _list_inside(family)]
-            last = max((int(found[1]) for found in taken if found), default=0)
-            return cls._start(make_numbered(family, last, "cv-"), recipe_text, plan)
-        except OSError as error:
-            raise RunError(
-                f"{family}: the cross-validation's folder cannot be made: {error.strerror}"
-            ) from error
+        return cls._start(make_next(root / name, _KIND, "cv-"), recipe_text, plan)
 
     @classmethod
     def create_at(cls, path: Path, recipe_text: str, plan: FoldPlan) -> CrossvalDirectory:
@@ -98,25 +87,17 @@ class CrossvalDirectory:
         """
         if is_crossval(path):
             raise TargetError(
-                f"{path}: there is a cross-validation already; go on with it by "
-                f"`tfclassify crossval --resume {path}`, or choose another folder"
+                f"{path}: there is a cross-validation already; "
+                f"{cls(path, plan).describe_way_on()}, or choose another folder"
             )
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            refuse_irregular(path)
-            if not is_unstarted(path, (RECIPE_FILE,)):
-                raise TargetError(f"{path}: the folder is not empty; choose a new one")
-            return cls._start(path, recipe_text, plan)
-        except FileExistsError as error:
-            raise TargetError(f"{path}: is a file; choose a new folder") from error
-        except OSError as error:
-            raise RunError(f"{path}: the folder cannot be made: {error.strerror}") from error
+        make_empty(path, _KIND, (RECIPE_FILE,))
+        return cls._start(path, recipe_text, plan)
 
     @classmethod
     def _start(cls, path: Path, recipe_text: str, plan: FoldPlan) -> CrossvalDirectory:
         write_text(path / RECIPE_FILE, recipe_text)
-        facts = {"format": _FORMAT, "folds": plan.folds, "repeats": plan.repeats}
-        write_json(path / CROSSVAL_FILE, facts)  # last: it makes the folder what it is
+        facts = CrossvalFacts(folds=plan.folds, repeats=plan.repeats)
+        facts.write(path / CROSSVAL_FILE)  # last: it makes the folder what it is
         return cls(path, plan)
 
     @classmethod
@@ -128,30 +109,22 @@ class CrossvalDirectory:
             RunError: If its facts are damaged.
         """
         if not is_crossval(path):
-            near = [item for item in _list_inside(path) if is_crossval(item)]
+            near = [item for item in list_folders(path) if is_crossval(item)]
             named = f"; there are {join_names([str(item) for item in near], 'and')}" if near else ""
             kind = "is a run, not" if is_run(path) else "is not"
             raise TargetError(
                 f"{path}: {kind} a cross-validation{named or '; `tfclassify crossval` makes one'}"
             )
         refuse_irregular(path)
-        try:
-            facts = json.loads((path / CROSSVAL_FILE).read_text("utf-8"))
-            plan = FoldPlan(int(facts["folds"]), int(facts["repeats"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(
-                f"{path / CROSSVAL_FILE}: cannot be read ({error}); start the cross-validation anew"
-            ) from error
-        return cls(path, plan)
+        facts = read_document(
+            CrossvalFacts, path / CROSSVAL_FILE, "start the cross-validation anew"
+        )
+        return cls(path, FoldPlan(facts.folds, facts.repeats))
 
     def fold(self, repeat: int, number: int) -> RunDirectory:
         """Return the run of a fold, which need not be there yet; both count from 1."""
         above = self.path / f"repeat-{repeat}" if self.plan.repeats > 1 else self.path
         return RunDirectory(above / f"fold-{number}")
-
-    def lock(self) -> AbstractContextManager[None]:
-        """Keep other processes from working in it; see ``RunDirectory.lock``."""
-        return RunDirectory(self.path).lock()
 
     def describe_way_on(self) -> str:
         """Say how an unfinished one is ended."""
@@ -177,42 +150,8 @@ class CrossvalDirectory:
         """The resolved recipe."""
         return self.path / RECIPE_FILE
 
-    @property
-    def index_path(self) -> Path:
-        """Every image, before it was dealt."""
-        return self.path / "index.csv"
-
-    @property
-    def integrity_path(self) -> Path:
-        """What was found wrong with the images."""
-        return self.path / "integrity.json"
-
-    @property
-    def metrics_path(self) -> Path:
-        """Scores out of fold and of each fold."""
-        return self.path / "metrics.json"
-
-    @property
-    def predictions_path(self) -> Path:
-        """Predictions of every image by a model that did not train on it."""
-        return self.path / "predictions.csv"
-
-    @property
-    def figures_dir(self) -> Path:
-        """Figures as files."""
-        return self.path / "figures"
-
-    @property
-    def report_path(self) -> Path:
-        """The page."""
-        return self.path / "report.html"
-
 
 def find_crossval(run: Path) -> CrossvalDirectory | None:
     """Return the cross-validation that a run is a fold of, or None."""
     above = [folder for folder in list(run.absolute().parents)[:2] if is_crossval(folder)]
     return CrossvalDirectory.open(above[0]) if above else None
-
-
-def _list_inside(path: Path) -> list[Path]:
-    return sorted(item for item in path.iterdir()) if path.is_dir() else []

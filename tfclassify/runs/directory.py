@@ -1,7 +1,8 @@
 """The folder of one training: where everything about it is.
 
-Owns: the names in a run's folder, the numbering of runs, finding a run from what a user
-typed, and that one process at a time works in it. Does not own: what the files hold.
+Owns: the names in a folder of results, its numbering, finding a run from what a user
+typed, and that one process at a time works in it. Does not own: what the files hold
+(``documents``), the folder of a cross-validation (``crossval_directory``).
 
     reports/<name>/<number>/
     ├── recipe.yaml        the resolved recipe; makes the folder a run
@@ -18,12 +19,15 @@ typed, and that one process at a time works in it. Does not own: what the files 
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tfclassify.errors import RunError, TargetError
 from tfclassify.files import (
@@ -31,31 +35,100 @@ from tfclassify.files import (
     is_unfinished,
     lock_file,
     read_regular,
-    write_json,
+    to_plain,
     write_text,
 )
 from tfclassify.recipe.wording import find_nearest, join_names
 from tfclassify.runs.documents import EnsembleFacts, read_document
 from tfclassify.runs.environment import describe_environment
-from tfclassify.runs.journal import Journal
-from tfclassify.runs.numbering import make_numbered
 
 RECIPE_FILE, ENVIRONMENT_FILE, LOCK_FILE = "recipe.yaml", "environment.json", ".lock"
 #: What makes a run an ensemble, which no training made.
 ENSEMBLE_FILE = "ensemble.json"
 #: What makes a folder a cross-validation, whose folds are runs.
 CROSSVAL_FILE = "crossval.json"
+_DIGITS, ATTEMPTS = 3, 1000
+_MOST_JOURNAL_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
-class RunDirectory:
-    """One run's folder.
+class ResultsFolder:
+    """What the folders of runs and of cross-validations have in common.
 
     Attributes:
         path: The folder, as the user named it.
     """
 
     path: Path
+
+    @property
+    def index_path(self) -> Path:
+        """Every image with its split and status."""
+        return self.path / "index.csv"
+
+    @property
+    def integrity_path(self) -> Path:
+        """What was found wrong with the images."""
+        return self.path / "integrity.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        """Scores with their intervals."""
+        return self.path / "metrics.json"
+
+    @property
+    def predictions_path(self) -> Path:
+        """Predictions on the held-out images."""
+        return self.path / "predictions.csv"
+
+    @property
+    def figures_dir(self) -> Path:
+        """Figures as files."""
+        return self.path / "figures"
+
+    @property
+    def report_path(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from working in this folder until the block ends.
+
+        The system lets go of the lock when a process dies, however it dies.
+
+        Raises:
+            RunError: If another process holds it.
+        """
+        with ExitStack() as held:
+            try:
+                stream = held.enter_context(lock_file(self.path / LOCK_FILE))
+                stream.truncate(0)
+                stream.write(f"{os.getpid()}\n".encode())
+                stream.flush()
+            except BlockingIOError as error:
+                raise RunError(
+                    f"{self.path}: process {self._name_holder()} is working in this run; wait "
+                    "until it ends"
+                ) from error
+            except OSError as error:
+                raise RunError(
+                    f"{self.path}: cannot be worked in: {LOCK_FILE}: {error.strerror}; make the "
+                    "folder writable, or copy it to where it is"
+                ) from error
+            yield
+
+    def _name_holder(self) -> str:
+        try:
+            text = read_regular(self.path / LOCK_FILE, limit=1 << 10).decode("ascii", "replace")
+        except OSError:
+            return "unknown"
+        return text.strip() or "unknown"
+
+
+@dataclass(frozen=True)
+class RunDirectory(ResultsFolder):
+    """One run's folder."""
 
     @classmethod
     def create(
@@ -74,14 +147,7 @@ class RunDirectory:
         Raises:
             RunError: If the folder cannot be made.
         """
-        family = root / name
-        try:
-            last = max((int(run.name) for run in _list_numbered(family)), default=0)
-            return cls._start(make_numbered(family, last), recipe_text, ensemble)
-        except OSError as error:
-            raise RunError(
-                f"{family}: the run's folder cannot be made: {error.strerror}"
-            ) from error
+        return cls._start(make_next(root / name, "run"), recipe_text, ensemble)
 
     @classmethod
     def create_at(
@@ -101,16 +167,11 @@ class RunDirectory:
             raise TargetError(
                 f"{path}: there is a run already; {run.describe_way_on()}, or choose another folder"
             )
-        try:
-            path.mkdir(parents=True, exist_ok=True)
+        if is_joined_anew:
             refuse_irregular(path)
-            if not is_joined_anew and not is_unstarted(path, (ENSEMBLE_FILE, ENVIRONMENT_FILE)):
-                raise TargetError(f"{path}: the folder is not empty; choose a new one for the run")
-            return cls._start(path, recipe_text, ensemble)
-        except FileExistsError as error:
-            raise TargetError(f"{path}: is a file; choose a new folder for the run") from error
-        except OSError as error:
-            raise RunError(f"{path}: the run's folder cannot be made: {error.strerror}") from error
+        else:
+            make_empty(path, "run", (ENSEMBLE_FILE, ENVIRONMENT_FILE))
+        return cls._start(path, recipe_text, ensemble)
 
     @classmethod
     def _start(cls, path: Path, recipe_text: str, ensemble: EnsembleFacts | None) -> RunDirectory:
@@ -119,7 +180,7 @@ class RunDirectory:
             ensemble.write(run.ensemble_path)
         else:
             run.ensemble_path.unlink(missing_ok=True)
-        write_json(run.environment_path, describe_environment())
+        describe_environment().write(run.environment_path)
         write_text(run.recipe_path, recipe_text)  # last: it is what makes the folder a run
         return run
 
@@ -176,11 +237,48 @@ class RunDirectory:
             raise TargetError(f"{root}: no run in it; `tfclassify train` makes one")
         return cls(runs[-1])
 
+    def write_journal(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Write ``journal.jsonl``, one line for each finished epoch, atomically.
+
+        Numbers that JSON cannot hold (NaN, infinities) become null.
+        """
+        texts = (json.dumps(to_plain(each), ensure_ascii=False) for each in records)
+        write_text(self.journal_path, "".join(f"{text}\n" for text in texts))
+
+    def read_journal(self) -> list[dict[str, Any]]:
+        """Return the record of every finished epoch, oldest first; none without a journal.
+
+        Raises:
+            RunError: If a line is no JSON object.
+        """
+        if not self.journal_path.exists():
+            return []
+        lines = self._read_lines()
+        return [self._read_record(number, line) for number, line in enumerate(lines, start=1)]
+
+    def _read_lines(self) -> list[bytes]:
+        try:
+            return read_regular(self.journal_path, limit=_MOST_JOURNAL_BYTES).splitlines()
+        except OSError as error:
+            raise RunError(f"{self.journal_path}: cannot be read: {error.strerror}") from error
+
+    def _read_record(self, number: int, line: bytes) -> dict[str, Any]:
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict):
+            raise RunError(
+                f"{self.journal_path}, line {number}: not a JSON object, got {line[:40]!r}; the "
+                "file was changed by hand or damaged: restore it, or train anew"
+            )
+        return record
+
     def count_epochs(self) -> int:
         """Return how many epochs are finished; 0 where the journal cannot be read."""
         try:
-            return read_regular(self.journal_path, limit=64 << 20).count(b"\n")
-        except OSError:
+            return len(self._read_lines()) if self.journal_path.exists() else 0
+        except RunError:
             return 0
 
     def describe_kept(self) -> str:
@@ -198,24 +296,9 @@ class RunDirectory:
         return self.path / ENVIRONMENT_FILE
 
     @property
-    def index_path(self) -> Path:
-        """Every image with its split and status."""
-        return self.path / "index.csv"
-
-    @property
-    def integrity_path(self) -> Path:
-        """What was found wrong with the images."""
-        return self.path / "integrity.json"
-
-    @property
     def journal_path(self) -> Path:
         """One line an epoch."""
         return self.path / "journal.jsonl"
-
-    @property
-    def journal(self) -> Journal:
-        """The journal, for reading and writing."""
-        return Journal(self.journal_path)
 
     @property
     def ensemble_path(self) -> Path:
@@ -238,68 +321,14 @@ class RunDirectory:
         return self.path / "bundle"
 
     @property
-    def metrics_path(self) -> Path:
-        """Scores with their intervals."""
-        return self.path / "metrics.json"
-
-    @property
-    def predictions_path(self) -> Path:
-        """Predictions on the held-out images."""
-        return self.path / "predictions.csv"
-
-    @property
     def mining_path(self) -> Path:
         """What hard-example mining made of each training image, where the recipe mines."""
         return self.path / "mining.csv"
 
     @property
-    def figures_dir(self) -> Path:
-        """Figures as files."""
-        return self.path / "figures"
-
-    @property
     def tensorboard_dir(self) -> Path:
         """Logs for TensorBoard, where the recipe asks for them."""
         return self.path / "tensorboard"
-
-    @property
-    def report_path(self) -> Path:
-        """The page."""
-        return self.path / "report.html"
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep other processes from working in this run until the block ends.
-
-        The system lets go of the lock when a process dies, however it dies.
-
-        Raises:
-            RunError: If another process holds it.
-        """
-        with ExitStack() as held:
-            try:
-                stream = held.enter_context(lock_file(self.path / LOCK_FILE))
-                stream.truncate(0)
-                stream.write(f"{os.getpid()}\n".encode())
-                stream.flush()
-            except BlockingIOError as error:
-                raise RunError(
-                    f"{self.path}: process {self._name_holder()} is working in this run; wait "
-                    "until it ends"
-                ) from error
-            except OSError as error:
-                raise RunError(
-                    f"{self.path}: cannot be worked in: {LOCK_FILE}: {error.strerror}; make the "
-                    "folder writable, or copy it to where it is"
-                ) from error
-            yield
-
-    def _name_holder(self) -> str:
-        try:
-            text = read_regular(self.path / LOCK_FILE, limit=1 << 10).decode("ascii", "replace")
-        except OSError:
-            return "unknown"
-        return text.strip() or "unknown"
 
 
 def refuse_irregular(folder: Path) -> None:
@@ -333,14 +362,69 @@ def describe_epochs(epochs: int) -> str:
     return f"{epochs} finished epochs are kept" if epochs else "no epoch was finished yet"
 
 
-def is_unstarted(path: Path, first_files: Sequence[str]) -> bool:
-    """Say whether a folder is empty, or a crash ended the making of what it was to be.
+def make_next(family: Path, kind: str, prefix: str = "") -> Path:
+    """Make the folder after the highest number: ``family/<prefix><number>``.
+
+    A number that another process takes meanwhile is passed over.
+
+    Args:
+        family: The folder above, which is made too.
+        kind: What the folder is of, for a message.
+        prefix: What stands before the number.
+
+    Raises:
+        RunError: If the system does not let it be made, or none of the next thousand
+            numbers is free.
+    """
+    try:
+        family.mkdir(parents=True, exist_ok=True)
+        named = [
+            re.fullmatch(f"{prefix}([0-9]{{1,18}})", item.name) for item in list_folders(family)
+        ]
+        last = max((int(found[1]) for found in named if found), default=0)
+        for number in range(last + 1, last + 1 + ATTEMPTS):
+            path = family / f"{prefix}{number:0{_DIGITS}}"
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            return path
+    except OSError as error:
+        raise RunError(f"{family}: the {kind}'s folder cannot be made: {error.strerror}") from error
+    raise RunError(
+        f"{family}: no free run number up to {prefix}{last + ATTEMPTS}; move old runs away"
+    )
+
+
+def make_empty(path: Path, kind: str, first_files: Sequence[str]) -> None:
+    """Make exactly this folder, which must be absent or empty.
+
+    What a crash left that ended the making of it counts as nothing.
 
     Args:
         path: The folder.
+        kind: What it is to be of, for a message.
         first_files: Names of the files that are written before the one that makes it so.
+
+    Raises:
+        TargetError: If something else is there.
+        RunError: If the system does not let it be made.
     """
-    return all(item.name in first_files or is_unfinished(item) for item in path.iterdir())
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        refuse_irregular(path)
+        left = [item for item in path.iterdir() if not is_unfinished(item)]
+    except FileExistsError as error:
+        raise TargetError(f"{path}: is a file; choose a new folder for the {kind}") from error
+    except OSError as error:
+        raise RunError(f"{path}: the {kind}'s folder cannot be made: {error.strerror}") from error
+    if any(item.name not in first_files for item in left):
+        raise TargetError(f"{path}: the folder is not empty; choose a new one for the {kind}")
+
+
+def list_folders(path: Path) -> list[Path]:
+    """Return the folders inside of a folder by name; none where there is no such folder."""
+    return sorted(item for item in path.iterdir() if item.is_dir()) if path.is_dir() else []
 
 
 def is_crossval(path: Path) -> bool:
@@ -350,9 +434,7 @@ def is_crossval(path: Path) -> bool:
 
 def _list_numbered(folder: Path) -> list[Path]:
     """Return the folders whose names are numbers, in the numbers' order."""
-    if not folder.is_dir():
-        return []
-    found = [item for item in folder.iterdir() if item.name.isdecimal() and item.is_dir()]
+    found = [item for item in list_folders(folder) if re.fullmatch("[0-9]{1,18}", item.name)]
     return sorted(found, key=lambda item: int(item.name))
 
 
@@ -385,10 +467,7 @@ def _find_run(path: Path) -> Path:
 
 def _list_families(root: Path) -> list[Path]:
     """Return the folders in a reports folder that have runs."""
-    if not root.is_dir():
-        return []
-    folders = sorted(item for item in root.iterdir() if item.is_dir())
-    return [item for item in folders if any(is_run(run) for run in _list_numbered(item))]
+    return [item for item in list_folders(root) if any(map(is_run, _list_numbered(item)))]
 
 
 def _suggest(path: Path) -> str:

@@ -8,12 +8,67 @@ facts (``model.bundle``).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import Field
 
 from tfclassify.errors import RunError
 from tfclassify.files import Document
+
+#: More of them than anybody has time for.
+MOST_FOLDS, MOST_REPEATS = 100, 1000
+
+
+class Environment(Document):
+    """``environment.json``: what a run was made with.
+
+    Attributes:
+        python: Implementation and version.
+        system: Name, release and architecture.
+        processor: Its name.
+        cores: Those that the process might use.
+        memory_gib: Of the machine; None where the system does not tell.
+        packages: Installed distributions and their versions.
+        resumed_despite: What had changed where the training was resumed by force.
+    """
+
+    python: str
+    system: str
+    processor: str
+    cores: int = Field(ge=1)
+    memory_gib: float | None
+    packages: dict[str, str]
+    resumed_despite: tuple[str, ...] = ()
+
+
+class Beginning(Document):
+    """``state/began.json``: what a training began with, so that it is resumed with the same.
+
+    Attributes:
+        format: Of this file.
+        recipe: The recipe as plain values.
+        images: Fingerprint of the index.
+        packages: Versions by distribution.
+    """
+
+    format: int = 1
+    recipe: dict[str, Any]
+    images: str = ""
+    packages: dict[str, str]
+
+
+class CrossvalFacts(Document):
+    """``crossval.json``: what makes a folder a cross-validation.
+
+    Attributes:
+        format: Of this file.
+        folds: Parts that the images are dealt into.
+        repeats: How many times they are dealt anew.
+    """
+
+    format: int = 1
+    folds: int = Field(ge=2, le=MOST_FOLDS)
+    repeats: int = Field(ge=1, le=MOST_REPEATS)
 
 
 class EnsembleMember(Document):

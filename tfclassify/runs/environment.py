@@ -1,6 +1,6 @@
 """What a run was made with: software, processor, memory.
 
-Owns: the facts of ``environment.json``. Does not own: anything that tells who or where
+Owns: finding the facts of ``environment.json``. Does not own: anything that tells who or where
 somebody is: no user, host or folder name is taken.
 """
 
@@ -10,7 +10,8 @@ import os
 import platform
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+
+from tfclassify.runs.documents import Environment
 
 #: The distributions whose versions can change a result.
 PACKAGES = (
@@ -31,22 +32,16 @@ PACKAGES = (
 )
 
 
-def describe_environment() -> dict[str, Any]:
-    """Return the facts of this machine and its software, ready for JSON.
-
-    Returns:
-        ``python``, ``system``, ``processor``, ``cores`` (those this process may use),
-        ``memory_gib`` (None where the system does not tell) and ``packages``, a mapping of
-        installed distributions to versions. TensorFlow is not imported for it.
-    """
-    return {
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}".strip(),
-        "processor": describe_processor(Path("/proc/cpuinfo")),
-        "cores": count_cores(),
-        "memory_gib": measure_memory(),
-        "packages": list_packages(),
-    }
+def describe_environment() -> Environment:
+    """Return the facts of this machine and its software, without importing TensorFlow."""
+    return Environment(
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        system=f"{platform.system()} {platform.release()} {platform.machine()}".strip(),
+        processor=describe_processor(Path("/proc/cpuinfo")),
+        cores=count_cores(),
+        memory_gib=measure_memory(),
+        packages=list_packages(),
+    )
 
 
 def list_packages() -> dict[str, str]:

@@ -3,7 +3,7 @@
 Owns: the record of one epoch and every decision that depends on earlier epochs:
 best epoch, early stopping, the plateau schedule. All are pure functions of the
 records, so a resumed training decides exactly as one that was never stopped.
-Does not own: where records are stored (``runs.journal``, ``state``).
+Does not own: where records are stored (``runs.directory``, ``state``).
 """
 
 from __future__ import annotations

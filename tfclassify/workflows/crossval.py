@@ -37,6 +37,7 @@ from tfclassify.recipe.loading import dump_recipe, load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.crossval_directory import CrossvalDirectory, FoldPlan
 from tfclassify.runs.directory import RunDirectory, is_run
+from tfclassify.runs.documents import MOST_FOLDS, MOST_REPEATS
 from tfclassify.runs.environment import describe_environment
 from tfclassify.scoring.tasks import get_task
 from tfclassify.scoring.verdicts import AnyJudgement
@@ -51,8 +52,6 @@ from tfclassify.workflows.resume_checks import (
 )
 from tfclassify.workflows.start import verb
 from tfclassify.workflows.train import train_prepared
-
-_MOST_FOLDS = 100
 
 
 @dataclass(frozen=True)
@@ -110,10 +109,12 @@ def crossval_recipe(request: CrossvalRequest, observer: Observer = SILENT) -> Cr
         RecipeError: If the recipe is wrong; nothing is made then.
         TfclassifyError: If the data, the model or a training fails.
     """
-    if not 2 <= request.folds <= _MOST_FOLDS:
-        raise RequestError(f"--folds: must be from 2 to {_MOST_FOLDS}, got {request.folds}")
-    if request.repeats < 1:
-        raise RequestError(f"--repeat: must be at least 1, got {request.repeats}")
+    for option, value, least, most in (
+        ("--folds", request.folds, 2, MOST_FOLDS),
+        ("--repeat", request.repeats, 1, MOST_REPEATS),
+    ):
+        if not least <= value <= most:
+            raise RequestError(f"{option}: must be from {least} to {most:,}, got {value}")
     recipe = open_recipe(request.recipe, request.overrides, observer)
     text, plan = dump_recipe(recipe), FoldPlan(request.folds, request.repeats)
     if request.out is not None:

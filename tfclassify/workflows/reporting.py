@@ -7,7 +7,6 @@ Does not own: how the page looks (``report``).
 from __future__ import annotations
 
 import datetime
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,9 +48,11 @@ from tfclassify.recipe.loading import dump_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.crossval_directory import find_crossval
 from tfclassify.runs.directory import RunDirectory
+from tfclassify.runs.documents import Environment
 from tfclassify.runs.environment import describe_environment
 from tfclassify.scoring.mistakes import find_mistakes, find_wrong_labels
 from tfclassify.training.mining import read_hardest
+from tfclassify.workflows.resume_checks import read_environment
 
 if TYPE_CHECKING:
     from tfclassify.training.history import EpochRecord as TrainedEpoch
@@ -88,7 +89,7 @@ def write_run_report(
     from tfclassify.pages.figures import write_figures
     from tfclassify.pages.page import render_page
 
-    environment = json.loads(run.environment_path.read_text("utf-8"))
+    environment = read_environment(run)
     seconds = sum(record.seconds for record in records)
     report = RunReport(
         name=recipe.name,
@@ -295,10 +296,10 @@ def describe_integrity(report: IntegrityReport, checked: int) -> Integrity:
     return Integrity(checked, rows)
 
 
-def describe_machine(environment: dict[str, object]) -> tuple[Fact, ...]:
+def describe_machine(environment: Environment) -> tuple[Fact, ...]:
     """Flatten ``environment.json`` to lines; packages come as one line each."""
     facts = []
-    for name, value in environment.items():
+    for name, value in environment.model_dump(mode="json", exclude_defaults=True).items():
         if isinstance(value, dict):
             facts += [Fact(str(key), str(item)) for key, item in value.items()]
         else:

@@ -1,24 +1,27 @@
-"""Going on with a training only where it would end as it would have.
+"""Resuming a training only where it would end as it would have.
 
-Owns: comparing recipe, images and software with what a training began with, and the
-refusal. Does not own: the notes (``runs.beginning``), the files (``data.changes``).
+Owns: noting and comparing recipe, images and software of a training's beginning, and the
+refusal. Does not own: the images' own bytes (``data.scan``).
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tfclassify.data.index import Index
 from tfclassify.data.scan import find_changed_files, fingerprint_index
 from tfclassify.errors import RunError
 from tfclassify.events import Observer
-from tfclassify.files import write_json
 from tfclassify.recipe.schema import Recipe, settle
-from tfclassify.runs.beginning import DECISIVE, load_beginning, name_changes, save_beginning
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.runs.environment import describe_processor, list_packages
+from tfclassify.runs.documents import Beginning, Environment, read_document
+from tfclassify.runs.environment import describe_environment, describe_processor, list_packages
 
+#: Packages whose version decides what a training computes.
+DECISIVE = ("tfclassify", "tensorflow", "keras", "numpy")
 #: Lines of a refusal that are shown of one kind.
 _SHOWN = 10
 
@@ -34,14 +37,24 @@ def accept_changes(run: RunDirectory, recipe: Recipe, index: Index, changes: lis
     _save(run, recipe, index)
     if not changes:
         return
-    facts = json.loads(run.environment_path.read_text("utf-8"))
-    facts["resumed_despite"] = [*facts.get("resumed_despite", []), *changes]
-    write_json(run.environment_path, facts)
+    facts = read_environment(run)
+    despite = (*facts.resumed_despite, *changes)
+    facts.model_copy(update={"resumed_despite": despite}).write(run.environment_path)
+
+
+def read_environment(run: RunDirectory) -> Environment:
+    """Read what a run was made with; where that was removed, resuming writes it anew.
+
+    Raises:
+        RunError: If that cannot be read.
+    """
+    return read_document(Environment, run.environment_path, "remove it, and resume")
 
 
 def _save(run: RunDirectory, recipe: Recipe, index: Index) -> None:
-    content, images = _plain(recipe), fingerprint_index(index)
-    save_beginning(run.beginning_path, content, images, list_packages())
+    Beginning(
+        recipe=_plain(recipe), images=fingerprint_index(index), packages=list_packages()
+    ).write(run.beginning_path)
 
 
 def find_changes(run: RunDirectory, recipe: Recipe, index: Index) -> list[str]:
@@ -50,13 +63,14 @@ def find_changes(run: RunDirectory, recipe: Recipe, index: Index) -> list[str]:
     Raises:
         RunError: If what it began with cannot be read.
     """
-    began = load_beginning(run.beginning_path)
-    if began is None:  # nothing was trained yet
+    if not run.beginning_path.exists():  # nothing was trained yet
         return []
-    changes = [f"recipe: {line}" for line in name_changes(began["recipe"], _plain(recipe))]
-    if began["images"] != fingerprint_index(index):
+    way_out = "train anew, or remove the file to resume unchecked"
+    began = read_document(Beginning, run.beginning_path, way_out)
+    changes = [f"recipe: {line}" for line in name_changes(began.recipe, _plain(recipe))]
+    if began.images != fingerprint_index(index):
         changes.append(f"{run.index_path}: lists other images, labels or splits")
-    now, before = list_packages(), began["packages"]
+    now, before = list_packages(), began.packages
     for name in DECISIVE:
         if before.get(name) != now.get(name):
             changes.append(f"{name}: {before.get(name, 'absent')} -> {now.get(name, 'absent')}")
@@ -118,12 +132,11 @@ def check_unchanged(
 
 def warn_of_other_machine(run: RunDirectory, observer: Observer) -> None:
     """Warn where the run was begun on another processor, whose last bits may differ."""
-    try:
-        before = json.loads(run.environment_path.read_text("utf-8")).get("processor")
-    except (OSError, ValueError, AttributeError):
-        return
+    if not run.environment_path.exists():
+        describe_environment().write(run.environment_path)
+    before = read_environment(run).processor
     now = describe_processor(Path("/proc/cpuinfo"))
-    if before is not None and before != now:
+    if before != now:
         observer.on_warning(
             f"{run.path}: began on {before!r}, this is {now!r}; the last bits may differ"
         )
@@ -138,3 +151,32 @@ def _plain(recipe: Recipe) -> dict[str, object]:
     content: dict[str, object] = settle(recipe).model_dump(mode="json")
     content.pop("description")  # nothing is computed from it
     return content
+
+
+def name_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Name each value that differs between two mappings, nested ones by their dotted path.
+
+    >>> name_changes({"phases": [{"epochs": 3}]}, {"phases": [{"epochs": 5}]})
+    ['phases[0].epochs: 3 -> 5']
+    """
+    one, other = dict(_flatten("", before)), dict(_flatten("", now))
+    return [
+        f"{key}: {_show(one, key)} -> {_show(other, key)}"
+        for key in dict.fromkeys([*one, *other])
+        if key not in one or key not in other or one[key] != other[key]
+    ]
+
+
+def _flatten(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flatten(f"{path}.{key}" if path else str(key), item)
+    elif isinstance(value, list) and value:
+        for number, item in enumerate(value):
+            yield from _flatten(f"{path}[{number}]", item)
+    elif path:
+        yield path, value
+
+
+def _show(values: Mapping[str, Any], key: str) -> str:
+    return json.dumps(values[key], ensure_ascii=False) if key in values else "absent"

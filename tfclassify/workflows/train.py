@@ -231,7 +231,7 @@ def train_prepared(
     log = TensorBoardLog(run.tensorboard_dir) if recipe.runtime.tensorboard else None
 
     def keep(records: Sequence[EpochRecord]) -> None:
-        run.journal.rewrite([record.to_dict() for record in records])
+        run.write_journal([record.to_dict() for record in records])
         if log is not None:
             log.write(records)
 

@@ -29,7 +29,7 @@ from tfclassify.export.proof import (
     predict_afresh,
     prove_codalab,
 )
-from tfclassify.export.saved_model import write_saved_model
+from tfclassify.export.saved_model import Graph, write_saved_model
 from tfclassify.export.submission_rows import (
     Content,
     choose_content,
@@ -137,7 +137,7 @@ def _pack_codalab(
         "views": list(views.names),
         "images_per_batch": views.images_per_batch(batch_size),
     }
-    write_saved_model(folder, views, settings)
+    write_saved_model(folder, Graph(views, output="scores"), settings)
     program = resources("tfclassify.export").joinpath("codalab_model.py")
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
         # An empty file by this name tells the server that code was submitted.

@@ -1,0 +1,96 @@
+"""Verbs that carry a model elsewhere: ``export``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tfclassify.cli.options import Debug, Json, Quiet, Verbose
+from tfclassify.cli.output import to_json
+from tfclassify.cli.progress import make_observer
+
+if TYPE_CHECKING:
+    from tfclassify.export.artefact import Artefact
+    from tfclassify.workflows.export import ExportResult
+
+
+class Precision(StrEnum):
+    """How a model's numbers are stored."""
+
+    float32 = "float32"
+    float16 = "float16"
+    int8 = "int8"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command(
+        "export",
+        epilog="Example: tfclassify export reports/plants/001 --format onnx --format litert",
+    )(export)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run, such as reports/plants/001, or a bundle.")],
+    format: Annotated[
+        list[str], typer.Option("--format", help="savedmodel, litert, onnx or keras; repeatable.")
+    ],
+    precision: Annotated[
+        Precision, typer.Option("--precision", help="How the numbers are stored.")
+    ] = Precision.float32,
+    batch: Annotated[
+        int | None,
+        typer.Option("--batch", help="Images a call, 0 for any number; default: 1 for litert."),
+    ] = None,
+    views: Annotated[
+        bool, typer.Option("--views", help="Put the recipe's test-time views inside.")
+    ] = False,
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", help="Images to compare on; default: the run's held-out."),
+    ] = None,
+    keep_float: Annotated[
+        list[str] | None,
+        typer.Option("--keep-float", help="int8: regular expression of operators left alone."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write into; default: RUN/export.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Write the model in other forms, each compared in a fresh process before it is written."""
+    from tfclassify.workflows.export import ExportRequest, export_run
+
+    observer = make_observer(quiet=quiet, verbose=verbose)
+    floats = tuple(keep_float or ())
+    request = ExportRequest(run, tuple(format), precision.value, batch, views, images, floats, out)
+    typer.echo(_render_export(export_run(request, observer), as_json=as_json))
+
+
+def _render_export(result: ExportResult, *, as_json: bool) -> str:
+    if as_json:
+        found = [
+            asdict(artefact) | {"folder": str(artefact.folder)} for artefact in result.artefacts
+        ]
+        return to_json({"artefacts": found, "views": list(result.views)})
+    return "\n".join(_describe(artefact) for artefact in result.artefacts)
+
+
+def _describe(artefact: Artefact) -> str:
+    found = artefact.agreement
+    told = (
+        f"{artefact.folder}: {artefact.format}, {artefact.precision}, "
+        f"{artefact.size_bytes / 1e6:.2f} MB; on {found.images} images ({found.source}) "
+        f"{found.labels_changed} labels differ, probabilities by {found.largest_difference:.1e} "
+        "at most"
+    )
+    if artefact.precision != "float32" and found.difference is not None:
+        told += f"; {found.metric} {found.difference.describe()} from the model's"
+    return told

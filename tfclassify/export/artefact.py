@@ -1,0 +1,285 @@
+"""An artefact: a model in another form, with all that using it needs, in one folder.
+
+Owns: what lies in the folder, writing it only once it is proved, and reading it again as
+a bundle is read. Does not own: the forms (``formats``), the comparison (``proof``).
+
+    artefact.json   input, classes, thresholds, temperature, proof, checksums
+    model.onnx      or another form's file or folder; preprocessing and views inside
+    labels.txt      the classes, one a line, in the order of the probabilities
+    predict.py      says what is on photos; needs network.py, NumPy and Pillow
+    network.py      runs the model; needs its runtime
+    recipe.json     the recipe that the model was trained with
+    README.md       what goes in, what comes out
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfclassify.backbones.saved_model_scan import check_saved_model
+from tfclassify.errors import BundleError, RequestError, TargetError
+from tfclassify.export.formats import ARTEFACT_FORMATS, SHIPPED, ArtefactFormat, Draft
+from tfclassify.export.proof import Agreement, Exam, judge_artefact, run_artefact
+from tfclassify.export.readme import write_readme
+from tfclassify.export.shipped import predict
+from tfclassify.files import build_folder, hash_file, to_plain, write_json, write_text
+from tfclassify.inference.views import build_view_model
+from tfclassify.model.bundle import Bundle
+from tfclassify.model.safety import check_model_file
+from tfclassify.recipe.schema import Recipe, TtaRecipe
+
+FACTS, RECIPE = "artefact.json", "recipe.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """An artefact that was written.
+
+    Attributes:
+        folder: Where it lies.
+        format: Name of its form.
+        precision: ``float32``, ``float16`` or ``int8``.
+        size_bytes: Size of the model's file or folder.
+        agreement: What the proof found.
+    """
+
+    folder: Path
+    format: str
+    precision: str
+    size_bytes: int
+    agreement: Agreement
+
+
+def write_artefact(
+    folder: Path,
+    form: ArtefactFormat,
+    bundle: Bundle,
+    exam: Exam,
+    *,
+    tta: TtaRecipe | None = None,
+    precision: str = "float32",
+    batch: int | None = None,
+    calibration: np.ndarray | None = None,
+    floats: Sequence[str] = (),
+    scores: Mapping[str, Any] | None = None,
+) -> Artefact:
+    """Write an artefact, run it in a fresh process, and keep it if it agrees.
+
+    Args:
+        folder: Where to; what is there is replaced, by a whole artefact only.
+        form: Its form.
+        bundle: The model.
+        exam: Photos and what the bundle says of them under the same views.
+        tta: Views to put inside.
+        precision: A float32 artefact must give the bundle's own labels and probabilities.
+        batch: Images a call; 0 for any number; None for what the form is used with.
+        calibration: int8: images ``(n, H, W, 3)`` uint8 of the training split.
+        floats: int8: regular expressions of operators that stay in float.
+        scores: The headline of the run's ``metrics.json``, for the README.
+
+    Raises:
+        ExportError: If the network cannot be converted, or the artefact disagrees.
+    """
+    if tta is not None:  # probabilities, whatever a competition's server wants
+        tta = tta.model_copy(update={"average": "mean"})
+    views = build_view_model(bundle.model, tta)
+    facts: dict[str, Any] = {
+        "format": FORMAT,
+        "artefact": form.name,
+        "file": form.file,
+        "precision": precision,
+        "batch": form.default_batch if batch is None else batch,
+        "task": bundle.recipe.task,
+        "classes": list(bundle.classes),
+        "image_size": list(bundle.image_size),
+        "resize": bundle.resize,
+        "max_pixels": bundle.max_pixels,
+        "thresholds": _name_thresholds(bundle),
+        "temperature": bundle.temperature,
+        "views": list(views.names),
+        "input": "images: float32 (n, height, width, 3), RGB 0..255",
+        "output": "probabilities: float32 (n, classes)",
+    }
+    labels = "".join(f"{name}\n" for name in bundle.classes)
+    texts = {"labels.txt": labels, FACTS: json.dumps(facts, ensure_ascii=False)}
+    with build_folder(folder) as work:
+        file = work / form.file
+        form.write(file, Draft(views, texts, precision, facts["batch"], calibration, tuple(floats)))
+        write_text(work / "labels.txt", labels)
+        write_json(work / RECIPE, bundle.recipe.model_dump(mode="json"))
+        shutil.copyfile(SHIPPED / "predict.py", work / "predict.py")
+        shutil.copyfile(form.network, work / "network.py")
+        write_json(work / FACTS, facts)  # as predict.py needs them
+        found = run_artefact(work, exam.answers.files, form.refused, str(folder))
+        agreement = judge_artefact(str(folder), bundle.recipe, exam, found, precision)
+        size = sum(path.stat().st_size for path in _list_files(file))
+        parts = [*_list_files(file), work / RECIPE]
+        facts |= {
+            "proof": to_plain(asdict(agreement)),
+            "size_bytes": size,
+            "sha256": {path.relative_to(work).as_posix(): hash_file(path) for path in parts},
+        }
+        write_json(work / FACTS, {**facts, "checksum": _sum_facts(facts)})
+        write_text(work / "README.md", write_readme(form, bundle, facts, scores))
+    return Artefact(folder, form.name, precision, size, agreement)
+
+
+def _sum_facts(facts: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of all facts but the checksum, lest a class be renamed unseen."""
+    rest = {key: value for key, value in facts.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _name_thresholds(bundle: Bundle) -> dict[str, float] | None:
+    limits = bundle.label_thresholds
+    if limits is None:
+        return None
+    return dict(zip(bundle.classes, limits.tolist(), strict=True))
+
+
+def _list_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return sorted(each for each in path.rglob("*") if each.is_file())
+
+
+def is_artefact(folder: Path) -> bool:
+    """Say whether a folder is an artefact."""
+    return (folder / FACTS).is_file()
+
+
+class ArtefactModel:
+    """An artefact's network, to be asked where a Keras model with its views would be.
+
+    Attributes:
+        input_shape: ``(None, height, width, 3)``.
+        output_shape: ``(None, classes)``.
+        classes: Number of classes.
+        count: Views of an image, all of them inside.
+        names: Their names.
+    """
+
+    def __init__(self, facts: Mapping[str, Any], folder: Path) -> None:
+        self._network = open_network(facts["artefact"], folder / facts["file"])
+        self._batch = int(facts["batch"])
+        height, width = facts["image_size"]
+        self.classes = len(facts["classes"])
+        self.input_shape = (None, height, width, 3)
+        self.output_shape = (None, self.classes)
+        self.names = tuple(facts["views"])
+        self.count = len(self.names)
+
+    def images_per_batch(self, batch_size: int) -> int:
+        """Return how many images make about ``batch_size`` forward passes, at least 1."""
+        return max(1, batch_size // self.count)
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return probabilities ``(b, classes)`` of images ``(b, H, W, 3)`` 0..255."""
+        return predict.ask(self._network, self._batch, np.asarray(images, np.float32))
+
+
+def open_network(form: str, file: Path, threads: int = 0) -> Any:
+    """Open an artefact's file by its form's own program, never by one that lies beside it.
+
+    Args:
+        form: Name of its form.
+        file: The model's file or folder.
+        threads: 0 leaves their number to the runtime.
+
+    Raises:
+        RequestError: If the form is not known here.
+        MissingExtraError: If its runtime is not installed.
+    """
+    if form not in ARTEFACT_FORMATS:
+        raise RequestError(
+            f"{file.parent}: an artefact of the form {form!r}, known are "
+            f"{', '.join(ARTEFACT_FORMATS)}; register_artefact_format adds others"
+        )
+    known = ARTEFACT_FORMATS[form]
+    known.check_extra()
+    spec = importlib.util.spec_from_file_location(f"tfclassify_{form}", known.network)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Network(file, threads)
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Read and check what an artefact says of itself.
+
+    Raises:
+        TargetError: If there is no artefact.
+        BundleError: If it is damaged, changed, or of another version.
+    """
+    if not is_artefact(folder):
+        raise TargetError(
+            f"{folder}: no artefact, which has an {FACTS}; write one with tfclassify export RUN"
+        )
+    path = folder / FACTS
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        version, checksum, sums = facts["format"], facts["checksum"], dict(facts["sha256"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BundleError(f"{path}: damaged ({error!r}); export the run anew") from error
+    if version != FORMAT:
+        raise BundleError(
+            f"{path}: format {version!r}, this version reads {FORMAT}; export the run anew"
+        )
+    if checksum != _sum_facts(facts):
+        raise BundleError(
+            f"{path}: was changed after it was written: its checksum is {checksum}, its content's "
+            f"{_sum_facts(facts)}; copy the artefact afresh, or export the run anew"
+        )
+    parts = {*_list_files(folder / facts["file"]), folder / RECIPE}
+    strange = {each.relative_to(folder).as_posix() for each in parts} ^ set(sums)
+    if strange:
+        raise BundleError(
+            f"{folder}: {min(strange)} is missing, or is not one of its parts; copy the artefact "
+            "afresh"
+        )
+    for name, expected in sums.items():
+        if not (folder / name).is_file() or hash_file(folder / name) != expected:
+            raise BundleError(
+                f"{folder / name}: is missing or was changed after it was written; copy the "
+                "artefact afresh, or export the run anew"
+            )
+    return facts
+
+
+def load_artefact(folder: Path) -> Bundle:
+    """Load an artefact so that it is evaluated and asked as a bundle is.
+
+    Raises:
+        TargetError: If there is none.
+        BundleError: If it is damaged, changed, or could run code.
+        MissingExtraError: If its runtime is not installed.
+    """
+    facts = read_facts(folder)
+    file = folder / facts["file"]
+    if facts["artefact"] == "savedmodel":
+        check_saved_model(file)
+    if facts["artefact"] == "keras":
+        check_model_file(file, {})
+    height, width = facts["image_size"]
+    return Bundle(
+        ArtefactModel(facts, folder),
+        tuple(facts["classes"]),
+        (int(height), int(width)),
+        facts["resize"],
+        int(facts["max_pixels"]),
+        Recipe.model_validate_json((folder / RECIPE).read_bytes()),
+        facts["temperature"],
+        facts["thresholds"],
+        folder,
+    )

@@ -16,7 +16,7 @@ from tests.builders_models import make_classifier
 from tfclassify.data.images import decode_image
 from tfclassify.export import codalab_model
 from tfclassify.export.codalab_model import FOLDER, fit_images, model, weigh_pixels
-from tfclassify.export.saved_model import write_saved_model
+from tfclassify.export.saved_model import Graph, write_saved_model
 from tfclassify.inference.views import build_view_model
 from tfclassify.recipe.schema import TtaRecipe
 
@@ -39,7 +39,7 @@ def shipped(views, tmp_path_factory) -> model:
         "resize": "stretch",
         "images_per_batch": 3,
     }
-    write_saved_model(path / FOLDER, views, described)
+    write_saved_model(path / FOLDER, Graph(views), described)
     return model(str(path))
 
 

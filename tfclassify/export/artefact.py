@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from tfclassify.backbones.saved_model_scan import check_saved_model
+from tfclassify.backbones.saved_models import check_saved_model
 from tfclassify.errors import BundleError, RequestError, TargetError
 from tfclassify.export.formats import ARTEFACT_FORMATS, SHIPPED, ArtefactFormat, Draft
 from tfclassify.export.proof import Agreement, Exam, judge_artefact, run_artefact

@@ -7,9 +7,13 @@ Does not own: the trace (``saved_model``), the check that it agrees (``proof``).
 from __future__ import annotations
 
 import io
+import os
 import re
+import sys
+import warnings
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,10 +23,6 @@ import tensorflow as tf
 
 from tfclassify.errors import ExportError, MissingExtraError
 from tfclassify.export.saved_model import Graph, write_saved_model
-
-#: What the file's metadata entry is called.
-ENTRY = "tfclassify"
-_MAGIC = b"TFL3"
 
 
 def import_litert() -> Any:
@@ -99,6 +99,13 @@ def _convert(
         tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
         tf.lite.OpsSet.TFLITE_BUILTINS,
     ]
+    with _silence():
+        return _quantise(converter, represent, floats)
+
+
+def _quantise(
+    converter: Any, represent: Callable[[], Iterator[list[np.ndarray]]], floats: Sequence[str]
+) -> bytes:
     # An 8-bit softmax knows steps of 1/256 only, and its rows do not sum to 1.
     options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=["SOFTMAX"])
     debugger = tf.lite.experimental.QuantizationDebugger(
@@ -110,6 +117,24 @@ def _convert(
             converter=converter, debug_dataset=represent, debug_options=debugger.options
         )
     return bytes(debugger.get_nondebug_quantized_model())
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the converter's own lines, which it writes past Python, off the terminal."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    sys.stderr.flush()
+    os.dup2(nowhere, 2)
+    try:
+        with warnings.catch_warnings():
+            # Its calibrator is TensorFlow's own interpreter, which warns of its end.
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _find_nodes(debugger: Any, patterns: Sequence[str]) -> list[str]:

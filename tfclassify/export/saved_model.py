@@ -77,6 +77,18 @@ def _call_portably(
     part: Any, call: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
 ) -> Any:
     """Call a layer, or compute the same by other operations."""
+    if getattr(part, "activation", None) is not keras.activations.gelu:
+        return _compute(part, call, arguments, keywords)
+    part.activation = _gelu
+    try:
+        return _compute(part, call, arguments, keywords)
+    finally:
+        part.activation = keras.activations.gelu
+
+
+def _compute(
+    part: Any, call: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> Any:
     kind = type(part).__name__
     if isinstance(part, keras.layers.Conv2D) and part.groups > 1:
         return _convolve_in_groups(part, *arguments)
@@ -84,12 +96,6 @@ def _call_portably(
         return _resize(part, *arguments)
     if kind == "Gelu" and not part.approximate:
         return _gelu(*arguments)
-    if getattr(part, "activation", None) is keras.activations.gelu:
-        part.activation = _gelu
-        try:
-            return call(*arguments, **keywords)
-        finally:
-            part.activation = keras.activations.gelu
     return call(*arguments, **keywords)
 
 

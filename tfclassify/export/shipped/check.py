@@ -36,6 +36,7 @@ def main(folder: str, source: str, target: str) -> None:
         target: The ``.npz`` to write: ``probabilities`` ``(n, C)``, ``labels`` ``(n,)``,
             those of an image joined with a line feed.
     """
+    sys.dont_write_bytecode = True  # nothing is left in the folder
     request = json.loads(Path(source).read_text(encoding="utf-8"))
     sys.meta_path.insert(0, _Refused(request["refused"]))
     sys.path.insert(0, folder)

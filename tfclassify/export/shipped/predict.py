@@ -23,7 +23,8 @@ ALPHA = {"RGBA", "RGBa", "LA", "La", "PA"}
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Turn a loaded image of any colours into 8-bit RGB."""
+    """Turn an image of any colours into 8-bit RGB."""
+    image.load()
     if image.mode.startswith("I"):  # 16-bit grey keeps its high byte
         grey = np.asarray(image).astype(np.int64) >> 8
         image = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
@@ -33,34 +34,42 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def read_photo(path: str | Path, size: Sequence[int], resize: str) -> np.ndarray:
-    """Read a photo as ``size``, (height, width): float32 (height, width, 3), 0..255."""
-    image = Image.open(path)
-    orientation = image.getexif().get(0x0112, 1)
-    turn = TURNS[orientation] if orientation in range(1, 9) else None
-    wide, high = size if turn is not None and orientation >= 5 else (size[1], size[0])
-    width, height = image.size
-    box, inner = (0.0, 0.0, float(width), float(height)), (wide, high)
-    ratios = wide / width, high / height
+def place(
+    size: tuple[int, int], wanted: Sequence[int], resize: str
+) -> tuple[tuple[float, float, float, float], tuple[int, int]]:
+    """Return the box of an image that is shown and its (width, height) in the answer."""
+    width, height = size
+    ratios = wanted[0] / width, wanted[1] / height
     if resize == "crop":
-        kept = wide / max(ratios), high / max(ratios)
+        kept = wanted[0] / max(ratios), wanted[1] / max(ratios)
         left, top = (width - kept[0]) / 2, (height - kept[1]) / 2
         right, bottom = min(left + kept[0], width), min(top + kept[1], height)
-        box = max(left, 0.0), max(top, 0.0), right, bottom
+        return (max(left, 0.0), max(top, 0.0), right, bottom), (wanted[0], wanted[1])
+    inner = wanted[0], wanted[1]
     if resize == "letterbox":
-        scale = min(ratios)
-        inner = max(1, round(width * scale)), max(1, round(height * scale))
-    shrink = 1.0
-    if isinstance(image, JpegImagePlugin.JpegImageFile):  # decodes smaller for less
-        least = (
-            max(1, round(2 * inner[0] * width / (box[2] - box[0]))),
-            max(1, round(2 * inner[1] * height / (box[3] - box[1]))),
-        )
-        drafted = image.draft(None, least)
-        shrink = width / drafted[1][2] if drafted else 1.0
-    image.load()
-    left, top, right, bottom = (edge / shrink for edge in box)
-    small = to_rgb(image).resize(inner, Image.Resampling.BILINEAR, (left, top, right, bottom))
+        inner = (max(1, round(width * min(ratios))), max(1, round(height * min(ratios))))
+    return (0.0, 0.0, width, height), inner
+
+
+def read_photo(path: str | Path, size: Sequence[int], resize: str) -> np.ndarray:
+    """Read a photo as ``size``, (height, width): float32 (height, width, 3), 0..255."""
+    with Image.open(path) as image:
+        orientation = image.getexif().get(0x0112, 1)
+        turn = TURNS[orientation] if orientation in range(1, 9) else None
+        wide, high = size if turn is not None and orientation >= 5 else (size[1], size[0])
+        box, inner = place(image.size, (wide, high), resize)
+        shrink = 1.0
+        if isinstance(image, JpegImagePlugin.JpegImageFile):  # decodes smaller for less
+            least = (
+                max(1, round(2 * inner[0] * image.width / (box[2] - box[0]))),
+                max(1, round(2 * inner[1] * image.height / (box[3] - box[1]))),
+            )
+            width = image.width
+            drafted = image.draft(None, least)
+            shrink = width / drafted[1][2] if drafted else 1.0
+        left, top, right, bottom = (edge / shrink for edge in box)
+        edges = (left, top, right, bottom)
+        small = to_rgb(image).resize(inner, Image.Resampling.BILINEAR, edges)
     pixels = np.asarray(small if turn is None else small.transpose(Image.Transpose(turn)))
     photo = np.zeros((size[0], size[1], 3), np.float32)
     down, across = (size[0] - pixels.shape[0]) // 2, (size[1] - pixels.shape[1]) // 2

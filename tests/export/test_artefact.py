@@ -79,6 +79,10 @@ def test_an_artefact_says_what_the_model_says(name, bundle, exam, photos, tmp_pa
     again = predict_paths(load_artefact(written.folder), [photos])
     np.testing.assert_allclose(again.probabilities, exam.answers.probabilities, atol=1e-5)
     assert again.label_sets == exam.answers.label_sets
+    if name == "savedmodel":
+        (written.folder / "model" / "more").touch()
+        with pytest.raises(BundleError, match="model/more is missing, or is not one of its parts"):
+            load_artefact(written.folder)
 
 
 def test_views_lie_inside_and_are_averaged(bundle, photos, tmp_path) -> None:
@@ -96,7 +100,9 @@ def test_views_lie_inside_and_are_averaged(bundle, photos, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", ["onnx", "litert"])
-@pytest.mark.parametrize(("precision", "most"), [("float16", 5e-3), ("int8", 0.2)])
+@pytest.mark.parametrize(
+    ("precision", "most"), [("float16", 5e-3), ("int8", 0.2), ("int8-dynamic", 0.2)]
+)
 def test_lower_precision_tells_what_it_costs(
     name, precision, most, bundle, exam, photos, tmp_path
 ) -> None:
@@ -130,8 +136,8 @@ def test_lower_precision_tells_what_it_costs(
 
 def test_an_artefact_is_run_by_its_own_program_alone(onnx: Artefact, photos, exam) -> None:
     files = [str(path) for path in sorted(photos.rglob("*.png"))]
-    program = [sys.executable, "-I", str(onnx.folder / "predict.py"), *files]
-    done = subprocess.run(program, capture_output=True, text=True, check=True)
+    program = [sys.executable, "-E", str(onnx.folder / "predict.py"), *files]
+    done = subprocess.run(program, cwd=photos, capture_output=True, text=True, check=True)
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     assert [row[0] for row in rows] == files
     assert [(row[1],) for row in rows] == exam.answers.label_sets
@@ -198,7 +204,7 @@ def test_other_labels_are_refused_though_probabilities_are_near(bundle, exam, tm
 
 
 def test_one_that_needs_tensorflow_or_the_toolkit_is_refused(bundle, exam, tmp_path) -> None:
-    for package in ("tensorflow", "tfclassify.errors"):
+    for package in ("tensorflow", "tfclassify"):
         form = make_format(tmp_path, f"\nimport {package}\n")
         with pytest.raises(ExportError, match=f"must run without {package} installed"):
             write_artefact(tmp_path / "x", form, bundle, exam)
@@ -212,7 +218,7 @@ def test_a_hub_module_is_no_keras_file(tmp_path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["litert"]
 
 
-@pytest.mark.parametrize("name", ["ensemble", "multi_label", "stack"])
+@pytest.mark.parametrize("name", ["ensemble", "multi_label"])
 def test_models_of_several_parts_go_through(name, tmp_path) -> None:
     case = next(case for case in CASES if case.name == name)
     found = export_case(case, tmp_path, ("onnx",))
@@ -243,7 +249,7 @@ def test_a_damaged_artefact_is_not_loaded(onnx: Artefact, tmp_path) -> None:
     with pytest.raises(BundleError, match=r"model.onnx: is missing or was changed"):
         load_artefact(copy)
     (copy / "model.onnx").unlink()
-    with pytest.raises(BundleError, match=r"model.onnx: is missing"):
+    with pytest.raises(BundleError, match=r"model.onnx is missing"):
         load_artefact(copy)
 
 
@@ -262,13 +268,6 @@ def test_changed_facts_are_noticed(old, new, message, onnx: Artefact, tmp_path) 
     (copy / "artefact.json").write_text(text.replace(old, new, 1))
     with pytest.raises(BundleError, match=message):
         load_artefact(copy)
-
-
-def test_a_part_too_many_is_noticed(bundle, exam, tmp_path) -> None:
-    written = write_artefact(tmp_path / "s", ARTEFACT_FORMATS["savedmodel"], bundle, exam)
-    (written.folder / "model" / "more").touch()
-    with pytest.raises(BundleError, match="model/more is missing, or is not one of its parts"):
-        load_artefact(written.folder)
 
 
 def test_a_program_that_lies_beside_is_never_run_here(onnx: Artefact, tmp_path, photos) -> None:

@@ -33,7 +33,7 @@ def test_forms_of_ones_own_are_registered_once(monkeypatch) -> None:
     [
         ("savedmodel", "int8", None, False, "savedmodel cannot be 'int8', allowed are float32;"),
         ("keras", "float16", None, False, "keras cannot be 'float16'"),
-        ("onnx", "float8", None, False, "allowed are float32, float16, int8"),
+        ("onnx", "float8", None, False, "allowed are float32, float16, int8, int8-dynamic"),
         ("onnx", "float32", -1, False, "--batch: must be 0, for any number, or more, got -1"),
         ("keras", "float32", None, True, "--views: keras holds the plain network only"),
         ("keras", "float32", 4, False, "--batch: keras takes any number"),

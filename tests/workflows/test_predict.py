@@ -66,11 +66,11 @@ def test_calibration_softens_but_keeps_the_order(
 def test_a_run_without_validation_has_no_temperature(
     tiny_run: TinyRun, mixed: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tfclassify.model import bundle
+    from tfclassify.export import artefact
 
-    real = bundle.load_bundle
+    real = artefact.load_bundle
     monkeypatch.setattr(
-        bundle, "load_bundle", lambda path: dataclasses.replace(real(path), temperature=None)
+        artefact, "load_bundle", lambda path: dataclasses.replace(real(path), temperature=None)
     )
     with pytest.raises(RequestError, match=r"--calibrated: .* has no temperature"):
         predict_paths_of_run(PredictRequest(tiny_run.run, mixed, is_calibrated=True))

@@ -24,6 +24,7 @@ class Precision(StrEnum):
     float32 = "float32"
     float16 = "float16"
     int8 = "int8"
+    int8_dynamic = "int8-dynamic"
 
 
 def register(app: typer.Typer) -> None:
@@ -55,7 +56,7 @@ def export(
     ] = None,
     keep_float: Annotated[
         list[str] | None,
-        typer.Option("--keep-float", help="int8: regular expression of operators left alone."),
+        typer.Option("--keep-float", help="int8: regular expression of layers left in float."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder to write into; default: RUN/export.")

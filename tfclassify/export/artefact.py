@@ -32,10 +32,12 @@ from tfclassify.export.proof import Agreement, Exam, judge_artefact, run_artefac
 from tfclassify.export.readme import write_readme
 from tfclassify.export.shipped import predict
 from tfclassify.files import build_folder, hash_file, to_plain, write_json, write_text
-from tfclassify.inference.views import build_view_model
-from tfclassify.model.bundle import Bundle
+from tfclassify.inference.views import View, ViewModel, build_view_model
+from tfclassify.model.bundle import FACTS as BUNDLE_FACTS
+from tfclassify.model.bundle import Bundle, load_bundle
 from tfclassify.model.safety import check_model_file
 from tfclassify.recipe.schema import Recipe, TtaRecipe
+from tfclassify.runs.directory import RunDirectory
 
 FACTS, RECIPE = "artefact.json", "recipe.json"
 FORMAT = 1
@@ -48,7 +50,7 @@ class Artefact:
     Attributes:
         folder: Where it lies.
         format: Name of its form.
-        precision: ``float32``, ``float16`` or ``int8``.
+        precision: ``float32``, ``float16``, ``int8`` or ``int8-dynamic``.
         size_bytes: Size of the model's file or folder.
         agreement: What the proof found.
     """
@@ -84,7 +86,7 @@ def write_artefact(
         precision: A float32 artefact must give the bundle's own labels and probabilities.
         batch: Images a call; 0 for any number; None for what the form is used with.
         calibration: int8: images ``(n, H, W, 3)`` uint8 of the training split.
-        floats: int8: regular expressions of operators that stay in float.
+        floats: int8: regular expressions of layers that stay in float.
         scores: The headline of the run's ``metrics.json``, for the README.
 
     Raises:
@@ -158,34 +160,32 @@ def is_artefact(folder: Path) -> bool:
     return (folder / FACTS).is_file()
 
 
-class ArtefactModel:
+class ArtefactModel(ViewModel):
     """An artefact's network, to be asked where a Keras model with its views would be.
 
     Attributes:
         input_shape: ``(None, height, width, 3)``.
         output_shape: ``(None, classes)``.
-        classes: Number of classes.
-        count: Views of an image, all of them inside.
-        names: Their names.
     """
 
     def __init__(self, facts: Mapping[str, Any], folder: Path) -> None:
         self._network = open_network(facts["artefact"], folder / facts["file"])
         self._batch = int(facts["batch"])
         height, width = facts["image_size"]
+        self.image_size = (int(height), int(width))
         self.classes = len(facts["classes"])
-        self.input_shape = (None, height, width, 3)
+        self.input_shape = (None, *self.image_size, 3)
         self.output_shape = (None, self.classes)
-        self.names = tuple(facts["views"])
-        self.count = len(self.names)
+        self.views = tuple(View(name) for name in facts["views"])
+        self.is_summed = False
 
-    def images_per_batch(self, batch_size: int) -> int:
-        """Return how many images make about ``batch_size`` forward passes, at least 1."""
-        return max(1, batch_size // self.count)
-
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
+    def probabilities(self, images: Any) -> np.ndarray:
         """Return probabilities ``(b, classes)`` of images ``(b, H, W, 3)`` 0..255."""
         return predict.ask(self._network, self._batch, np.asarray(images, np.float32))
+
+    def plain_and_mean(self, images: Any) -> np.ndarray:
+        """Return what the artefact says twice, ``(b, 2, classes)``: it has one answer."""
+        return np.repeat(self.probabilities(images)[:, None], 2, axis=1)
 
 
 def open_network(form: str, file: Path, threads: int = 0) -> Any:
@@ -283,3 +283,17 @@ def load_artefact(folder: Path) -> Bundle:
         facts["thresholds"],
         folder,
     )
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Load the model of a run, a bundle or an artefact, whichever the folder is.
+
+    Raises:
+        TargetError: If it is none of them, or the run has no model yet.
+        BundleError: If its model is damaged, changed, or could run code.
+    """
+    if is_artefact(path):
+        return load_artefact(path)
+    if (path / BUNDLE_FACTS).is_file():
+        return load_bundle(path)
+    return load_bundle(RunDirectory.open(path, needs_bundle=True).bundle_dir)

@@ -20,7 +20,7 @@ from tfclassify.inference.views import ViewModel
 from tfclassify.model.bundle_modules import list_hub_layers
 from tfclassify.recipe.wording import suggest
 
-PRECISIONS = ("float32", "float16", "int8")
+PRECISIONS = ("float32", "float16", "int8", "int8-dynamic")
 #: The folder of the programs that lie beside a model.
 SHIPPED = Path(__file__).parent / "shipped"
 
@@ -35,8 +35,8 @@ class Draft:
             ``artefact.json``.
         precision: One of ``PRECISIONS``.
         batch: Images a call; 0 for any number.
-        calibration: int8: images ``(n, H, W, 3)`` uint8 to take ranges from, else none.
-        floats: int8: regular expressions of operators that stay in float.
+        calibration: int8: images ``(n, H, W, 3)`` uint8 to take ranges from, else None.
+        floats: int8: regular expressions of layers that stay in float.
     """
 
     views: ViewModel

@@ -57,9 +57,10 @@ def write_litert(
         graph: The network and its views.
         metadata: Texts by file name; they lie in the file, which is a zip as well.
         precision: ``float32``; ``float16`` for the weights; ``int8`` for weights and
-            activations, with float32 images and probabilities at the ends.
+            activations, with float32 images and probabilities at the ends;
+            ``int8-dynamic`` for weights alone.
         calibration: Images ``(n, H, W, 3)`` that the ranges of activations are taken from.
-        floats: int8: regular expressions of operators that stay in float.
+        floats: int8: regular expressions of layers that stay in float.
 
     Raises:
         ExportError: If the network needs an operator that LiteRT lacks.
@@ -88,6 +89,7 @@ def _convert(
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
+    if precision != "int8":
         return bytes(converter.convert())
 
     def represent() -> Iterator[list[np.ndarray]]:
@@ -108,15 +110,18 @@ def _quantise(
 ) -> bytes:
     # An 8-bit softmax knows steps of 1/256 only, and its rows do not sum to 1.
     options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=["SOFTMAX"])
-    debugger = tf.lite.experimental.QuantizationDebugger(
-        converter=converter, debug_dataset=represent, debug_options=options
-    )
-    if floats:
-        debugger.options.denylisted_nodes = _find_nodes(debugger, floats)
+
+    def quantise() -> bytes:
         debugger = tf.lite.experimental.QuantizationDebugger(
-            converter=converter, debug_dataset=represent, debug_options=debugger.options
+            converter=converter, debug_dataset=represent, debug_options=options
         )
-    return bytes(debugger.get_nondebug_quantized_model())
+        return bytes(debugger.get_nondebug_quantized_model())
+
+    content = quantise()
+    if floats:
+        options.denylisted_nodes = _find_nodes(content, floats)
+        content = quantise()
+    return content
 
 
 @contextmanager
@@ -137,9 +142,12 @@ def _silence() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _find_nodes(debugger: Any, patterns: Sequence[str]) -> list[str]:
-    """List the tensors of the quantised operators whose name any pattern finds."""
-    names = {detail["name"] for detail in debugger.quant_interpreter.get_tensor_details()}
+def _find_nodes(content: bytes, patterns: Sequence[str]) -> list[str]:
+    """List the tensors of a file that any of the patterns finds by name."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    details = Interpreter(model_content=content).get_tensor_details()
+    names = {detail["name"] for detail in details}
     return sorted(name for name in names if any(re.search(each, name) for each in patterns))
 
 

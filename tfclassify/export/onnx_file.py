@@ -20,6 +20,8 @@ from tfclassify.export.saved_model import Graph
 
 #: Operator set of the files; onnxruntime has read it since 1.12.
 OPSET = 17
+#: Operators that are quantised with their ranges known; others between them stay in float.
+_QUANTISED = ("Conv", "MatMul", "Gemm", "Add", "Relu", "Clip", "GlobalAveragePool")
 _LARGEST_BYTES = 2**31 - 1  # of one protocol buffer
 
 
@@ -58,9 +60,10 @@ def write_onnx(
         graph: The network and its views.
         metadata: Texts for the file's ``metadata_props``.
         precision: ``float32``; ``float16``: weights are stored so, and computed with in
-            float32; ``int8``: weights and activations of convolutions and matrix products.
+            float32; ``int8``: weights and activations of convolutions and matrix products;
+            ``int8-dynamic``: ranges of activations are taken from each image.
         calibration: Images ``(n, H, W, 3)`` that the ranges of activations are taken from.
-        floats: int8: regular expressions of nodes that stay in float.
+        floats: int8: regular expressions of layers that stay in float.
 
     Raises:
         ExportError: If the network needs an operator that the standard lacks, or is too large.
@@ -96,8 +99,9 @@ def write_onnx(
             f"{_LARGEST_BYTES:,}; use --format savedmodel"
         )
     onnx.save(proto, path)
-    if precision == "int8":
-        _quantise(path, proto, calibration, floats)
+    if precision.startswith("int8"):
+        images = calibration if precision == "int8" else None
+        _quantise(path, proto, images, floats)
 
 
 def _check_operators(path: Path, proto: Any) -> None:
@@ -155,11 +159,15 @@ def _halve_weights(onnx: Any, proto: Any) -> None:
 def _quantise(
     path: Path, proto: Any, calibration: np.ndarray | None, floats: Sequence[str]
 ) -> None:
-    """Quantise a written file in place: QDQ, a scale for each channel of the weights."""
+    """Quantise a written file in place: by QDQ, or dynamically without calibration images.
+
+    QDQ has a scale for each channel of the weights.
+    """
     from onnxruntime.quantization import (
         CalibrationDataReader,
         QuantFormat,
         QuantType,
+        quantize_dynamic,
         quantize_static,
     )
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -178,19 +186,23 @@ def _quantise(
     onnx, _, _ = import_onnx()
     names = [node.name for node in onnx.load(plain).graph.node]
     kept = [name for name in names if any(re.search(pattern, name) for pattern in floats)]
-    quantize_static(
-        plain,
-        path,
-        _Reader(),
-        quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=["Conv", "MatMul", "Gemm", "Add", "Relu", "Clip", "GlobalAveragePool"],
-        per_channel=True,
-        # Without VNNI, sums of two products of 8 bits overflow 16; 7 bits do not.
-        reduce_range=not has_vnni(),
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        nodes_to_exclude=kept,
-    )
+    # Without VNNI, sums of two products of 8 bits overflow 16; 7 bits do not.
+    options = {"reduce_range": not has_vnni(), "nodes_to_exclude": kept}
+    if calibration is None:
+        # onnxruntime has no integer convolution of signed weights.
+        quantize_dynamic(plain, path, weight_type=QuantType.QUInt8, **options)
+    else:
+        quantize_static(
+            plain,
+            path,
+            _Reader(),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(_QUANTISED),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            **options,
+        )
     plain.unlink()
 
 

@@ -300,11 +300,18 @@ def build_view_model(model: Any, tta: TtaRecipe | None) -> ViewModel:
 
     Args:
         model: A Keras model of a fixed input size, images ``(b, H, W, 3)`` 0..255
-            -> probabilities ``(b, C)``.
+            -> probabilities ``(b, C)``; or what has its views inside, as an artefact.
         tta: The recipe's views, or None for the plain network.
 
     Raises:
-        RequestError: If the views do not suit the model's input size.
+        RequestError: If the views do not suit the model's input size, or are inside.
     """
+    if isinstance(model, ViewModel):
+        if tta is not None:
+            raise RequestError(
+                f"--tta: an artefact shows the views that lie inside, {', '.join(model.names)}, "
+                "and no others; leave --tta out, or export it with --views"
+            )
+        return model
     views = list_views(tta, tuple(model.input_shape[1:3]))
     return ViewModel(model, views, tta is not None and tta.average == "sum")

@@ -41,11 +41,11 @@ class ExportRequest:
     Attributes:
         run: The run, or a bundle's folder.
         formats: Names of forms, such as ``onnx``.
-        precision: ``float32``, ``float16`` or ``int8``.
+        precision: ``float32``, ``float16``, ``int8`` or ``int8-dynamic``.
         batch: Images a call; 0 for any number; None for what each form is used with.
         has_views: Whether the recipe's views go inside.
         images: Folder of images to compare on; None for the run's held-out images.
-        floats: int8: regular expressions of operators that stay in float.
+        floats: int8: regular expressions of layers that stay in float.
         out: Folder for the artefacts; None for ``export/`` in the run.
     """
 

@@ -10,8 +10,6 @@ import numpy as np
 
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
-from tfclassify.recipe.loading import load_recipe
-from tfclassify.runs.directory import RunDirectory
 from tfclassify.workflows.evaluate import choose_views
 from tfclassify.workflows.start import start_tensorflow, verb
 
@@ -24,7 +22,7 @@ class PredictRequest:
     """What to predict.
 
     Attributes:
-        run: The run.
+        run: The run, a bundle, or an artefact.
         paths: Images and folders of images.
         use_tta: Whether to average over views; None: if the recipe has any.
         out: CSV to write, or None.
@@ -57,7 +55,7 @@ class PredictResult:
 
 @verb
 def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -> PredictResult:
-    """Predict files with a run's bundle.
+    """Predict files with the model of a run, a bundle or an artefact.
 
     Raises:
         TargetError: If there is no such run, or a folder without images.
@@ -67,20 +65,22 @@ def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -
     if request.is_simple and request.out is None:
         raise RequestError("predict --format simple: name the CSV to write with --out")
     start_tensorflow()
+    from tfclassify.export.artefact import is_artefact, open_bundle
     from tfclassify.inference.prediction import predict_paths
-    from tfclassify.model.bundle import load_bundle
 
-    run = RunDirectory.open(request.run, needs_bundle=True)
-    recipe = load_recipe(run.recipe_path)
-    tta = choose_views(recipe, request.use_tta)
-    bundle = load_bundle(run.bundle_dir)
+    bundle = open_bundle(request.run)
+    asks_views = request.use_tta
+    if is_artefact(request.run):
+        asks_views = bool(request.use_tta)  # those inside are shown in any case
+    tta = choose_views(bundle.recipe, asks_views)
     temperature = bundle.temperature
     if request.is_calibrated and temperature is None:
         reason = "it trained without validation images"
         if bundle.task.is_multi_label:
             reason = "it labels by thresholds"
         raise RequestError(
-            f"--calibrated: {run.path} has no temperature, since {reason}; leave --calibrated out"
+            f"--calibrated: {request.run} has no temperature, since {reason}; leave --calibrated "
+            "out"
         )
     predictions = predict_paths(bundle, request.paths, tta, top_k=request.top_k, observer=observer)
     if request.is_calibrated and temperature is not None:

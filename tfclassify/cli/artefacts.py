@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tfclassify.cli.options import Debug, Json, Quiet, Verbose
+from tfclassify.cli.options import Json, Quiet, Verbose
 from tfclassify.cli.output import to_json
 from tfclassify.cli.progress import make_observer
 
@@ -64,7 +64,6 @@ def export(
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
-    debug: Debug = False,
 ) -> None:
     """Write the model in other forms, each compared in a fresh process before it is written."""
     from tfclassify.workflows.export import ExportRequest, export_run

@@ -35,7 +35,7 @@ from tfclassify.files import build_folder, hash_file, to_plain, write_json, writ
 from tfclassify.inference.views import View, ViewModel, build_view_model
 from tfclassify.model.bundle import FACTS as BUNDLE_FACTS
 from tfclassify.model.bundle import Bundle, load_bundle
-from tfclassify.model.safety import check_model_file
+from tfclassify.model.keras_files import check_keras_file
 from tfclassify.recipe.schema import Recipe, TtaRecipe
 from tfclassify.runs.directory import RunDirectory
 
@@ -270,7 +270,7 @@ def load_artefact(folder: Path) -> Bundle:
     if facts["artefact"] == "savedmodel":
         check_saved_model(file)
     if facts["artefact"] == "keras":
-        check_model_file(file, {})
+        check_keras_file(file)
     height, width = facts["image_size"]
     return Bundle(
         ArtefactModel(facts, folder),

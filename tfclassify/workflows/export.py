@@ -21,7 +21,7 @@ from tfclassify.events import SILENT, Observer
 from tfclassify.recipe.schema import TtaRecipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.workflows.evaluate import choose_views
-from tfclassify.workflows.start import start_tensorflow
+from tfclassify.workflows.start import start_tensorflow, verb
 
 if TYPE_CHECKING:
     from tfclassify.export.artefact import Artefact
@@ -72,6 +72,7 @@ class ExportResult:
     views: tuple[str, ...]
 
 
+@verb
 def export_run(request: ExportRequest, observer: Observer = SILENT) -> ExportResult:
     """Write artefacts of a run's model.
 

@@ -14,6 +14,7 @@ ROOT = Path(tfclassify.__file__).parent
 FLOORS = {
     "errors": 0,
     "events": 0,
+    "augmentations": 0,
     "files": 1,
     "recipe": 1,
     "data": 2,

@@ -1,26 +1,52 @@
 """What happens to a batch on its way to the network.
 
-Owns: the order of the augmentations and the choice of engine. Does not own: any single
-augmentation.
+Owns: running what a recipe chose of the catalogue, the choice of engine, the warnings
+that go with it. Does not own: any single augmentation (``augmentations``).
 
-The order is geometry, colour, erasing, mixing: a picture is first taken, then lit, then
-damaged, then mixed. Values stay 0..255 throughout; scaling belongs to the model.
+Everything is NumPy, so a batch crosses from TensorFlow once, when it is read. Entries that
+act on positions, one after the other, become one resampling, those that act on colours
+one matrix. NumPy releases the interpreter lock, so batches that tf.data makes in parallel
+do run in parallel. Values stay 0..255 throughout; scaling belongs to the model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from typing import Any
 
-import tensorflow as tf
+import numpy as np
+import numpy.typing as npt
 
-from tfclassify.pipeline import colour, erasing, geometry, mix
-from tfclassify.pipeline.randomness import Draws
-from tfclassify.pipeline.stages import Stage, run_stages
+from tfclassify.augmentations.catalogue import list_chosen
+from tfclassify.augmentations.entry import Augmentation
+from tfclassify.augmentations.randomness import Draws
+from tfclassify.errors import RequestError
+from tfclassify.pipeline.mixing import draw_mixing, is_mixing, mix_images, mix_targets
+from tfclassify.pipeline.resampling import warp
 from tfclassify.recipe.schema import AugmentRecipe
 
-#: (images uint8 (b, h, w, 3), targets (b, c), keys (b,), epoch) -> (images float32, targets)
-Augmentation = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, Any], tuple[tf.Tensor, tf.Tensor]]
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Chosen = list[tuple[Augmentation, Any]]
+
+
+@dataclass(frozen=True)
+class BatchAugmentation:
+    """How batches are augmented.
+
+    Attributes:
+        change: (images ``(b, height, width, 3)`` uint8, targets ``(b, classes)`` float32,
+            keys ``(b,)`` int64, epoch) -> (images float32 within 0..255, targets), in
+            NumPy. It has no state: equal arguments give equal bits.
+        layers: (images, targets) -> the same, in TensorFlow, after ``change``; None
+            without another engine. It draws from generators that have a state.
+    """
+
+    change: Callable[[Pixels, Floats, npt.NDArray[np.int64], int], tuple[Floats, Floats]]
+    layers: Callable[[Any, Any], tuple[Any, Any]] | None = None
 
 
 def build_augmentation(
@@ -30,8 +56,8 @@ def build_augmentation(
     seed: int,
     augmented: bool = True,
     mixed: bool = True,
-) -> Augmentation:
-    """Build the function that augments a batch.
+) -> BatchAugmentation:
+    """Build what augments a batch.
 
     Args:
         augment: What the recipe asks for.
@@ -40,60 +66,115 @@ def build_augmentation(
         augmented: Whether images are changed one by one.
         mixed: Whether images are mixed with one another.
 
-    Returns:
-        A function of images ``(b, height, width, 3)`` uint8, targets ``(b, classes)``
-        float32, keys ``(b,)`` int64 and the epoch, that returns images float32 within
-        0..255 and targets. It has no state: equal arguments give equal bits.
-
     Raises:
+        RequestError: If an augmentation of the user's own is not registered, or the engine
+            cannot do what the recipe asks for.
         MissingExtraError: If the engine is keras_cv and keras-cv is not installed.
     """
-    if augment.engine == "keras_cv" and (augmented or mixed):
-        from tfclassify.pipeline.keras_cv_engine import build_keras_cv_augmentation
+    chosen = find_chosen(augment) if augmented else []
+    mixed = mixed and is_mixing(augment.mix)
+    if augment.engine != "native" and (chosen or mixed):
+        from tfclassify.pipeline.layer_engines import build_layers
 
-        return build_keras_cv_augmentation(
-            augment, image_size, seed=seed, augmented=augmented, mixed=mixed
+        layers = build_layers(augment, chosen, image_size, seed=seed, mixed=mixed)
+        return BatchAugmentation(
+            lambda images, targets, *_: (mix_images(images, None), targets), layers
         )
+    options = {name: getattr(augment, name) for entry, _ in chosen for name in entry.options}
+    read = partial(warp, fill=augment.fill, interpolation=augment.interpolation)
 
-    def augment_batch(
-        images: tf.Tensor, targets: tf.Tensor, keys: tf.Tensor, epoch: Any
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def change(
+        images: Pixels, targets: Floats, keys: npt.NDArray[np.int64], epoch: int
+    ) -> tuple[Floats, Floats]:
         draws = Draws(seed, epoch, keys)
-        if augmented:
-            images = run_stages(images, draw_stages(augment, draws, image_size))
-        if not mixed or not mix.is_mixing(augment.mix):
-            return tf.cast(images, tf.float32), targets
-        mixing = mix.draw_mixing(augment.mix, draws, image_size)
-        return mix.mix_images(images, mixing), mix.mix_targets(targets, mixing)
+        for acts_on, group in groupby(chosen, lambda item: item[0].acts_on):
+            drawn = [_draw(entry, value, draws, image_size, options) for entry, value in group]
+            images = _APPLY[acts_on](images, drawn, read)
+        if not mixed:
+            return mix_images(images, None), targets
+        mixing = draw_mixing(augment.mix, draws, image_size)
+        return mix_images(images, mixing), mix_targets(targets, mixing)
 
-    return augment_batch
+    return BatchAugmentation(change)
+
+
+def find_chosen(augment: AugmentRecipe) -> Chosen:
+    """List what a recipe switches on, in the order of the work.
+
+    Raises:
+        RequestError: If an augmentation of the user's own is not registered.
+    """
+    try:
+        return list_chosen(augment)
+    except ValueError as error:
+        raise RequestError(f"augment.custom: {error}") from error
 
 
 def find_warnings(augment: AugmentRecipe) -> list[str]:
     """Say what a user should know of the engine that the recipe chose."""
-    found = []
-    if augment.engine == "keras_cv":
-        from tfclassify.pipeline.keras_cv_engine import LABEL_FAULT, NO_ADDRESS
-
-        found.append(NO_ADDRESS)
-        if augment.mix.cutmix > 0.0:
-            found.append(LABEL_FAULT)
-    return found
+    if augment.engine == "native":
+        return []
+    return [
+        f"augment.engine: {augment.engine} draws from generators with a state, so neither a "
+        "resumed nor a repeated run sees the same images; engine: native does"
+    ]
 
 
-def draw_stages(augment: AugmentRecipe, draws: Draws, image_size: tuple[int, int]) -> list[Stage]:
-    """Draw all that happens to each image by itself, in order.
+Drawn = tuple[Augmentation, tuple[Any, ...]]
 
-    Args:
-        augment: What the recipe asks for; what it leaves off makes no stage.
-        draws: The batch's random numbers.
-        image_size: ``(height, width)`` in pixels.
 
-    Returns:
-        The stages, none if the recipe changes nothing.
-    """
-    stages = [*geometry.draw_stages(augment, draws, image_size)]
-    stages += colour.draw_stages(augment, draws)
-    if augment.erasing is not None:
-        stages.append(erasing.draw_stage(augment.erasing, draws, image_size))
-    return stages
+def _draw(
+    entry: Augmentation,
+    value: Any,
+    draws: Draws,
+    image_size: tuple[int, int],
+    options: Mapping[str, Any],
+) -> Drawn:
+    own = {name: options[name] for name in entry.options}
+    return entry, entry.draw(value, draws, image_size, **own)
+
+
+def _move(images: Pixels, drawn: list[Drawn], read: Callable[..., Pixels]) -> Pixels:
+    """Resample each image once, through the product of its matrices."""
+    image_size = images.shape[1:3]
+    matrices = [entry.apply(*drawn_of, image_size=image_size) for entry, drawn_of in drawn]
+    product = matrices[0]
+    for matrix in matrices[1:]:
+        product = product @ matrix
+    # Rounding takes away the last bits of sines, which vectorised code gets differently at
+    # different places of a batch.
+    return read(images, product.astype(np.float32))
+
+
+def _recolour(images: Pixels, drawn: list[Drawn], read: object) -> Pixels:
+    """Change the colours of each image once, by the product of its matrices."""
+    from PIL import Image
+
+    count, height, width, _ = images.shape
+    product = np.broadcast_to(np.eye(4), (count, 4, 4))
+
+    def mean() -> npt.NDArray[np.float64]:
+        # The sum is of whole numbers, so it is the same in any order.
+        colours = images.sum(axis=(1, 2), dtype=np.int64) / (height * width)
+        return (product[:, :3, :3] @ colours[..., None])[..., 0] + product[:, :3, 3]
+
+    for entry, parameters in drawn:
+        product = entry.apply(*parameters, mean=mean) @ product
+    changed = np.empty_like(images)
+    for image, matrix, target in zip(images, product[:, :3], changed, strict=True):
+        pixels = Image.fromarray(image)
+        target[...] = pixels.convert("RGB", tuple(matrix.ravel().tolist()))
+    return changed
+
+
+def _change_pixels(images: Pixels, drawn: list[Drawn], read: object) -> Pixels:
+    """Put each image through the changes, one after the other."""
+    changed = np.empty_like(images)
+    for number, image in enumerate(images):
+        for entry, parameters in drawn:
+            image = entry.apply(image, *(row[number] for row in parameters))
+        changed[number] = image
+    return changed
+
+
+_APPLY = {"positions": _move, "colours": _recolour, "pixels": _change_pixels}

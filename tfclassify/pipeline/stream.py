@@ -10,21 +10,23 @@ stream that was cut off, bit for bit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from tfclassify.augmentations.randomness import Draws
 from tfclassify.errors import DataError
 from tfclassify.pipeline.augmentation import build_augmentation
 from tfclassify.pipeline.cache import ImageStore
-from tfclassify.pipeline.randomness import Slot, draw_order
 from tfclassify.recipe.schema import AugmentRecipe
 
-#: Epochs of a stream: more than anyone trains, and a fixed range has no state.
-ENDLESS = 2**40
+#: Batches of a stream: more than anyone trains, and a fixed range has no state.
+ENDLESS = 2**62
 
 
 @dataclass(frozen=True)
@@ -94,17 +96,27 @@ def training_stream(
     if count == 0:
         raise DataError("training stream: there are no images to train on; got 0")
 
-    @tf.autograph.experimental.do_not_convert
-    def order_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = _draw_epoch_order(count, seed, epoch)
-        batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
-        return batches.map(lambda positions: (epoch, positions))
+    batches = -(-count // batch_size)
 
-    addresses = tf.data.Dataset.range(first_epoch, ENDLESS).flat_map(order_epoch)
+    @lru_cache(maxsize=4)
+    def order_of(epoch: int) -> npt.NDArray[np.int64]:
+        return epoch_order(count, seed, epoch)
+
+    def locate(number: int) -> tuple[int, npt.NDArray[np.int64]]:
+        epoch, batch = divmod(number, batches)
+        return epoch, order_of(epoch)[batch * batch_size : (batch + 1) * batch_size]
+
+    numbers = tf.data.Dataset.range(first_epoch * batches, ENDLESS)
     make_batch = _build_batch_maker(
-        training_set, augment, seed=seed, mix=mix, augmented=augmented, class_weights=class_weights
+        training_set,
+        augment,
+        locate,
+        seed=seed,
+        mix=mix,
+        augmented=augmented,
+        class_weights=class_weights,
     )
-    return _map_ahead(addresses, make_batch, parallel_calls)
+    return _map_ahead(numbers, make_batch, parallel_calls)
 
 
 def view_batches(
@@ -137,12 +149,21 @@ def view_batches(
     Returns:
         Elements as those of ``training_stream``.
     """
-    positions = tf.data.Dataset.range(len(training_set.images)).batch(batch_size)
-    addresses = positions.map(lambda batch: (tf.constant(view, tf.int64), batch))
+    count = len(training_set.images)
+
+    def locate(number: int) -> tuple[int, npt.NDArray[np.int64]]:
+        return view, np.arange(number * batch_size, min((number + 1) * batch_size, count))
+
     make_batch = _build_batch_maker(
-        training_set, augment, seed=seed, mix=mix, augmented=augmented, class_weights=class_weights
+        training_set,
+        augment,
+        locate,
+        seed=seed,
+        mix=mix,
+        augmented=augmented,
+        class_weights=class_weights,
     )
-    return _map_ahead(addresses, make_batch, None)
+    return _map_ahead(tf.data.Dataset.range(-(-count // batch_size)), make_batch, None)
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
@@ -153,53 +174,49 @@ def epoch_order(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
         seed: The recipe's seed.
         epoch: From 0.
     """
-    order: npt.NDArray[np.int64] = _draw_epoch_order(count, seed, epoch).numpy()
-    return order
-
-
-def _draw_epoch_order(count: int, seed: int, epoch: Any) -> tf.Tensor:
-    rows = tf.range(count, dtype=tf.int64)
-    return tf.cast(draw_order(seed, epoch, rows, Slot.ORDER), tf.int64)
+    return Draws(seed, epoch, np.arange(count)).order("order")
 
 
 def _build_batch_maker(
     training_set: TrainingSet,
     augment: AugmentRecipe,
+    locate: Callable[[int], tuple[int, npt.NDArray[np.int64]]],
     *,
     seed: int,
     mix: bool,
     augmented: bool,
     class_weights: npt.NDArray[np.float32] | None,
 ) -> Any:
-    """Build the function of (epoch, positions) that gives a batch."""
+    """Build the function that gives a batch by its number; ``locate`` gives its address."""
     images = training_set.images
-    augment_batch = build_augmentation(
+    augmentation = build_augmentation(
         augment, images.image_size, seed=seed, augmented=augmented, mixed=mix
     )
-    # Captured once here; inside the function they would be copied into its graph.
-    keys = tf.constant(training_set.keys, tf.int64)
-    targets = tf.constant(training_set.targets, tf.float32)
-    weights = tf.constant(training_set.weights, tf.float32)
+    classes = training_set.targets.shape[1]
     by_class = None if class_weights is None else tf.constant(class_weights, tf.float32)
 
-    def make_batch(epoch: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        pixels, labels = augment_batch(
-            _read(images, positions),
-            tf.gather(targets, positions),
-            tf.gather(keys, positions),
+    def make(number: np.int64) -> tuple[npt.NDArray[np.float32], ...]:
+        epoch, positions = locate(int(number))
+        pixels, labels = augmentation.change(
+            images.read(positions),
+            training_set.targets[positions],
+            training_set.keys[positions],
             epoch,
         )
-        sample_weights = tf.gather(weights, positions)
+        return pixels, labels, training_set.weights[positions]
+
+    def make_batch(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        kinds = [tf.float32] * 3
+        pixels, labels, weights = tf.numpy_function(make, [number], kinds, stateful=False)
+        pixels = tf.ensure_shape(pixels, [None, *images.image_size, 3])
+        labels, weights = tf.ensure_shape(labels, [None, classes]), tf.ensure_shape(weights, [None])
+        if augmentation.layers is not None:
+            pixels, labels = augmentation.layers(pixels, labels)
         if by_class is not None:
-            sample_weights *= tf.reduce_sum(labels * by_class[None, :], axis=1)
-        return pixels, labels, sample_weights
+            weights *= tf.reduce_sum(labels * by_class[None, :], axis=1)
+        return pixels, labels, weights
 
     return make_batch
-
-
-def _read(images: ImageStore, positions: tf.Tensor) -> tf.Tensor:
-    pixels = tf.numpy_function(images.read, [positions], tf.uint8, stateful=False)
-    return tf.ensure_shape(pixels, [None, *images.image_size, 3])
 
 
 def _map_ahead(

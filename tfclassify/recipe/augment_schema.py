@@ -1,15 +1,35 @@
 """The recipe's section ``augment``: what happens to images in training.
 
-Owns: its keys, their defaults and meaning. Does not own: doing it (``pipeline``).
+Owns: how the catalogue of augmentations becomes keys, and the keys that concern all of
+them. Does not own: which augmentations there are (``augmentations``), doing them
+(``pipeline``).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
+from tfclassify.augmentations.catalogue import AUGMENTATIONS, BUILT_IN
+from tfclassify.augmentations.entry import Key
 from tfclassify.recipe.fields import Fraction, Rate, Section, SignedRange
+
+_TYPES: dict[str, Any] = {
+    "range": SignedRange,
+    "fraction": Fraction,
+    "fractions": tuple[Fraction, Fraction],
+    "amounts": tuple[Rate, Rate],
+    "axes": tuple[Literal["horizontal", "vertical"], ...],
+}
 
 
 class MixRecipe(Section):
@@ -30,32 +50,13 @@ class MixRecipe(Section):
         return self
 
 
-class ErasingRecipe(Section):
-    """Random erasing of a rectangle."""
-
-    chance: Fraction = Field(0.5, description="Chance for an image.")
-    area: tuple[Fraction, Fraction] = Field((0.02, 0.2), description="Share of the image's area.")
-
-
-class AugmentRecipe(Section):
+class _AugmentBase(Section):
     """Training-time augmentation. The geometric ones compose into one resampling."""
 
-    engine: Literal["native", "keras_cv"] = Field(
-        "native", description="native, or keras_cv (an extra; its CutMix labels are inexact)."
-    )
-    flip: tuple[Literal["horizontal", "vertical"], ...] = Field(
-        (), description="Axes flipped, each with chance 0.5."
-    )
-    rotate: SignedRange = Field(
-        (0.0, 0.0), description="Rotation as a fraction of a full turn, as keras.RandomRotation."
-    )
-    zoom: SignedRange = Field(
-        (0.0, 0.0), description="Zoom as keras.RandomZoom: 0.15 shows 15 % more, -0.15 less."
-    )
-    shift: SignedRange = Field((0.0, 0.0), description="Shift as a fraction of height and width.")
-    shear: SignedRange = Field((0.0, 0.0), description="Shear, as the tangent of the angle.")
-    crop: tuple[Fraction, Fraction] | None = Field(
-        None, description="Random resized crop: range of the area kept."
+    engine: Literal["native", "keras", "keras_cv"] = Field(
+        "native",
+        description="native; keras: Keras' own layers; keras_cv: those of keras-cv, an extra. "
+        "Only native repeats itself from a seed.",
     )
     fill: Literal["reflect", "constant", "nearest", "wrap"] = Field(
         "reflect", description="What is seen beyond the border."
@@ -63,33 +64,92 @@ class AugmentRecipe(Section):
     interpolation: Literal["bilinear", "nearest"] = Field(
         "bilinear", description="How the one resampling reads between pixels."
     )
-    brightness: SignedRange = Field((0.0, 0.0), description="Added, as a share of full scale.")
-    contrast: SignedRange = Field((0.0, 0.0), description="Contrast factor minus 1.")
-    saturation: SignedRange = Field((0.0, 0.0), description="Saturation factor minus 1.")
-    hue: SignedRange = Field((0.0, 0.0), description="Hue rotation as a fraction of a turn.")
-    greyscale: Fraction = Field(0.0, description="Chance of greyscale.")
-    invert: Fraction = Field(0.0, description="Chance of inverted colours.")
-    equalise: Fraction = Field(0.0, description="Chance of histogram equalisation.")
-    blur: Fraction = Field(0.0, description="Chance of a Gaussian blur.")
-    blur_sigma: tuple[Rate, Rate] = Field((0.3, 1.5), description="Blur in pixels.")
-    noise: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
-        0.0, description="Standard deviation of Gaussian noise, as a share of full scale."
-    )
-    erasing: ErasingRecipe | None = Field(None, description="Random erasing.")
     mix: MixRecipe = Field(MixRecipe(), description="CutMix and MixUp.")
+    custom: dict[str, float | tuple[float, float]] = Field(
+        {}, description="Augmentations of your own, by the name they were registered with."
+    )
 
     @model_validator(mode="after")
-    def _check_ranges(self) -> Self:
-        names = ("rotate", "zoom", "shift", "shear", "brightness", "contrast", "saturation", "hue")
-        for name in (*names, "crop", "blur_sigma"):
-            pair = getattr(self, name)
-            if pair is not None and pair[0] > pair[1]:
-                raise ValueError(f"{name} must be [low, high], got {list(pair)}")
-        # Beyond these nothing of the image is left; degrees typed by mistake end up here.
-        for name, most in (("rotate", 1.0), ("shift", 1.0), ("shear", 4.0), ("zoom", 10.0)):
-            pair = getattr(self, name)
-            if max(abs(pair[0]), abs(pair[1])) > most:
-                raise ValueError(f"{name} must stay within ±{most:g}, got {list(pair)}")
-        if self.zoom[0] <= -1.0:
-            raise ValueError(f"zoom must stay above -1, got {list(self.zoom)}")
+    def _check_custom(self) -> Self:
+        # What is not registered here may be where the recipe is used.
+        for name in self.custom.keys() & AUGMENTATIONS.keys() - set(BUILT_IN):
+            try:
+                value = _adapt(AUGMENTATIONS[name].key).validate_python(self.custom[name])
+            except ValidationError as error:
+                raise ValueError(f"custom.{name}: {error.errors()[0]['msg']}") from error
+            self.custom[name] = value
         return self
+
+
+class _PairCheck:
+    """Checks what the type of a [low, high] leaves open.
+
+    Args:
+        key: The key that takes it.
+    """
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+
+    def __call__(self, value: tuple[float, float]) -> tuple[float, float]:
+        """Return the pair.
+
+        Raises:
+            ValueError: If its ends are in the wrong order or too far out.
+        """
+        low, high = value
+        if low > high:
+            raise ValueError(f"must be [low, high], got {list(value)}")
+        # Beyond these nothing of the image is left; degrees typed by mistake end up here.
+        if self.key.most is not None and max(abs(low), abs(high)) > self.key.most:
+            raise ValueError(f"must stay within ±{self.key.most:g}, got {list(value)}")
+        if self.key.above is not None and low <= self.key.above:
+            raise ValueError(f"must stay above {self.key.above:g}, got {list(value)}")
+        return value
+
+
+def _adapt(key: Key) -> TypeAdapter[Any]:
+    return TypeAdapter(_type_of(key))
+
+
+def _list_keys() -> Iterator[tuple[str, Key]]:
+    """Yield the catalogue's keys of a recipe, options behind what they belong to."""
+    for name in BUILT_IN:
+        yield name, AUGMENTATIONS[name].key
+        yield from AUGMENTATIONS[name].options.items()
+
+
+def _type_of(key: Key, name: str = "") -> Any:
+    if key.kind == "section":
+        parts: dict[str, Any] = {
+            part: (_type_of(inner), Field(inner.default, description=inner.meaning))
+            for part, inner in key.parts.items()
+        }
+        title = f"{name.title()}Recipe"
+        kind: Any = create_model(title, __base__=Section, __doc__=key.meaning, **parts)
+    elif key.kind in ("range", "fractions", "amounts"):
+        kind = Annotated[_TYPES[key.kind], AfterValidator(_PairCheck(key))]
+    else:
+        kind = _TYPES[key.kind]
+    return kind | None if key.default is None else kind
+
+
+if TYPE_CHECKING:
+
+    class AugmentRecipe(_AugmentBase):
+        """The base with one field for each key of the catalogue."""
+
+        def __init__(self, **values: Any) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
+
+else:
+    AugmentRecipe = create_model(
+        "AugmentRecipe",
+        __base__=_AugmentBase,
+        __doc__=_AugmentBase.__doc__,
+        __module__=__name__,
+        **{
+            name: (_type_of(key, name), Field(key.default, description=key.meaning))
+            for name, key in _list_keys()
+        },
+    )

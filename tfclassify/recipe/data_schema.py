@@ -157,9 +157,6 @@ def check_data(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
             "validation and test together must stay below 1, "
             f"got {data.validation:g} + {data.test:g}: nothing is left to train on",
         )
-    erasing = recipe.augment.erasing
-    if erasing is not None and erasing.area[0] > erasing.area[1]:
-        yield ("augment", "erasing", "area"), f"must be [low, high], got {show(erasing.area)}"
 
 
 def _check_source(data: DataRecipe) -> Iterator[tuple[KeyPath, str]]:

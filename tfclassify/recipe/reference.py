@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from tfclassify.augmentations.catalogue import AUGMENTATIONS, BUILT_IN
 from tfclassify.recipe import fields
 from tfclassify.recipe.document import BASE_KEY, render_inline
 from tfclassify.recipe.names import (
@@ -247,7 +248,6 @@ _NAMES = {
 }
 #: A backbone that is not of the catalog.
 _OUTSIDE = {"type": "string", "pattern": f"^({'|'.join(OUTSIDE_SOURCES)}).+"}
-_PAIR_KEYS = ("rotate", "zoom", "shift", "shear", "brightness", "contrast", "saturation", "hue")
 
 
 def json_schema() -> dict[str, Any]:
@@ -294,8 +294,9 @@ def _admit_shorthands(definitions: dict[str, Any]) -> None:
     side = image_size["prefixItems"][0]
     _add_alternative(image_size, side)
     augment = definitions["AugmentRecipe"]["properties"]
-    for key in _PAIR_KEYS:
-        _add_alternative(augment[key], {"type": "number"})
+    for name in BUILT_IN:
+        if AUGMENTATIONS[name].key.kind == "range":
+            _add_alternative(augment[name], {"type": "number"})
     schedule = definitions["PhaseRecipe"]["properties"]["schedule"]
     kind = definitions["ScheduleRecipe"]["properties"]["kind"]
     _add_alternative(schedule, {"type": "string", "enum": kind["enum"]})

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
 
-from tfclassify.recipe.augment_schema import AugmentRecipe, ErasingRecipe, MixRecipe
+from tfclassify.recipe.augment_schema import AugmentRecipe, MixRecipe
 from tfclassify.recipe.data_schema import (
     CocoRecipe,
     ColumnsRecipe,
@@ -56,7 +56,6 @@ __all__ = [
     "DataRecipe",
     "DimensionRecipe",
     "EarlyStoppingRecipe",
-    "ErasingRecipe",
     "FeaturesRecipe",
     "HeadRecipe",
     "LayerRecipe",

@@ -1,0 +1,1 @@
+"""Augmentations: what each one is called, takes, draws and does. Free of TensorFlow."""

@@ -104,8 +104,8 @@ def test_a_full_recipe() -> None:
     assert network["Parameters"] == "3,423,240"
     facts = read(describe_training(recipe))
     assert facts["Augmentation"] == (
-        "horizontal flip, vertical flip, rotation ±126°, zoom 0 to 15 %, crop to 50–100 % of the "
-        "area, greyscale for 10 %, noise 5 %, erasing for 25 %, by keras_cv"
+        "crop to 50–100 % of the area, horizontal flip, vertical flip, rotation ±126°, zoom 0 to "
+        "15 %, greyscale for 10 %, noise 5 %, erasing for 25 %, by keras_cv"
     )
     assert facts["Mixing"] == "CutMix for 50 % of images, MixUp for 25 % of images"
     assert facts["Class weights"] == "as given in the recipe"

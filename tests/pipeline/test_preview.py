@@ -90,15 +90,18 @@ def test_shares_are_named_largest_first():
     ("recipe", "text"),
     [
         ({}, "no augmentation"),
-        ({"rotate": 0.35}, "rotate -0.35 to 0.35"),
-        ({"flip": ["horizontal", "vertical"]}, "flip horizontal and vertical"),
-        ({"mix": {"cutmix": 0.5, "mixup": 0.5}}, "cutmix 0.5 · mixup 0.5"),
-        ({"erasing": {}}, "erasing"),
-        ({"erasing": {"area": [0.1, 0.2]}}, "erasing area 0.1 to 0.2"),
-        ({"engine": "keras_cv", "blur": 0.2}, "engine keras_cv · blur 0.2"),
+        ({"rotate": 0.35}, "rotation ±126°"),
+        ({"flip": ["horizontal", "vertical"]}, "horizontal flip, vertical flip"),
+        (
+            {"mix": {"cutmix": 0.5, "mixup": 0.5}},
+            "CutMix for 50 % of images · MixUp for 50 % of images",
+        ),
+        ({"erasing": {}, "zoom": 0.1}, "zoom ±10 % · erasing for 50 %"),
+        ({"engine": "keras_cv", "blur": 0.2}, "blur for 20 %"),
+        ({"custom": {"sparkle": 0.2}}, "sparkle 0.2"),
     ],
 )
-def test_augmentation_is_named_in_the_words_of_the_recipe(recipe: dict, text: str):
+def test_augmentation_is_named_in_the_words_of_a_report(recipe: dict, text: str):
     assert describe_augmentation(AugmentRecipe.model_validate(recipe)) == text
 
 

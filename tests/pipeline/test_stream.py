@@ -149,18 +149,18 @@ def test_the_map_function_is_traced_once(
     training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
 ):
     traces = []
-    build = stream.build_augmentation
+    build = stream._build_batch_maker
 
     def counting(*args, **options):
-        augment = build(*args, **options)
+        make = build(*args, **options)
 
-        def traced(*batch):
-            traces.append(batch)
-            return augment(*batch)
+        def traced(number):
+            traces.append(number)
+            return make(number)
 
         return traced
 
-    monkeypatch.setattr(stream, "build_augmentation", counting)
+    monkeypatch.setattr(stream, "_build_batch_maker", counting)
     assert len(train(training_set, 4 * STEPS)) == 4 * STEPS
     assert len(traces) == 1
 

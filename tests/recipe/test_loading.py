@@ -435,7 +435,8 @@ def test_no_text_raises_anything_else(text: str) -> None:
 def test_loading_does_not_wait_for_heavy_libraries() -> None:
     probe = (
         "import sys, tfclassify.recipe.loading, tfclassify.recipe.reference; "
-        "print(sorted({'tensorflow', 'keras', 'PIL', 'pandas', 'scipy', 'sklearn'} & set(sys.modules)))"
+        "heavy = {'tensorflow', 'keras', 'PIL', 'pandas', 'scipy', 'sklearn'}; "
+        "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60)
     assert done.stdout == "[]\n"

@@ -39,7 +39,7 @@ class Chosen(Protocol):
 def register_augmentation(entry: Augmentation) -> None:
     """Add an augmentation of one's own; recipes name it under ``augment.custom``.
 
-    Registering an equal entry again changes nothing, so a notebook's cell may run twice.
+    One from the same module replaces the one before, so a notebook's cell may run twice.
 
     Args:
         entry: The augmentation. Its key must be a range or a fraction, and the only one.
@@ -66,7 +66,8 @@ def register_augmentation(entry: Augmentation) -> None:
         raise ValueError(
             f"register_augmentation: a name is letters, digits and underscores, got {entry.name!r}"
         )
-    if entry.name in BUILT_IN or AUGMENTATIONS.get(entry.name, entry) != entry:
+    there = AUGMENTATIONS.get(entry.name, entry)
+    if entry.name in BUILT_IN or there.draw.__module__ != entry.draw.__module__:
         raise ValueError(
             f"register_augmentation: there is an augmentation {entry.name!r}; choose another name"
         )

@@ -110,7 +110,7 @@ def _brighten_in_keras(context: LayerContext, value: Range) -> Any:
 def _change_contrast_in_keras(context: LayerContext, value: Range) -> Any:
     # The layer takes (a, b) for factors from 1 - a to 1 + b.
     reach = (-value[0], value[1])
-    return context.layers.RandomContrast(reach, value_range=(0, 255), **context.seed)
+    return context.layers.RandomContrast(factor=reach, value_range=(0, 255), **context.seed)
 
 
 def _saturate_in_keras(context: LayerContext, value: Range) -> Any:

@@ -120,7 +120,8 @@ def _blur_in_keras_cv(context: LayerContext, chance: float, blur_sigma: tuple[fl
 
 
 def _add_noise_in_keras(context: LayerContext, level: float) -> Any:
-    return context.layers.GaussianNoise(FULL_SCALE * level, **context.seed)
+    layer = context.layers.GaussianNoise(level, **context.seed)  # for images in 0..1
+    return lambda images, training: layer(images / FULL_SCALE, training=training) * FULL_SCALE
 
 
 def _erase_in_keras(context: LayerContext, erasing: Any) -> Any:

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 Bits = npt.NDArray[np.uint64]
-Numbers = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.floating]
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))

@@ -6,6 +6,7 @@ Does not own: the recipe (``recipe``), the page (``run_sections``).
 
 from __future__ import annotations
 
+from tfclassify.augmentations.catalogue import describe_chosen
 from tfclassify.pages.content import Fact
 from tfclassify.pages.wording import count_of
 from tfclassify.recipe.names import OUTSIDE_SOURCES
@@ -24,22 +25,6 @@ _RESIZE = {
     "crop": "cropped to its shape",
     "letterbox": "padded to its shape",
 }
-
-#: Augmentations that are a range around zero: key, what to call it, factor, unit.
-_RANGES = (
-    ("rotate", "rotation", 360.0, "°"),
-    ("zoom", "zoom", 100.0, " %"),
-    ("shift", "shift", 100.0, " %"),
-    ("shear", "shear", 100.0, " %"),
-    ("brightness", "brightness", 100.0, " %"),
-    ("contrast", "contrast", 100.0, " %"),
-    ("saturation", "saturation", 100.0, " %"),
-    ("hue", "hue", 360.0, "°"),
-)
-
-#: Augmentations that happen with a chance.
-_CHANCES = ("greyscale", "invert", "equalise", "blur")
-
 
 def describe_network(recipe: Recipe, parameters: int | None = None) -> tuple[Fact, ...]:
     """Say what network a recipe builds.
@@ -148,28 +133,10 @@ def _describe_loss(recipe: Recipe) -> str:
 
 
 def _describe_augmentation(augment: AugmentRecipe) -> str:
-    parts = [f"{axis} flip" for axis in augment.flip]
-    for key, name, factor, unit in _RANGES:
-        low, high = (factor * end for end in getattr(augment, key))
-        if low or high:
-            parts.append(f"{name} {_format_range(low, high)}{unit}")
-    if augment.crop is not None:
-        low, high = (100 * share for share in augment.crop)
-        parts.append(f"crop to {low:g}–{high:g} % of the area")
-    for key in _CHANCES:
-        if getattr(augment, key):
-            parts.append(f"{key} for {100 * getattr(augment, key):g} %")
-    if augment.noise:
-        parts.append(f"noise {100 * augment.noise:g} %")
-    if augment.erasing is not None:
-        parts.append(f"erasing for {100 * augment.erasing.chance:g} %")
+    parts = describe_chosen(augment)
     if augment.engine != "native" and parts:
         parts.append(f"by {augment.engine}")
     return ", ".join(parts) or "none"
-
-
-def _format_range(low: float, high: float) -> str:
-    return f"±{high:.4g}" if low == -high else f"{low:.4g} to {high:.4g}"
 
 
 def _describe_mixing(augment: AugmentRecipe) -> str:

@@ -91,7 +91,11 @@ def build_layers(
             images, targets = _mix(images, targets, mixers)
         return tf.ensure_shape(images, [None, *image_size, 3]), targets
 
-    return augment_batch
+    if augment.engine == "keras":
+        return augment_batch
+    # Some layers of keras-cv branch on tensors, which a graph must be converted for.
+    converted: Callable[..., tuple[tf.Tensor, tf.Tensor]] = tf.function(augment_batch)
+    return converted
 
 
 def list_layers(

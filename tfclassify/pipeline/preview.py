@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from tfclassify.augmentations.catalogue import describe_chosen
 from tfclassify.errors import DataError
 from tfclassify.pipeline.stream import TrainingSet, view_batches
 from tfclassify.recipe.schema import AugmentRecipe
@@ -133,24 +133,14 @@ def make_sheet(
 
 
 def describe_augmentation(augment: AugmentRecipe) -> str:
-    """Name what is switched on, in the words of the recipe.
+    """Name what is switched on, in the words of a report.
 
     >>> describe_augmentation(AugmentRecipe(flip=("horizontal",), zoom=(0.0, 0.15)))
-    'flip horizontal · zoom 0 to 0.15'
+    'horizontal flip · zoom 0 to 15 %'
     """
-    changed = augment.model_dump(exclude_defaults=True)
-    # MixUp and CutMix are words of their own.
-    changed |= changed.pop("mix", {})
-    return " · ".join(_describe(key, value) for key, value in changed.items()) or "no augmentation"
-
-
-def _describe(key: str, value: Any) -> str:
-    if isinstance(value, dict):
-        return " ".join([key, *(_describe(*item) for item in value.items())])
-    if isinstance(value, tuple):
-        is_range = isinstance(value[0], float)
-        return f"{key} {value[0]:g} to {value[1]:g}" if is_range else f"{key} {' and '.join(value)}"
-    return f"{key} {value}"
+    mix = (("CutMix", augment.mix.cutmix), ("MixUp", augment.mix.mixup))
+    mixed = [f"{name} for {100 * chance:g} % of images" for name, chance in mix if chance]
+    return " · ".join(describe_chosen(augment) + mixed) or "no augmentation"
 
 
 def name_shares(

@@ -120,18 +120,19 @@ def _list_keys() -> Iterator[tuple[str, Key]]:
 
 
 def _type_of(key: Key, name: str = "") -> Any:
+    """Return the type of a key's value; the section of that name where it is one."""
     if key.kind == "section":
         parts: dict[str, Any] = {
             part: (_type_of(inner), Field(inner.default, description=inner.meaning))
             for part, inner in key.parts.items()
         }
         title = f"{name.title()}Recipe"
-        kind: Any = create_model(title, __base__=Section, __doc__=key.meaning, **parts)
-    elif key.kind in ("range", "fractions", "amounts"):
-        kind = Annotated[_TYPES[key.kind], AfterValidator(_PairCheck(key))]
-    else:
-        kind = _TYPES[key.kind]
-    return kind | None if key.default is None else kind
+        return create_model(title, __base__=Section, __doc__=key.meaning, **parts) | None
+    if key.kind not in ("range", "fractions", "amounts"):
+        return _TYPES[key.kind]
+    annotated: Any = Annotated  # a type that is made at run time is none to a type checker
+    pair = annotated[_TYPES[key.kind], AfterValidator(_PairCheck(key))]
+    return pair | None if key.default is None else pair
 
 
 if TYPE_CHECKING:

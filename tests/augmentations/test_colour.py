@@ -4,10 +4,11 @@ import colorsys
 
 import numpy as np
 import pytest
-from scipy import ndimage, stats
 
-from tfclassify.pipeline import colour
-from tfclassify.pipeline.randomness import Draws
+from tfclassify.augmentations import colour
+from tfclassify.augmentations.catalogue import AUGMENTATIONS
+from tfclassify.augmentations.randomness import Draws
+from tfclassify.pipeline.augmentation import build_augmentation
 from tfclassify.recipe.schema import AugmentRecipe
 
 
@@ -21,8 +22,18 @@ def change(
     grey: bool = False,
     invert: bool = False,
 ) -> np.ndarray:
-    numbers = np.array([brightness, contrast, saturation, hue])
-    return colour.change_colours(image, numbers, np.array([grey, invert]))
+    """Change one image by exact amounts, through the pipeline that composes them."""
+    recipe = AugmentRecipe(
+        brightness=(brightness, brightness),
+        contrast=(contrast, contrast),
+        saturation=(saturation, saturation),
+        hue=(hue, hue),
+        greyscale=float(grey),
+        invert=float(invert),
+    )
+    function = build_augmentation(recipe, image.shape[:2], seed=0)
+    targets, keys = np.ones((1, 1), np.float32), np.zeros(1, np.int64)
+    return function.change(image[None], targets, keys, 0)[0][0].astype(np.uint8)
 
 
 def pixels(*values: tuple[int, int, int]) -> np.ndarray:
@@ -32,10 +43,6 @@ def pixels(*values: tuple[int, int, int]) -> np.ndarray:
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (31, 29, 3), dtype=np.uint8)
-
-
-def test_nothing_asked_is_no_stage():
-    assert colour.draw_stages(AugmentRecipe(), Draws(0, 0, np.arange(3))) == []
 
 
 def test_nothing_drawn_leaves_the_image_bit_exact(photo: np.ndarray):
@@ -124,65 +131,22 @@ def test_equalising_spreads_the_histogram():
     assert np.abs(np.diff(values) - 8).max() <= 1
 
 
-def test_blur_agrees_with_scipy():
-    image = np.random.default_rng(2).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-    expected = ndimage.gaussian_filter(image.astype(float), (1.5, 1.5, 0), mode="nearest")
-    difference = colour.blur(image, 1.5) - expected
-    # Pillow puts three box filters for one Gaussian.
-    assert np.abs(difference).mean() < 2.5
-    assert colour.blur(image, 1.5).std() == pytest.approx(expected.std(), rel=0.05)
-
-
-def test_no_blur_is_bit_exact(photo: np.ndarray):
-    assert np.array_equal(colour.blur(photo, 0.0), photo)
-
-
-def test_noise_is_gaussian_of_the_level_asked():
-    flat = np.full((64, 64, 3), 128, np.uint8)
-    noise = colour.add_noise(flat, 0.05, np.uint64(5)).astype(float) - 128.0
-    assert noise.mean() == pytest.approx(0.0, abs=0.5)
-    assert noise.std() == pytest.approx(0.05 * 255, rel=0.03)
-    assert stats.kurtosis(noise.ravel()) == pytest.approx(0.0, abs=0.15)
-
-
-def test_noise_is_its_address():
-    flat = np.full((8, 8, 3), 128, np.uint8)
-    one = colour.add_noise(flat, 0.1, np.uint64(2**64 - 1))
-    assert np.array_equal(one, colour.add_noise(flat, 0.1, np.uint64(2**64 - 1)))
-    assert not np.array_equal(one, colour.add_noise(flat, 0.1, np.uint64(2**64 - 2)))
-
-
-def test_noise_is_cut_to_the_range():
-    black = colour.add_noise(np.zeros((64, 64, 3), np.uint8), 0.1, np.uint64(1))
-    assert black.min() == 0
-    assert (black == 0).mean() == pytest.approx(0.5, abs=0.05)
-
-
-def test_only_what_the_recipe_names_makes_a_stage():
-    draws = Draws(0, 0, np.arange(200))
-    stages = colour.draw_stages(AugmentRecipe(blur=0.25, blur_sigma=(1.0, 2.0)), draws)
-    assert [stage.apply for stage in stages] == [colour.blur]
-    sigma = stages[0].parameters[0].numpy()
-    assert (sigma > 0).mean() == pytest.approx(0.25, abs=0.1)
-    assert sigma[sigma > 0].min() >= 1.0
-    assert sigma.max() < 2.0
-
-
 def test_drawn_parameters_fill_their_ranges():
-    augment = AugmentRecipe(brightness=(-0.2, 0.1), hue=(0.0, 0.5), greyscale=0.4)
-    (stage,) = colour.draw_stages(augment, Draws(0, 0, np.arange(1000)))
-    numbers, flags = (tensor.numpy() for tensor in stage.parameters)
-    np.testing.assert_allclose(numbers.min(axis=0), [-0.2, 0, 0, 0], atol=0.003)
-    np.testing.assert_allclose(numbers.max(axis=0), [0.1, 0, 0, 0.5], atol=0.003)
-    assert flags.mean(axis=0).tolist() == pytest.approx([0.4, 0.0], abs=0.06)
+    draws = Draws(0, 0, np.arange(1000))
+    for name, low, high in (("brightness", -0.2, 0.1), ("hue", 0.0, 0.5), ("contrast", -1, 3)):
+        (numbers,) = AUGMENTATIONS[name].draw((low, high), draws, (8, 8))
+        assert low <= numbers.min() < low + 0.01 * (high - low)
+        assert high - 0.01 * (high - low) < numbers.max() < high
+    (flags,) = AUGMENTATIONS["greyscale"].draw(0.4, draws, (8, 8))
+    assert flags.mean() == pytest.approx(0.4, abs=0.06)
 
 
-def test_the_order_of_stages():
-    augment = AugmentRecipe(equalise=0.5, hue=(-0.1, 0.1), blur=0.5, noise=0.1)
-    stages = colour.draw_stages(augment, Draws(0, 0, np.arange(2)))
-    assert [stage.apply for stage in stages] == [
-        colour.equalise,
-        colour.change_colours,
-        colour.blur,
-        colour.add_noise,
-    ]
+def test_each_image_of_a_batch_has_its_own_colours():
+    images = np.stack([pixels((200, 100, 50)), pixels((10, 20, 30)), pixels((1, 2, 3))])
+    recipe = AugmentRecipe(invert=0.5)
+    function = build_augmentation(recipe, (1, 1), seed=0).change
+    changed, _ = function(images, np.ones((3, 1), np.float32), np.arange(3), 0)
+    inverted = AUGMENTATIONS["invert"].draw(0.5, Draws(0, 0, np.arange(3)), (1, 1))[0]
+    assert 0 < inverted.sum() < 3
+    expected = np.where(inverted[:, None, None, None], 255 - images, images)
+    assert np.array_equal(changed, expected)

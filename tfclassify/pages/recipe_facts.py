@@ -26,6 +26,7 @@ _RESIZE = {
     "letterbox": "padded to its shape",
 }
 
+
 def describe_network(recipe: Recipe, parameters: int | None = None) -> tuple[Fact, ...]:
     """Say what network a recipe builds.
 

@@ -12,11 +12,12 @@ from tests.builders import COLOURS, make_photo
 from tfclassify.data.index import Index, make_frame
 from tfclassify.data.integrity import make_report
 from tfclassify.data.preparation import PreparedData
-from tfclassify.judging.verdicts import Verdict, find_groups, write_metrics, write_predictions
+from tfclassify.judging.answers import make_answers, write_predictions
+from tfclassify.judging.verdicts import write_metrics
 from tfclassify.recipe.loading import dump_recipe, parse_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.scoring.verdicts import judge_task
+from tfclassify.scoring.verdicts import Verdict, judge_task
 
 CLASSES = tuple(sorted(COLOURS))
 _RECIPES = {
@@ -98,18 +99,18 @@ def judge_split(
     """Judge one split by made-up answers."""
     held_out = index.in_split(split)
     probabilities = make_probabilities(held_out, skill=skill, seed=seed)
-    thresholds = np.full(probabilities.shape, 0.5) if held_out.is_multi_label else None
+    answers = make_answers(held_out, probabilities)
     judgement = judge_task(
         recipe.task,
         held_out.targets(),
         probabilities,
         held_out.classes,
         seed=0,
-        groups=find_groups(held_out),
-        thresholds=None if thresholds is None else 0.5,
+        groups=answers.units,
+        thresholds=0.5 if held_out.is_multi_label else None,
         resamples=50,
     )
-    return Verdict(split, held_out, probabilities, judgement, None, ("identity",), thresholds)
+    return Verdict(split, answers, judgement)
 
 
 def fill_run(

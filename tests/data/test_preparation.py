@@ -138,7 +138,7 @@ def test_near_copies_across_folds_are_told_once(tmp_path: Path) -> None:
     assert set(prepared.index.frame["split"]) == {"train"}
     parts: dict[str, str] = {}
     for number, fold in enumerate(make_folds(prepared.index, folds=3, seed=recipe.seed)):
-        held = fold.in_split("validation").frame["image"]
+        held = fold.in_split("test").frame["image"]
         parts |= dict.fromkeys(held, f"fold {number}")
     apart = {
         image

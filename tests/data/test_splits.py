@@ -316,11 +316,11 @@ def test_too_few_images_with_label_sets() -> None:
 
 
 def held_in(fold: Index) -> set[str]:
-    return set(fold.frame["image"][fold.frame["split"] == "validation"])
+    return set(fold.frame["image"][fold.frame["split"] == "test"])
 
 
 def counts_of_folds(fold: Index) -> Counter[str]:
-    return Counter(label for labels in fold.in_split("validation").label_sets() for label in labels)
+    return Counter(label for labels in fold.in_split("test").label_sets() for label in labels)
 
 
 def test_each_image_is_validated_once_and_trained_on_otherwise() -> None:
@@ -331,14 +331,39 @@ def test_each_image_is_validated_once_and_trained_on_otherwise() -> None:
     for fold in folds:
         assert fold.classes == index.classes
         assert fold.frame["image"].tolist() == index.frame["image"].tolist()
-        assert Counter(fold.frame["split"]) == {"train": 12, "validation": 3}
+        assert Counter(fold.frame["split"]) == {"train": 12, "test": 3}
 
 
-def test_test_images_stay_and_other_splits_are_overruled() -> None:
-    splits = ["test"] * 4 + ["train"] * 6 + ["validation"] * 6
-    folds = make_folds(make_index(["a", "b"] * 8, splits=splits), folds=3, seed=0)
+def test_some_training_images_of_each_fold_watch() -> None:
+    groups = [f"g{number // 2}" for number in range(60)]
+    index = make_index(["a", "a", "a", "b"] * 15, groups=groups)
+    plain = make_folds(index, folds=5, seed=0)
+    folds = make_folds(index, folds=5, seed=0, watch=0.25)
+    assert [held_in(fold) for fold in folds] == [held_in(fold) for fold in plain]
     for fold in folds:
-        assert fold.frame["split"].tolist()[:4] == ["test"] * 4
+        watching = fold.in_split("validation")
+        assert Counter(label for (label,) in watching.label_sets()) == {"a": 9, "b": 3}
+        sides = fold.frame[fold.frame["group"] != ""].groupby("group")["split"].nunique()
+        assert sides.max() == 1
+    drawn = [set(fold.in_split("validation").frame["image"]) for fold in folds]
+    assert len(set(map(frozenset, drawn))) == 5
+    other = make_folds(index, folds=5, seed=1, watch=0.25)
+    assert set(other[0].in_split("validation").frame["image"]) != drawn[0]
+
+
+def test_whoever_watches_takes_no_class_away() -> None:
+    # Of b there is one image a fold: watching it would leave none to learn from in two folds.
+    for fold in make_folds(make_index(["a"] * 8 + ["b"] * 2), folds=2, seed=0, watch=0.4):
+        assert ("b",) in fold.in_split("train").label_sets()
+
+
+def test_test_images_are_left_out_and_other_splits_are_overruled() -> None:
+    splits = ["test"] * 4 + ["train"] * 6 + ["validation"] * 6
+    index = make_index(["a", "b"] * 8, splits=splits)
+    folds = make_folds(index, folds=3, seed=0)
+    for fold in folds:
+        assert len(fold) == 12
+        assert not set(index.frame["image"][:4]) & set(fold.frame["image"])
         assert counts_of_folds(fold) == {"a": 2, "b": 2}
 
 
@@ -366,7 +391,7 @@ def test_label_sets_are_even_over_the_folds() -> None:
     # 20 of each pair and 20 images of nothing: every fold has a fifth of each.
     index = make_set_index(["ab"] * 20 + ["bc"] * 20 + ["ac"] * 20 + [""] * 20)
     for fold in make_folds(index, folds=5, seed=0):
-        held = fold.in_split("validation")
+        held = fold.in_split("test")
         assert counts_of_folds(fold) == {"a": 8, "b": 8, "c": 8}
         assert held.label_sets().count(()) == 4
 
@@ -426,8 +451,7 @@ def test_as_even_as_scikit_learns_over_grouped_classes() -> None:
         return float(((held - wanted) ** 2 / wanted).sum())
 
     ours = [
-        np.flatnonzero(fold.frame["split"] == "validation")
-        for fold in make_folds(index, folds=5, seed=0)
+        np.flatnonzero(fold.frame["split"] == "test") for fold in make_folds(index, folds=5, seed=0)
     ]
     splitter = StratifiedGroupKFold(5, shuffle=True, random_state=0)
     theirs = [held for _, held in splitter.split(labels, labels, groups)]
@@ -447,7 +471,7 @@ def test_as_even_as_scikit_learns_over_grouped_classes() -> None:
         (
             make_index(["a"] * 6 + ["b"] * 3 + ["c"], groups=[""] * 6 + ["ann"] * 3 + [""]),
             2,
-            r"2 of 3 classes cannot be trained on and validated as well: 'b' has 3 images, all "
+            r"2 of 3 classes cannot be trained on and judged as well: 'b' has 3 images, all "
             r"in the group 'ann', 'c' has 1 image; add images, or name such labels in data\.drop",
         ),
         (

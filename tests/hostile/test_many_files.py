@@ -75,8 +75,8 @@ def test_evaluate_judges_all_good_ones_and_lists_the_others(
     files = sum(1 for _ in photos.rglob("*.png"))
     assert result.quarantined == files // EVERY
     (verdict,) = result.verdicts
-    assert len(verdict.probabilities) == len(verdict.index) == files - files // EVERY
+    assert len(verdict.answers) == files - files // EVERY
     assert verdict.plain.n == files - files // EVERY
-    assert not any(map(is_broken, verdict.index.frame["image"]))
+    assert not any(map(is_broken, verdict.answers.images))
     counts = [re.search(r": (\d+) [^:]*\(quarantined\)", line) for line in listener.warnings]
     assert sum(int(count[1]) for count in counts if count) == files // EVERY

@@ -1,101 +1,118 @@
 from __future__ import annotations
 
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.fake_runs import CLASSES, judge_split, make_index, make_recipe, make_run
+from tests.fake_runs import make_index, make_probabilities, make_recipe, make_run
 from tfclassify.data.index import Index
 from tfclassify.errors import RunError
-from tfclassify.judging.answers import join_answers, judge_answers, read_answers
+from tfclassify.judging.answers import make_answers, read_answers, save_answers, write_predictions
+from tfclassify.judging.verdicts import Calibrated, judge_answers
 from tfclassify.scoring.tasks import get_task
+from tfclassify.scoring.verdicts import Answers, Verdict
 
 TASKS = ("multi_class", "multi_label")
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_answers_come_back_as_they_were_given(tmp_path: Path, task: str) -> None:
-    index, recipe = make_index(tmp_path / "photos", task=task), make_recipe(task)
-    run = make_run(tmp_path / "run", recipe, index)
-    verdict = judge_split(index, recipe, "test")
-    answers = read_answers(run / "predictions.csv", index, "test")
-    assert answers.index.frame["image"].tolist() == verdict.index.frame["image"].tolist()
-    np.testing.assert_allclose(answers.probabilities, verdict.probabilities, rtol=1e-7)
+def judge_made_up(index: Index, task: str, split: str = "test") -> Verdict:
+    held = index.in_split(split)
+    plain = make_probabilities(held, skill=1.0)
+    averaged = make_probabilities(held, skill=2.0, seed=1)
+    answers = make_answers(held, plain, averaged, views=("identity", "flip"))
+    calibrated = Calibrated(2.0, 3.0)
     if task == "multi_label":
-        assert np.array_equal(answers.is_given, verdict.probabilities >= 0.5)
-    else:
-        best = verdict.probabilities.argmax(axis=1)
-        assert np.array_equal(answers.is_given, np.eye(3, dtype=bool)[best])
+        calibrated = Calibrated(thresholds=dict(zip(index.classes, (0.3, 0.5, 0.7), strict=True)))
+    return judge_answers(answers, split, make_recipe(task), calibrated)
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_scores_of_answers_are_those_of_the_run(tmp_path: Path, task: str) -> None:
-    index, recipe = make_index(tmp_path / "photos", task=task), make_recipe(task)
-    run = make_run(tmp_path / "run", recipe, index)
-    told = judge_split(index, recipe, "validation").plain
-    answers = read_answers(run / "predictions.csv", index, "validation")
-    judged = judge_answers(answers, recipe, None)
-    weighting = answers.to_outcome().weigh()
+def test_answers_come_back_to_the_last_bit(tmp_path: Path, task: str) -> None:
+    index = make_index(tmp_path / "photos", task=task)
+    verdicts = [judge_made_up(index, task, split) for split in ("validation", "test")]
+    write_predictions(tmp_path / "predictions.csv", verdicts, index.classes)
+    for verdict in verdicts:
+        answers = read_answers(tmp_path / "predictions.npz", index, verdict.split)
+        for name in ("images", "paths", "digests", "groups", "classes"):
+            assert getattr(answers, name) == getattr(verdict.answers, name)
+        for name in ("targets", "plain", "averaged", "thresholds"):
+            own, told = getattr(answers, name), getattr(verdict.answers, name)
+            assert (own is None) == (told is None)
+            assert own is None or np.array_equal(own, told)
+    table = pd.read_csv(tmp_path / "predictions.csv", keep_default_na=False)
+    own = table[table["split"] == "test"]
+    names = own["label" if task == "multi_class" else "labels"].tolist()
+    averaged = verdicts[1].answers.averaged
+    if task == "multi_class":
+        assert names == [index.classes[best] for best in averaged.argmax(axis=1)]
+    else:
+        given = averaged >= np.array([0.3, 0.5, 0.7], np.float32)
+        rows = [[name for name, is_in in zip(index.classes, row, strict=True) if is_in]
+                for row in given]  # fmt: skip
+        assert names == ["|".join(row) for row in rows]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_scores_of_answers_are_those_that_were_told(tmp_path: Path, task: str) -> None:
+    index = make_index(tmp_path / "photos", task=task)
+    told = judge_made_up(index, task)
+    weighting = told.answers.outcome.weigh()
     for name, metric in get_task(task).metrics.items():
-        assert judged.metrics[name].value == pytest.approx(told.metrics[name].value, rel=1e-6)
         value = float(metric.weigh(weighting)[0])
-        assert value == pytest.approx(told.metrics[name].value or value, rel=1e-6)
+        assert value == pytest.approx(told.headline.metrics[name].value, rel=1e-9)
+    assert told.tta is told.headline
+    assert told.plain.metrics["loss"].value != told.tta.metrics["loss"].value
 
 
 def test_right_is_every_label_right(tmp_path: Path) -> None:
-    index = make_index(tmp_path / "photos", task="multi_label", images=12)
-    run = make_run(tmp_path / "run", make_recipe("multi_label"), index)
-    answers = read_answers(run / "predictions.csv", index, "test")
-    given = answers.is_given.copy()
-    given[:] = answers.index.mark_labels()
-    given[1, 0] = ~given[1, 0]
-    changed = answers.__class__(answers.index, answers.probabilities, given)
-    assert changed.is_right().tolist() == [True, False, True]
+    index = make_index(tmp_path / "photos", task="multi_label", images=9, splits=("test",))
+    said = index.targets().copy()
+    said[1, 0] = 1.0 - said[1, 0]
+    expected = [True, False] + [True] * 7
+    assert make_answers(index, said).is_right().tolist() == expected
 
 
 def test_answers_are_taken_and_joined_in_order(tmp_path: Path) -> None:
-    index = make_index(tmp_path / "photos")
-    run = make_run(tmp_path / "run", make_recipe(), index)
-    parts = [
-        read_answers(run / "predictions.csv", index, split) for split in ("test", "validation")
-    ]
-    joined = join_answers(parts)
+    index = make_index(tmp_path / "photos", task="multi_label", groups=True)
+    parts = [judge_made_up(index, "multi_label", s).answers for s in ("test", "validation")]
+    joined = Answers.join(parts)
     assert len(joined) == len(parts[0]) + len(parts[1])
     back = joined.take(np.arange(len(parts[0]), len(joined)))
-    assert back.index.frame["image"].tolist() == parts[1].index.frame["image"].tolist()
-    assert np.array_equal(back.probabilities, parts[1].probabilities)
+    for name in ("images", "groups"):
+        assert getattr(back, name) == getattr(parts[1], name)
+    for name in ("plain", "averaged", "thresholds", "targets"):
+        assert np.array_equal(getattr(back, name), getattr(parts[1], name))
+    assert joined.units == [*parts[0].groups, *parts[1].groups]
+    assert replace(joined, groups=("",) * len(joined)).units is None
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_names_that_a_spreadsheet_would_run_are_read_back(tmp_path: Path, task: str) -> None:
-    index = make_index(tmp_path / "photos", task=task)
-    odd = {"blue": "=blue", "green": "-green", "red": "red"}
-    frame = index.frame.assign(
-        label=[
-            "|".join(odd[name] for name in text.split("|") if name) for text in index.frame["label"]
-        ],
-        image=["=" + name for name in index.frame["image"]],
-    )
-    index = Index(frame, tuple(odd.values()), "photos", is_multi_label=task == "multi_label")
-    run = make_run(tmp_path / "run", make_recipe(task), index)
-    answers = read_answers(run / "predictions.csv", index, "test")
-    assert answers.is_given.any()
-
-
-def test_other_images_or_a_damaged_table_are_refused(tmp_path: Path) -> None:
+def test_other_images_or_damaged_arrays_are_refused(tmp_path: Path) -> None:
     index = make_index(tmp_path / "photos")
-    run = make_run(tmp_path / "run", make_recipe(), index)
-    path = run / "predictions.csv"
-    fewer = index.with_frame(index.frame.iloc[1:])
-    shifted = fewer.with_frame(fewer.frame.assign(split=np.roll(fewer.frame["split"], 1)))
-    with pytest.raises(RunError, match=r"holds 6 test images that are not the \d of the run's"):
-        read_answers(path, shifted, "test")
-    table = pd.read_csv(path)
-    table.drop(columns=f"probability:{CLASSES[0]}").to_csv(path, index=False)
-    with pytest.raises(RunError, match="the predictions cannot be read"):
+    path = make_run(tmp_path / "run", make_recipe(), index) / "predictions.npz"
+    names = index.with_frame(index.frame.assign(image=index.frame["image"] + "x"))
+    with pytest.raises(RunError, match=r"is not of the 6 test images of the run's index"):
+        read_answers(path, names, "test")
+    fewer = index.with_frame(index.frame.drop(index.frame.index[index.frame["split"] == "test"][0]))
+    with pytest.raises(RunError, match=r"plain has the shape and type \(6, 3\) float32, not"):
+        read_answers(path, fewer, "test")
+    with zipfile.ZipFile(path) as stored:
+        parts = {name: stored.read(name) for name in stored.namelist()}
+    parts["test/plain.npy"] += b"\0"  # more than the header says
+    with zipfile.ZipFile(path, "w") as changed:
+        for name, content in parts.items():
+            changed.writestr(name, content)
+    with pytest.raises(RunError, match="test/plain holds 73 bytes or more, not 72"):
+        read_answers(path, index, "test")
+    path.write_bytes(b"no archive")
+    with pytest.raises(RunError, match=r"cannot be read .*; judge the run again by `tfclassify"):
         read_answers(path, index, "test")
     path.unlink()
-    with pytest.raises(RunError, match="the predictions cannot be read"):
+    with pytest.raises(RunError, match="cannot be read"):
+        read_answers(path, index, "test")
+    save_answers(path, [])
+    with pytest.raises(RunError, match="There is no item named 'test/images"):
         read_answers(path, index, "test")

@@ -125,7 +125,7 @@ def _ask_all(run: Path, home: Path, shape: tuple[int, ...]) -> dict[str, np.ndar
     assert len(held) == shape[0] > 0
     store = open_images(held.paths(), bundle.recipe.data)
     views = build_view_model(bundle.model, TtaRecipe())
-    evaluated = evaluate_run(EvaluateRequest(run)).verdicts[0].probabilities
+    evaluated = evaluate_run(EvaluateRequest(run)).verdicts[0].answers.probabilities
     return {
         "reloaded bundle": predict_store(bundle.model, store, 3),
         "evaluate": evaluated,

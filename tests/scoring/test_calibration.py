@@ -14,10 +14,10 @@ from tfclassify.errors import ScoringError
 from tfclassify.scoring.calibration import (
     TEMPERATURE_RANGE,
     apply_temperature,
-    ece,
     fit_temperature,
     reliability_curve,
 )
+from tfclassify.scoring.metrics import METRICS
 
 
 def make_calibrated(seed: int, images: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -47,12 +47,12 @@ def test_error_is_the_weighted_gap_of_the_curve() -> None:
     targets, probabilities = make_outcome(seed=1, images=300, classes=3)
     curve = reliability_curve(targets, probabilities)
     gaps = [row.count * abs(row.confidence - row.accuracy) for row in curve if row.count]
-    assert ece(targets, probabilities) == pytest.approx(sum(gaps) / 300)
+    assert METRICS["ece"].compute(targets, probabilities) == pytest.approx(sum(gaps) / 300)
 
 
 def test_a_calibrated_model_has_a_small_error_and_temperature_one() -> None:
     targets, probabilities = make_calibrated(seed=2, images=20_000, classes=5)
-    assert ece(targets, probabilities) < 0.015
+    assert METRICS["ece"].compute(targets, probabilities) < 0.015
     assert fit_temperature(targets, probabilities) == pytest.approx(1.0, abs=0.03)
 
 
@@ -62,7 +62,11 @@ def test_fitting_undoes_a_distortion(factor: float) -> None:
     distorted = softmax(np.log(probabilities) * factor, axis=1)
     temperature = fit_temperature(targets, distorted)
     assert temperature == pytest.approx(factor, rel=0.03)
-    assert ece(targets, apply_temperature(distorted, temperature)) < 0.015 < ece(targets, distorted)
+    assert (
+        METRICS["ece"].compute(targets, apply_temperature(distorted, temperature))
+        < 0.015
+        < METRICS["ece"].compute(targets, distorted)
+    )
 
 
 def test_fitting_agrees_with_scipy() -> None:

@@ -10,10 +10,10 @@ from scipy.stats import binomtest, norm
 from sklearn import metrics as oracle
 
 from tests.builders import make_label_outcome, make_outcome
+from tests.scoring.builders import bootstrap
 from tfclassify.errors import ScoringError
 from tfclassify.scoring.intervals import (
     Interval,
-    bootstrap,
     make_interval,
     plan_resamples,
     resample,
@@ -121,7 +121,7 @@ def test_a_proportion_that_never_varies_gets_the_exact_bound(is_right: bool) -> 
 def test_a_score_that_never_varies_and_is_no_proportion_has_no_interval() -> None:
     probabilities = np.tile([0.1, 0.9], (20, 1))
     interval = bootstrap(METRICS["f1_macro"], np.ones(20, int), probabilities, seed=0)
-    assert interval == Interval(1.0, None, None, 20, method="none")
+    assert interval == Interval(1.0, None, None, 20, method="none", classes=(1, 2))
 
 
 def test_a_single_image() -> None:

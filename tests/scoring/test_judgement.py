@@ -9,8 +9,8 @@ import pytest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from tests.builders import make_outcome
+from tests.scoring.builders import bootstrap
 from tfclassify.errors import ScoringError
-from tfclassify.scoring.intervals import bootstrap
 from tfclassify.scoring.judgement import Judgement, judge
 from tfclassify.scoring.metrics import METRICS
 

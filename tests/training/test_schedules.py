@@ -3,15 +3,22 @@ from __future__ import annotations
 import keras
 import pytest
 
-from tests.training.test_history import records
-from tfclassify.recipe.schema import PhaseRecipe
-from tfclassify.training.schedules import learning_rate_at
+from tfclassify.recipe.schema import EarlyStoppingRecipe, PhaseRecipe, ScheduleRecipe
+from tfclassify.scoring.epochs import EpochRecord
+from tfclassify.training.schedules import learning_rate_at, plateau_scale, should_stop
 
 
 def make_phase(**schedule: object) -> PhaseRecipe:
     return PhaseRecipe.model_validate(
         {"name": "p", "epochs": 4, "learning_rate": 0.1, "schedule": schedule}
     )
+
+
+def records(*values: float, metric: str = "loss") -> list[EpochRecord]:
+    return [
+        EpochRecord("p", 0, number + 1, 0.1, 1.0, 10.0, {}, {metric: value})
+        for number, value in enumerate(values)
+    ]
 
 
 def test_constant_stays() -> None:
@@ -94,3 +101,26 @@ def test_exponential_falls_each_epoch_after_the_warm_up() -> None:
     warmed = make_phase(kind="exponential", factor=0.5, warmup_epochs=1)
     rates = [learning_rate_at(warmed, step, 2, []) for step in range(8)]
     assert rates == pytest.approx([0.05, 0.1, 0.1, 0.1, 0.05, 0.05, 0.025, 0.025])
+
+
+def test_a_phase_stops_after_its_patience() -> None:
+    stopping = EarlyStoppingRecipe(metric="loss", patience=2)
+    assert not should_stop(records(1.0, 0.5, 0.6), stopping)
+    assert should_stop(records(1.0, 0.5, 0.6, 0.5), stopping)
+    assert not should_stop(records(1.0, 0.5, 0.6, 0.4), stopping)
+    assert not should_stop(records(1.0, 2.0, 3.0), None)
+    assert not should_stop([], stopping)
+
+
+def test_no_stop_without_validation() -> None:
+    silent = [EpochRecord("p", 0, n, 0.1, 1.0, 1.0) for n in range(1, 9)]
+    assert not should_stop(silent, EarlyStoppingRecipe(metric="loss", patience=1))
+
+
+def test_plateau_halves_after_each_wait() -> None:
+    schedule = ScheduleRecipe(kind="plateau", factor=0.5, patience=2)
+    assert plateau_scale([], schedule) == 1.0
+    assert plateau_scale(records(1.0, 1.0), schedule) == 1.0
+    assert plateau_scale(records(1.0, 1.0, 1.1), schedule) == 0.5
+    assert plateau_scale(records(1.0, 1.0, 1.1, 1.2, 1.3), schedule) == 0.25
+    assert plateau_scale(records(1.0, 1.0, 1.1, 0.9, 1.3), schedule) == 0.5

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.util import event_pb2
 
-from tfclassify.training.history import EpochRecord
+from tfclassify.scoring.epochs import EpochRecord
 from tfclassify.training.tensorboard import TensorBoardLog
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.training.builders import HEAD, WHOLE, make_recipe, make_trainer, weights_of
 from tfclassify.errors import RunError, TrainingError
 from tfclassify.events import Observer
-from tfclassify.training.history import EpochRecord
+from tfclassify.scoring.epochs import EpochRecord
 
 SLOW = pytest.mark.slow
 AUGMENT = {"flip": ["horizontal"], "rotate": 0.1, "mix": {"cutmix": 0.5, "mixup": 0.5}}

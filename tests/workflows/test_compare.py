@@ -153,12 +153,12 @@ def make_crossval(folder: Path, index: Index, skill: float, repeats: int = 1) ->
     judged = []
     for repeat, fold in plan.places():
         halves = np.arange(len(index)) % 2 == fold - 1
-        frame = index.frame.assign(split=np.where(halves, "validation", "train"))
+        frame = index.frame.assign(split=np.where(halves, "test", "train"))
         above = place.fold(repeat, fold)
         run = RunDirectory.create_at(above.path, dump_recipe(recipe))
         fill_run(run, recipe, index.with_frame(frame), skill=skill, seed=repeat)
         content = json.loads(run.metrics_path.read_text("utf-8"))
-        judged.append(content["splits"]["validation"]["plain"])
+        judged.append(content["splits"]["test"]["plain"])
     content = {"out_of_fold": judged[0], "each_fold": [{"training_seconds": 2.0}] * len(judged)}
     place.metrics_path.write_text(json.dumps(content), "utf-8")
     place.predictions_path.touch()

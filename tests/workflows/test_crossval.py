@@ -66,7 +66,7 @@ class FakeTrainer:
         if len(self.runs) == self._stop_at and self._error is not None:
             run.write_journal([{"epoch": 1}])
             raise self._error("stop")
-        fill_run(run, recipe, data.index, seed=recipe.seed, splits=("validation",))
+        fill_run(run, recipe, data.index, seed=recipe.seed, splits=("test",))
 
 
 @pytest.fixture
@@ -91,16 +91,21 @@ def test_every_image_is_judged_once_by_another_fold(recipe: Path, fake: FakeTrai
     result = cross(recipe, folds=3)
     assert fake.runs == ["fold-1", "fold-2", "fold-3"]
     indexes = [load_index(result.path / f"fold-{n}" / "index.csv") for n in (1, 2, 3)]
-    held = pd.concat([index.in_split("validation").frame for index in indexes])
+    held = pd.concat([index.in_split("test").frame for index in indexes])
     whole = load_index(result.path / "index.csv").frame
     judged = whole[whole["split"] != "test"]
     assert sorted(held["image"]) == sorted(judged["image"])
-    # Groups stay together, and test images are neither trained on nor in a fold.
-    assert (held.assign(fold=np.repeat([1, 2, 3], [len(i.in_split("validation")) for i in indexes]))
+    # Groups stay together, and test images of the recipe have no part in any fold.
+    assert (held.assign(fold=np.repeat([1, 2, 3], [len(i.in_split("test")) for i in indexes]))
             .groupby("group")["fold"].nunique() == 1).all()  # fmt: skip
     tests = set(whole[whole["split"] == "test"]["image"])
     assert tests
-    assert all(set(index.in_split("test").frame["image"]) == tests for index in indexes)
+    assert not any(tests & set(index.frame["image"]) for index in indexes)
+    # What chooses within a fold is some of its training images, whole painters of them.
+    for index in indexes:
+        watching, learnt = index.in_split("validation").frame, index.in_split("train").frame
+        assert 0.1 < len(watching) / (len(watching) + len(learnt)) < 0.4
+        assert not set(watching["group"]) & set(learnt["group"])
 
 
 def test_scores_agree_with_scikit_learn_on_the_table(recipe: Path, fake: FakeTrainer) -> None:

@@ -14,7 +14,8 @@ from tests.tiny_run import CommandLine, TinyRun
 from tests.tiny_sets import TAGS
 from tfclassify.data.preparation import PreparedData
 from tfclassify.errors import RequestError
-from tfclassify.judging.verdicts import find_thresholds
+from tfclassify.judging.answers import make_answers
+from tfclassify.judging.verdicts import Calibrated, calibrate
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.scoring.multi_label_judgement import MultiLabelJudgement
@@ -76,7 +77,7 @@ def test_the_thresholds_are_those_of_the_validation_images(tiny_sets: TinyRun) -
     run = RunDirectory.open(tiny_sets.run)
     index = PreparedData.load(run.index_path, run.integrity_path).index.in_split("validation")
     result = evaluate_run(EvaluateRequest(tiny_sets.run, use_tta=False))
-    expected = search_thresholds(index.targets(), result.verdicts[0].probabilities, "per_class")
+    expected = search_thresholds(index.targets(), result.verdicts[0].answers.plain, "per_class")
     stored = read_bundle(tiny_sets)["thresholds"]
     assert [stored[name] for name in CLASSES] == pytest.approx(expected, abs=1e-5)
 
@@ -85,12 +86,14 @@ def test_what_the_recipe_asks_for_is_stored(tiny_sets: TinyRun) -> None:
     run = RunDirectory.open(tiny_sets.run)
     validation = PreparedData.load(run.index_path, run.integrity_path).index.in_split("validation")
     recipe = load_recipe(run.recipe_path)
-    probabilities = np.full((len(validation), 3), 0.5)
+    answers = make_answers(validation, np.full((len(validation), 3), 0.5))
     fixed = recipe.model_copy(update={"thresholds": 0.3})
-    assert find_thresholds(fixed, validation, None) == dict.fromkeys(validation.classes, 0.3)
-    assert find_thresholds(recipe, validation, None) is None
-    single = recipe.model_copy(update={"task": "multi_class"})
-    assert find_thresholds(single, validation, probabilities) is None
+    classes = validation.classes
+    assert calibrate(None, fixed, classes).thresholds == dict.fromkeys(classes, 0.3)
+    assert calibrate(None, recipe, classes) == Calibrated()
+    found = calibrate(answers, recipe, classes)
+    assert found.thresholds is not None
+    assert found.temperature is found.views_temperature is None
 
 
 def test_evaluating_again_gives_the_scores_of_training(tiny_sets: TinyRun, tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ import numpy as np
 
 from tests.tiny_run import TinyRun
 from tfclassify.data.preparation import PreparedData
-from tfclassify.judging.verdicts import Verdict, find_groups, summarise_headline
+from tfclassify.judging.answers import make_answers
+from tfclassify.judging.verdicts import summarise_headline, warn_of_choice
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import EarlyStoppingRecipe, MiningRecipe
 from tfclassify.runs.directory import RunDirectory
+from tfclassify.scoring.epochs import EpochRecord
 from tfclassify.scoring.judgement import judge
-from tfclassify.training.history import EpochRecord
+from tfclassify.scoring.verdicts import Verdict
 from tfclassify.workflows.reporting import (
     describe_machine,
     describe_phases,
@@ -44,7 +46,7 @@ def make_verdict(tiny_run: TinyRun, split: str = "test") -> Verdict:
         probabilities[row] = (1 - sure) / 2
         probabilities[row, (targets[row] + 1) % 3] = sure
     judgement = judge(targets, probabilities, index.classes, seed=0, resamples=20)
-    return Verdict(split, index, probabilities, judgement, None, ("identity",))
+    return Verdict(split, make_answers(index, probabilities), judgement, caution="Beware.")
 
 
 def test_phases_tell_their_best_epoch_and_why_they_ended(tiny_run: TinyRun) -> None:
@@ -67,35 +69,34 @@ def test_phases_tell_their_best_epoch_and_why_they_ended(tiny_run: TinyRun) -> N
 def test_mistakes_are_the_surest_first_with_their_pictures(tiny_run: TinyRun) -> None:
     verdict = make_verdict(tiny_run)
     mistakes = picture_mistakes(verdict, load_recipe(tiny_run.recipe))
-    names = verdict.index.frame["image"]
+    names = verdict.answers.images
     assert [mistake.image for mistake in mistakes] == [names[4], names[2], names[0]]
     assert np.allclose([mistake.probability for mistake in mistakes], [0.9, 0.7, 0.5])
     assert all(mistake.thumbnail is not None for mistake in mistakes)
-    gone = verdict.index.frame.assign(path="gone.png")
-    lost = dataclasses.replace(verdict, index=verdict.index.with_frame(gone))
+    gone = dataclasses.replace(verdict.answers, paths=("gone.png",) * len(names))
+    lost = dataclasses.replace(verdict, answers=gone)
     assert picture_mistakes(lost, load_recipe(tiny_run.recipe))[0].thumbnail is None
 
 
 def test_validation_scores_come_with_a_caution(tiny_run: TinyRun) -> None:
     recipe = load_recipe(tiny_run.recipe)
-    caution = describe_verdict(make_verdict(tiny_run, "validation"), recipe).caution
-    assert "chose the best epoch" in caution
-    assert describe_verdict(make_verdict(tiny_run), recipe).caution == ""
+    assert "chose the best epoch" in warn_of_choice("validation", recipe)
+    assert warn_of_choice("test", recipe) == ""
+    free = [phase.model_copy(update={"keep_best": None}) for phase in recipe.phases]
+    unwatched = recipe.model_copy(update={"phases": tuple(free)})
+    assert warn_of_choice("validation", unwatched) == ""
+    best = unwatched.model_copy(update={"keep_phase": "best"})
+    assert "chose the best epoch" in warn_of_choice("validation", best)
+    assert describe_verdict(make_verdict(tiny_run), recipe).caution == "Beware."
 
 
 def test_the_headline_is_of_the_last_verdict(tiny_run: TinyRun) -> None:
     verdict = make_verdict(tiny_run)
     headline = summarise_headline([verdict], "accuracy")
     assert headline is not None
-    n = len(verdict.index)
+    n = len(verdict.answers)
     assert headline["value"] == (n - 3) / n
     assert summarise_headline([], "accuracy") is None
-
-
-def test_groups_are_known_only_where_the_data_has_them(tiny_run: TinyRun) -> None:
-    index = load_run(tiny_run).index
-    assert find_groups(index) == index.frame["group"].tolist()
-    assert find_groups(index.with_frame(index.frame.assign(group=""))) is None
 
 
 def test_images_are_counted_by_class_and_split(tiny_run: TinyRun) -> None:

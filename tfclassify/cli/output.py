@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tfclassify.pages.wording import count_of, format_range, format_score, title_of
 
 if TYPE_CHECKING:
-    from tfclassify.judging.verdicts import Verdict
+    from tfclassify.scoring.verdicts import Verdict
 
 
 def to_json(content: Any) -> str:

@@ -96,7 +96,7 @@ def find_near_duplicates(index: Index, thumbnails: np.ndarray) -> list[Finding]:
     is_usable = (frame["status"] == "ok").to_numpy() & (contrast >= MIN_CONTRAST)
     splits = frame["split"].to_numpy(dtype=object)
     train = np.flatnonzero(is_usable & (splits == "train"))
-    held_out = np.flatnonzero(is_usable & np.isin(splits, ["validation", "test"]))
+    held_out = np.flatnonzero(is_usable & ~np.isin(splits, ["train", ""]))
     prints = make_fingerprints(thumbnails)
     images, digests, labels = (frame[name].tolist() for name in ("image", "sha256", "label"))
     findings = []

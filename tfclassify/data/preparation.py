@@ -172,6 +172,7 @@ def _split(
         split = split_index(index, validation=0.0, test=data.test, seed=recipe.seed)
         return split, [
             *_find_straddling(index, split),
+            *find_shared_groups(split),
             *_find_near_across(split, scanned, recipe.seed, folds),
         ]
     own = int((index.usable().frame["split"] == "validation").sum())
@@ -190,12 +191,12 @@ def _split(
 
 
 def _find_near_across(index: Index, scanned: Scan, seed: int, folds: int) -> list[Finding]:
-    """Find images that nearly equal one of another fold, each of them once."""
-    found = [
-        finding
-        for fold in make_folds(index, folds=folds, seed=seed)
-        for finding in find_near_duplicates(fold, scanned.thumbnails)
-    ]
+    """Find images that nearly equal one of another fold or a test image, each of them once."""
+    found = find_near_duplicates(index, scanned.thumbnails)
+    for fold in make_folds(index, folds=folds, seed=seed):
+        is_kept = index.frame["image"].isin(fold.frame["image"]).to_numpy()
+        held = fold.with_frame(fold.frame.replace({"split": {"test": "the fold"}}))
+        found += find_near_duplicates(held, scanned.thumbnails[is_kept])
     return list({finding.image: finding for finding in found}.values())
 
 

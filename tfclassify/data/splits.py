@@ -199,22 +199,27 @@ def _check_enough(index: Index, pool: pd.DataFrame, shares: dict[str, float]) ->
     )
 
 
-def make_folds(index: Index, *, folds: int, seed: int) -> list[Index]:
-    """Make one index a fold, of which each validates other images.
+def make_folds(index: Index, *, folds: int, seed: int, watch: float = 0.0) -> list[Index]:
+    """Make one index a fold, of which each is judged on other images.
 
-    Images of one group, and images with the same bytes, are validated in one fold.
-    Every fold has about the same number of images, and of each class. Test images stay
-    test images; any other split of ``index`` is overruled. Which images go together
-    depends on their names and the seed alone.
+    Images of one group, and images with the same bytes, are judged in one fold. Every
+    fold has about the same number of images, and of each class. What chooses within a
+    training (the best epoch and phase, an early stop, thresholds, a temperature) is
+    watched on a part of the fold's training images, so that the images that it is judged
+    on have no part in anything. Test images of ``index`` are left out altogether; any
+    other split is overruled. Which images go together depends on their names and the seed
+    alone.
 
     Args:
         index: Scanned images; those that are quarantined take no part.
         folds: Number of folds, at least 2.
         seed: Draws other folds of the same kind.
+        watch: Share of a fold's training images that watches; 0 for none.
 
     Returns:
-        The indexes, with the rows of ``index`` in its order: ``split`` is ``validation``
-        for the images of the fold, ``train`` for the others.
+        The indexes, with the rows of ``index`` in its order but its test images: ``split``
+        is ``test`` for the images that the fold is judged on, ``validation`` for those
+        that watch, ``train`` for the others.
 
     Raises:
         DataError: If there are fewer images (or groups) than folds, or all images of a
@@ -245,19 +250,45 @@ def make_folds(index: Index, *, folds: int, seed: int) -> list[Index]:
     )
     if not index.is_multi_label:
         _check_trained(index, counts, numbers, folds)
-    of_row = {
-        row: int(number) for unit, number in zip(units, numbers, strict=True) for row in unit.rows
-    }
-    return [_make_fold(index, pool, of_row, number) for number in range(folds)]
+    made = []
+    for fold in range(folds):
+        is_learnt = numbers != fold
+        watching = np.zeros(len(units), dtype=bool)
+        watching[is_learnt] = _choose_watching(
+            counts[is_learnt],
+            [unit for unit, is_in in zip(units, is_learnt, strict=True) if is_in],
+            watch,
+            f"{seed}:watch:{fold + 1}:{folds}",
+        )
+        names = np.where(~is_learnt, "test", np.where(watching, "validation", "train"))
+        made.append(_make_fold(index, units, names.tolist()))
+    return made
 
 
-def _make_fold(index: Index, pool: pd.DataFrame, of_row: dict[int, int], fold: int) -> Index:
-    """Return the index as one fold sees it."""
+def _choose_watching(
+    counts: np.ndarray, units: list[Unit], share: float, address: str
+) -> np.ndarray:
+    """Choose which units of a fold's training images watch, ``(units,)`` bool."""
+    if share == 0.0 or len(units) < 2:
+        return np.zeros(len(units), dtype=bool)
+    sides = stratify(
+        counts,
+        np.array([len(unit.rows) for unit in units], dtype=np.int64),
+        [share, 1.0 - share],
+        [unit.key for unit in units],
+        may_take_all=[False, True],
+        address=address,
+    )
+    return np.asarray(sides == 0)
+
+
+def _make_fold(index: Index, units: list[Unit], names: list[str]) -> Index:
+    """Return the index as one fold sees it, given the split of each unit."""
     splits = index.frame["split"].copy()
-    splits.loc[pool.index] = [
-        "validation" if of_row[row] == fold else "train" for row in pool.index
-    ]
-    return index.with_frame(index.frame.assign(split=splits))
+    for unit, name in zip(units, names, strict=True):
+        splits.loc[list(unit.rows)] = name
+    is_kept = (index.frame["split"] != "test") | (index.frame["status"] != "ok")
+    return index.with_frame(index.frame.assign(split=splits)[is_kept])
 
 
 def _check_apart(index: Index, units: list[Unit], counts: np.ndarray) -> None:
@@ -275,7 +306,7 @@ def _check_apart(index: Index, units: list[Unit], counts: np.ndarray) -> None:
     more = f" and {len(alone) - 5} more" if len(alone) > 5 else ""
     raise DataError(
         f"{index.source}: {len(alone)} of {len(index.classes)} classes cannot be trained on and "
-        f"validated as well: {', '.join(named)}{more}; add images, or name such labels in "
+        f"judged as well: {', '.join(named)}{more}; add images, or name such labels in "
         "data.drop_labels or data.merge_classes"
     )
 
@@ -298,7 +329,7 @@ def _check_trained(index: Index, counts: np.ndarray, numbers: np.ndarray, folds:
         if len(taken):
             raise DataError(
                 f"{index.source}: no {folds} folds could be found that train on every class each "
-                f"time; fold {fold + 1} would validate all images of {index.classes[taken[0]]!r}, "
-                "whose groups are tied to those of other classes; ask for fewer folds, or name "
-                "it in data.drop_labels or data.merge_classes"
+                f"time; fold {fold + 1} would be judged on all images of "
+                f"{index.classes[taken[0]]!r}, whose groups are tied to those of other "
+                "classes; ask for fewer folds, or name it in data.drop_labels or data.merge_classes"
             )

@@ -1,162 +1,189 @@
-"""What runs and cross-validations said about their held-out images, as they left it.
+"""What a model says of labelled images, kept beside the tables of its run.
 
-Owns: reading predictions back with the images that they belong to. Does not own: making
-them (``judging``), scoring (``scoring``).
+Owns: asking a model, each image decoded once and predicted once a view; storing the
+answers and reading them back with the images that they belong to; the table of
+predictions. Does not own: what is in answers (``scoring.verdicts``), scoring them
+(``verdicts``).
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from tfclassify.data.index import Index
 from tfclassify.errors import RunError
+from tfclassify.events import Observer
 from tfclassify.recipe.data_schema import JOINING_SIGN
-from tfclassify.recipe.schema import Recipe
-from tfclassify.scoring.multi_label_outcome import LabelOutcome
-from tfclassify.scoring.outcome import Outcome
-from tfclassify.scoring.thresholds import fit_thresholds
-from tfclassify.scoring.verdicts import AnyJudgement, judge_task
+from tfclassify.recipe.schema import DataRecipe, TtaRecipe
+from tfclassify.runs.arrays import list_arrays, load_arrays, save_arrays
+from tfclassify.scoring.multi_label_outcome import apply_thresholds
+from tfclassify.scoring.verdicts import Answers, Verdict, name_labels
 
-_PREFIX = "probability:"
-_TEXTS = ("split", "file", "true_label", "true_labels", "label", "labels")
+if TYPE_CHECKING:
+    from tfclassify.model.bundle import Bundle
+    from tfclassify.pipeline.cache import ImageStore
 
 
-@dataclass(frozen=True)
-class StoredAnswers:
-    """Held-out images and what was said about them.
+def ask_bundle(
+    bundle: Bundle,
+    index: Index,
+    data: DataRecipe,
+    tta: TtaRecipe | None,
+    observer: Observer,
+    images: ImageStore | None = None,
+) -> Answers:
+    """Ask a bundle about the images of an index, once for each view.
 
-    Attributes:
+    Args:
+        bundle: The model, and its thresholds under multi_label.
+        index: Labelled, usable images.
+        data: The decoder's settings.
+        tta: The views, or None for the plain image alone.
+        observer: Receives progress.
+        images: The index's images, where they are decoded already.
+    """
+    from tfclassify.inference.views import build_view_model
+    from tfclassify.model.prediction import BATCH_SIZE, predict_store
+    from tfclassify.pipeline.cache import open_images
+
+    if images is None:
+        images = open_images(index.paths(), data, observer=observer)
+    views = build_view_model(bundle.model, tta)
+    size = views.images_per_batch(BATCH_SIZE)
+    both = predict_store(views.plain_and_mean, images, size, observer)
+    averaged = None if tta is None else both[:, 1]
+    return make_answers(index, both[:, 0], averaged, bundle.label_thresholds, views.names)
+
+
+def make_answers(
+    index: Index,
+    plain: np.ndarray,
+    averaged: np.ndarray | None = None,
+    thresholds: np.ndarray | None = None,
+    views: tuple[str, ...] = ("identity",),
+) -> Answers:
+    """Put probabilities beside the images of an index.
+
+    Args:
         index: The images.
-        probabilities: ``(n, classes)`` float64, in the index's order.
-        is_given: Which labels were given, bool ``(n, classes)``: the most probable class,
-            or each that reached its threshold.
+        plain: ``(n, C)``, in the index's order.
+        averaged: Those of all views, or None.
+        thresholds: multi_label: ``(C,)`` or ``(n, C)``; None is 0.5.
+        views: Names of the views.
     """
-
-    index: Index
-    probabilities: np.ndarray
-    is_given: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def take(self, rows: np.ndarray) -> StoredAnswers:
-        """Return some of the images, in the order of ``rows``."""
-        frame = self.index.frame.iloc[rows]
-        return StoredAnswers(
-            self.index.with_frame(frame), self.probabilities[rows], self.is_given[rows]
-        )
-
-    def to_outcome(self) -> Outcome | LabelOutcome:
-        """Return them as metrics take them, with the labels that were given."""
-        if not self.index.is_multi_label:
-            return Outcome(self.index.class_ids(), self.probabilities)
-        return LabelOutcome(self.index.targets(), self.probabilities, self.find_thresholds())
-
-    def find_thresholds(self) -> np.ndarray:
-        """Return thresholds, ``(n, classes)``, that give just the labels that were given."""
-        return np.where(self.is_given, 0.0, 1.0)
-
-    def is_right(self) -> np.ndarray:
-        """Say of which images every label is right, bool ``(n,)``."""
-        return np.asarray((self.index.mark_labels() == self.is_given).all(axis=1))
-
-
-def join_answers(parts: Sequence[StoredAnswers]) -> StoredAnswers:
-    """Put the images of several sets, which have the same classes, behind one another."""
-    index = parts[0].index
-    frame = pd.concat([part.index.frame for part in parts])
-    return StoredAnswers(
-        index.with_frame(frame),
-        np.concatenate([part.probabilities for part in parts]),
-        np.concatenate([part.is_given for part in parts]),
-    )
-
-
-def judge_answers(
-    answers: StoredAnswers, recipe: Recipe, groups: Sequence[object] | None
-) -> AnyJudgement:
-    """Score answers by the labels that were given.
-
-    Args:
-        answers: Labelled images and what was said about them.
-        recipe: For the task, the seed and the kind of thresholds.
-        groups: Group of each image, where images of one are not independent.
-    """
-    index, targets = answers.index, answers.index.targets()
-    thresholds = None
+    frame, targets = index.frame, index.targets()
+    limits = None
     if index.is_multi_label:
-        fitted = fit_thresholds(
-            targets, answers.probabilities, recipe.thresholds, seed=recipe.seed, groups=groups
-        )
-        thresholds = fitted.stored
-    return judge_task(
-        recipe.task,
-        targets,
-        answers.probabilities,
+        limits = np.broadcast_to(0.5 if thresholds is None else thresholds, targets.shape)
+    return Answers(
         index.classes,
-        seed=recipe.seed,
-        groups=groups,
-        thresholds=thresholds,
-        crossed=answers.find_thresholds() if index.is_multi_label else None,
+        tuple(frame["image"]),
+        tuple(frame["path"]),
+        tuple(frame["sha256"]),
+        tuple(frame["group"]),
+        targets,
+        plain,
+        averaged,
+        limits,
+        views,
     )
 
 
-def read_answers(path: Path, index: Index, split: str) -> StoredAnswers:
-    """Read the predictions of one split.
+def save_answers(path: Path, verdicts: Sequence[Verdict]) -> None:
+    """Write the arrays of every split: which images they are of, probabilities, thresholds."""
+    arrays: dict[str, np.ndarray] = {}
+    for verdict in verdicts:
+        own, split = verdict.answers, verdict.split
+        arrays[f"{split}/images"] = _fingerprint(own.images)
+        arrays[f"{split}/plain"] = own.plain.astype(np.float32)
+        if own.averaged is not None:
+            arrays[f"{split}/averaged"] = own.averaged.astype(np.float32)
+        if own.thresholds is not None:
+            arrays[f"{split}/thresholds"] = own.thresholds.astype(np.float64)
+    save_arrays(path, arrays)
+
+
+def read_answers(path: Path, index: Index, split: str) -> Answers:
+    """Read the answers of one split.
 
     Args:
-        path: ``predictions.csv`` of a run.
+        path: From ``save_answers``.
         index: The run's index.
         split: validation or test.
 
     Raises:
-        RunError: If the table cannot be read, or is not of these images and classes.
+        RunError: If they cannot be read, or are not of these images and classes.
     """
     images = index.in_split(split)
-    try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False)
-        table = table[table["split"] == split]
-        probabilities = table[[_PREFIX + name for name in index.classes]].to_numpy(np.float64)
-        files, given = table["file"].tolist(), table[_find_column(table)].tolist()
-    except (OSError, ValueError, KeyError) as error:
+    there, shape = list_arrays(path), (len(images), len(index.classes))
+    expected: dict[str, tuple[Sequence[int], str]] = {
+        f"{split}/images": ((32,), "uint8"),
+        f"{split}/plain": (shape, "float32"),
+    }
+    if f"{split}/averaged" in there:
+        expected[f"{split}/averaged"] = (shape, "float32")
+    if index.is_multi_label:
+        expected[f"{split}/thresholds"] = (shape, "float64")
+    found = load_arrays(path, expected)
+    if not np.array_equal(found[f"{split}/images"], _fingerprint(images.frame["image"])):
         raise RunError(
-            f"{path}: the predictions cannot be read ({error}); train or evaluate the run again"
-        ) from error
-    names = images.frame["image"].tolist()
-    if not _are_same(files, names):
-        raise RunError(
-            f"{path}: holds {len(files)} {split} images that are not the {len(names)} of the run's "
-            "index; finish the training with `tfclassify train --resume`"
+            f"{path}: is not of the {len(images)} {split} images of the run's index; finish the "
+            f"training with `tfclassify train --resume {path.parent}`"
         )
-    is_given = _read_given(images, probabilities, given)
-    return StoredAnswers(images, probabilities, is_given)
-
-
-def _find_column(table: pd.DataFrame) -> str:
-    return "labels" if "labels" in table else "label"
-
-
-def _are_same(files: list[str], names: list[str]) -> bool:
-    """Compare names; a file name that a spreadsheet would run has an apostrophe before it."""
-    return len(files) == len(names) and all(
-        file in (name, f"'{name}") for file, name in zip(files, names, strict=True)
+    return make_answers(
+        images,
+        found[f"{split}/plain"],
+        found.get(f"{split}/averaged"),
+        found.get(f"{split}/thresholds"),
     )
 
 
-def _read_given(index: Index, probabilities: np.ndarray, given: list[str]) -> np.ndarray:
-    if not index.is_multi_label:
-        return np.asarray(
-            probabilities.argmax(axis=1)[:, None] == np.arange(len(index.classes))[None, :]
-        )
-    positions = {name: number for number, name in enumerate(index.classes)}
-    marks = np.zeros(probabilities.shape, dtype=bool)
-    for row, text in enumerate(given):
-        for name in text.split(JOINING_SIGN) if text else ():
-            plain = name if name in positions else name.removeprefix("'")
-            marks[row, positions[plain]] = True
-    return marks
+def _fingerprint(names: Sequence[str]) -> np.ndarray:
+    """Return the SHA-256 of the images' names and order, ``(32,)`` uint8."""
+    text = "\0".join(names).encode("utf-8", "surrogateescape")
+    return np.frombuffer(hashlib.sha256(text).digest(), np.uint8)
+
+
+def write_predictions(path: Path, verdicts: Sequence[Verdict], classes: Sequence[str]) -> None:
+    """Write ``predictions.csv``: each held-out image with its labels and probabilities.
+
+    The columns are ``split, file``, then ``true_label, label, probability`` or, under
+    multi_label, ``true_labels, labels`` with ``|`` between the names, then one of
+    probabilities for each class, named ``probability:<class>``. The arrays that programs
+    read lie beside it, under the same name with the ending ``.npz``.
+    """
+    import pandas as pd
+
+    from tfclassify.files import render_csv, write_text
+
+    save_answers(path.with_suffix(".npz"), verdicts)
+    parts = [pd.DataFrame(_list_columns(each, classes)) for each in verdicts]
+    table = pd.concat(parts) if parts else pd.DataFrame(columns=["split", "file"])
+    write_text(path, render_csv(table, "%.8g"))
+
+
+def _list_columns(verdict: Verdict, classes: Sequence[str]) -> dict[str, Any]:
+    """Return the columns of one split."""
+    import pandas as pd
+
+    answers, probabilities = verdict.answers, verdict.answers.probabilities
+    # An object, since the name of a file need not be text, which a column of strings must be.
+    files = pd.Series(answers.images, dtype=object)
+    columns: dict[str, Any] = {"split": verdict.split, "file": files}
+    true = [JOINING_SIGN.join(names) for names in answers.label_names]
+    if answers.thresholds is None:
+        columns["true_label"] = true
+        columns["label"] = [classes[position] for position in probabilities.argmax(axis=1)]
+        columns["probability"] = probabilities.max(axis=1)
+    else:
+        given = apply_thresholds(probabilities, answers.thresholds)
+        columns["true_labels"] = true
+        columns["labels"] = list(map(JOINING_SIGN.join, name_labels(classes, given)))
+    for number, name in enumerate(classes):
+        columns[f"probability:{name}"] = probabilities[:, number]
+    return columns

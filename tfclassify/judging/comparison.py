@@ -12,7 +12,6 @@ from dataclasses import replace
 import numpy as np
 
 from tfclassify import __version__
-from tfclassify.judging.answers import StoredAnswers
 from tfclassify.judging.contenders import Contender, find_common
 from tfclassify.pages.compare_content import CompareReport, ContenderRow, PairRow
 from tfclassify.pages.content import Command
@@ -25,6 +24,7 @@ from tfclassify.scoring.comparison import (
 )
 from tfclassify.scoring.intervals import plan_resamples
 from tfclassify.scoring.tasks import Task, get_task
+from tfclassify.scoring.verdicts import Answers
 
 _RESAMPLES = 2000
 
@@ -72,7 +72,7 @@ def pair_with(
 
 
 def _pair(reference: Contender, other: Contender, metric: str, task: Task) -> PairRow:
-    if set(reference.answers.index.classes) != set(other.answers.index.classes):
+    if set(reference.answers.classes) != set(other.answers.classes):
         return PairRow(other.name, reference.name, 0, reason="it has other classes")
     rows, others = find_common(reference, other)
     if not len(rows):
@@ -100,14 +100,14 @@ def _take_units(contender: Contender, rows: np.ndarray) -> list[str] | None:
     return None if contender.units is None else [contender.units[row] for row in rows]
 
 
-def _make_statistic(answers: StoredAnswers, metric: str, task: Task) -> Statistic:
-    outcome, measure = answers.to_outcome(), task.metrics[metric]
+def _make_statistic(answers: Answers, metric: str, task: Task) -> Statistic:
+    outcome, measure = answers.outcome, task.metrics[metric]
     return lambda weights: measure.weigh(outcome.weigh(weights))
 
 
 def _list_shown(metric: str, task: Task, contenders: Sequence[Contender]) -> tuple[str, ...]:
     """Return the metric, then every other that can differ with so many classes."""
-    classes = max(len(contender.answers.index.classes) for contender in contenders)
+    classes = max(len(contender.answers.classes) for contender in contenders)
     others = [name for name in task.metrics if is_telling(name, classes)]
     return tuple(dict.fromkeys([metric, *others]))
 

@@ -16,16 +16,15 @@ import numpy as np
 
 from tfclassify.data.index import load_index
 from tfclassify.errors import RequestError, RunError, TargetError
-from tfclassify.judging.answers import StoredAnswers, read_answers
-from tfclassify.judging.folds import SPLIT as OUT_OF_FOLD
-from tfclassify.judging.folds import find_units, read_folds
-from tfclassify.judging.verdicts import find_groups
+from tfclassify.judging.answers import read_answers
+from tfclassify.judging.folds import JUDGED, OUT_OF_FOLD, find_units, read_folds
 from tfclassify.pages.wording import count_of
+from tfclassify.recipe.data_schema import JOINING_SIGN
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.crossval_directory import CrossvalDirectory
 from tfclassify.runs.directory import RunDirectory, is_crossval
-from tfclassify.scoring.verdicts import AnyJudgement, read_judgement
+from tfclassify.scoring.verdicts import Answers, AnyJudgement, read_judgement
 
 #: Splits that runs are compared on, the first that all of them have.
 SPLITS = ("test", "validation")
@@ -54,7 +53,7 @@ class Contender:
     recipe: Recipe
     judged_on: str
     judgement: AnyJudgement
-    answers: StoredAnswers
+    answers: Answers
     units: list[str] | None
     views: int
     training_seconds: float | None
@@ -63,15 +62,15 @@ class Contender:
         """Name each answer: the image, and how often it was there before."""
         seen: dict[str, int] = {}
         keys = []
-        for name in self.answers.index.frame["image"]:
+        for name in self.answers.images:
             seen[name] = seen.get(name, 0) + 1
             keys.append((name, seen[name]))
         return keys
 
     def facts(self) -> dict[tuple[str, int], tuple[str, str]]:
         """Return what must be the same for an image to be the same: its bytes and label."""
-        frame = self.answers.index.frame
-        pairs = zip(frame["sha256"], frame["label"], strict=True)
+        labels = map(JOINING_SIGN.join, self.answers.label_names)
+        pairs = zip(self.answers.digests, labels, strict=True)
         return dict(zip(self.keys(), pairs, strict=True))
 
 
@@ -166,7 +165,7 @@ def _read_run(run: RunDirectory, content: dict[str, Any], name: str, split: str)
         raise RunError(
             f"{run.metrics_path}: the scores are incomplete ({error!r}); train the run again"
         ) from error
-    answers = read_answers(run.predictions_path, load_index(run.index_path), split)
+    answers = read_answers(run.answers_path, load_index(run.index_path), split)
     return Contender(
         name,
         run.path,
@@ -175,7 +174,7 @@ def _read_run(run: RunDirectory, content: dict[str, Any], name: str, split: str)
         split,
         judgement,
         answers,
-        find_groups(answers.index),
+        answers.units,
         views,
         None if seconds is None else float(seconds),
     )
@@ -191,7 +190,7 @@ def _read_crossval(place: CrossvalDirectory, content: dict[str, Any], name: str)
             f"`tfclassify crossval --resume {place.path}`"
         ) from error
     first = place.fold(1, 1)
-    judged = _read_metrics(first.metrics_path)["splits"]["validation"]
+    judged = _read_metrics(first.metrics_path)["splits"][JUDGED]
     answers = read_folds(place).all
     return Contender(
         name,

@@ -11,13 +11,16 @@ from dataclasses import dataclass
 
 from tfclassify.data.index import load_index
 from tfclassify.errors import RunError
-from tfclassify.judging.answers import StoredAnswers, join_answers, read_answers
-from tfclassify.judging.verdicts import find_groups
+from tfclassify.judging.answers import read_answers
 from tfclassify.pages.crossval_content import FoldRow
 from tfclassify.runs.crossval_directory import CrossvalDirectory
+from tfclassify.scoring.verdicts import Answers
 
 #: What the images are called that no model judged had trained on.
-SPLIT = "out-of-fold"
+OUT_OF_FOLD = "out-of-fold"
+
+#: The split of a fold's run that holds the images it is judged on; nothing else looks at them.
+JUDGED = "test"
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,12 @@ class FoldAnswers:
     """What the folds said.
 
     Attributes:
-        all: Every judgement, repeat by repeat.
+        all: Every answer, repeat by repeat.
         first: Those of the first repeat, which has every image once.
     """
 
-    all: StoredAnswers
-    first: StoredAnswers
+    all: Answers
+    first: Answers
 
 
 def read_folds(place: CrossvalDirectory) -> FoldAnswers:
@@ -43,11 +46,11 @@ def read_folds(place: CrossvalDirectory) -> FoldAnswers:
     for repeat, fold in place.plan.places():
         run = place.fold(repeat, fold)
         index = load_index(run.index_path)
-        parts.append(read_answers(run.predictions_path, index, "validation"))
-    return FoldAnswers(join_answers(parts), join_answers(parts[: place.plan.folds]))
+        parts.append(read_answers(run.answers_path, index, JUDGED))
+    return FoldAnswers(Answers.join(parts), Answers.join(parts[: place.plan.folds]))
 
 
-def find_units(answers: StoredAnswers, repeats: int) -> list[str] | None:
+def find_units(answers: Answers, repeats: int) -> list[str] | None:
     """Return what is resampled together, a name for each judgement.
 
     Args:
@@ -58,10 +61,9 @@ def find_units(answers: StoredAnswers, repeats: int) -> list[str] | None:
         Groups, and with several repeats the image itself for an image without a group;
         None where every judgement stands alone.
     """
-    frame = answers.index.frame
     if repeats == 1:
-        return find_groups(answers.index)
-    pairs = zip(frame["group"], frame["image"], strict=True)
+        return answers.units
+    pairs = zip(answers.groups, answers.images, strict=True)
     return [f"group {group}" if group else f"image {image}" for group, image in pairs]
 
 
@@ -74,7 +76,7 @@ def read_fold(place: CrossvalDirectory, repeat: int, fold: int) -> FoldRow:
     run = place.fold(repeat, fold)
     try:
         content = json.loads(run.metrics_path.read_text("utf-8"))
-        split = content["splits"]["validation"]
+        split = content["splits"][JUDGED]
         judged = split["tta"] or split["plain"]
         return FoldRow(
             repeat,

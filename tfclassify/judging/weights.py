@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tfclassify.data.index import Index
 from tfclassify.errors import RequestError
 from tfclassify.events import Observer
+from tfclassify.judging.answers import make_answers
 from tfclassify.judging.members import Member
-from tfclassify.judging.verdicts import find_groups
 from tfclassify.recipe.schema import Recipe
-from tfclassify.scoring.mixture import cross_fit, find_likelihoods, search_weights
+from tfclassify.scoring.mixture import cross_fit, find_likelihoods, mix, search_weights
 from tfclassify.scoring.tasks import get_task
+from tfclassify.scoring.verdicts import Answers
 
 #: Members of less weight are left out: they cost as much as any other.
 LEAST_WEIGHT = 0.01
@@ -30,16 +31,14 @@ class MemberAnswers:
     """What each member says of the validation images.
 
     Attributes:
-        index: The images.
+        images: The images, with the first member's answers.
         plain: Probabilities of one plain view, ``(members, n, classes)`` float32.
         averaged: Those averaged over the views, or None.
-        views: Names of the views.
     """
 
-    index: Index
+    images: Answers
     plain: np.ndarray
     averaged: np.ndarray | None
-    views: tuple[str, ...]
 
     @property
     def used(self) -> np.ndarray:
@@ -49,7 +48,12 @@ class MemberAnswers:
     def find_likelihoods(self, recipe: Recipe) -> np.ndarray:
         """Return what each member gave to what is true; see ``scoring.mixture``."""
         is_multi_label = get_task(recipe.task).is_multi_label
-        return find_likelihoods(self.used, self.index.targets(), is_multi_label=is_multi_label)
+        return find_likelihoods(self.used, self.images.targets, is_multi_label=is_multi_label)
+
+    def mix(self, weights: np.ndarray) -> Answers:
+        """Return the answers of the ensemble under weights, ``(members,)``."""
+        averaged = None if self.averaged is None else mix(self.averaged, weights)
+        return replace(self.images, plain=mix(self.plain, weights), averaged=averaged)
 
 
 def parse_weights(text: str, members: int) -> tuple[float, ...] | None:
@@ -99,14 +103,16 @@ def ask_members(
         return None
     models = [member.bundle.model for member in members]
     joined = lay_side_by_side(models, recipe.data.image_size)
-    images = open_images(held_out.paths(), recipe.data, observer=observer)
+    pixels = open_images(held_out.paths(), recipe.data, observer=observer)
     views = build_view_model(joined, recipe.tta)
     size = views.images_per_batch(BATCH_SIZE)
-    both = predict_store(views.plain_and_mean, images, size, observer)
+    both = predict_store(views.plain_and_mean, pixels, size, observer)
     # (n, 2, members * classes) to (2, members, n, classes)
     shaped = both.reshape(len(both), 2, len(models), len(index.classes)).transpose(1, 2, 0, 3)
     averaged = None if recipe.tta is None else shaped[1]
-    return MemberAnswers(held_out, shaped[0], averaged, views.names)
+    first = None if averaged is None else averaged[0]
+    images = make_answers(held_out, shaped[0, 0], first, None, views.names)
+    return MemberAnswers(images, shaped[0], averaged)
 
 
 def find_weights(
@@ -135,19 +141,13 @@ def find_weights(
     return np.asarray(weights / weights.sum())
 
 
-def cross_fit_answers(
-    answers: MemberAnswers, recipe: Recipe
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Average each validation image by weights that it had no part in.
-
-    Returns:
-        Probabilities of one plain view, ``(n, classes)`` float32, and of the averaged
-        views, or None.
-    """
-    likelihoods, groups = answers.find_likelihoods(recipe), find_groups(answers.index)
+def cross_fit_answers(answers: MemberAnswers, recipe: Recipe) -> Answers:
+    """Average each validation image by weights that it had no part in."""
+    likelihoods, groups = answers.find_likelihoods(recipe), answers.images.units
 
     def fit(members: np.ndarray) -> np.ndarray:
         mixed = cross_fit(members, likelihoods, seed=recipe.seed, groups=groups)
         return mixed.astype(np.float32)
 
-    return fit(answers.plain), None if answers.averaged is None else fit(answers.averaged)
+    averaged = None if answers.averaged is None else fit(answers.averaged)
+    return replace(answers.images, plain=fit(answers.plain), averaged=averaged)

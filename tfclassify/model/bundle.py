@@ -16,7 +16,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -56,6 +56,7 @@ class _Facts(BaseModel):
     resize: Literal["stretch", "crop", "letterbox"]
     max_pixels: int
     temperature: float | None
+    views_temperature: float | None = None
     thresholds: dict[str, float] | None
     sha256: dict[str, str]
     made_with: dict[str, str]
@@ -63,7 +64,7 @@ class _Facts(BaseModel):
 
     def compute_checksum(self) -> str:
         """Return the SHA-256 of all facts but the checksum itself."""
-        text = json.dumps(self.model_dump(exclude={"checksum"}), sort_keys=True)
+        text = json.dumps(self.model_dump(exclude={"checksum"}, exclude_unset=True), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -83,6 +84,7 @@ class Bundle:
         thresholds: multi_label: least probability of a class, by its name; None where
             none was searched, for want of validation images.
         folder: Where it was loaded from.
+        views_temperature: The temperature for probabilities averaged over the recipe's views.
     """
 
     model: keras.Model
@@ -94,6 +96,7 @@ class Bundle:
     temperature: float | None
     thresholds: dict[str, float] | None
     folder: Path
+    views_temperature: float | None = None
 
     @property
     def task(self) -> Task:
@@ -188,8 +191,41 @@ def save_model(
             made_with={name: version(name) for name in _MAKERS},
             checksum="",
         )
-        checked = facts.model_copy(update={"checksum": facts.compute_checksum()})
-        write_json(work / FACTS, checked.model_dump())
+        _write_facts(work, facts)
+
+
+def store_calibration(
+    bundle: Bundle,
+    *,
+    temperature: float | None = None,
+    views_temperature: float | None = None,
+    thresholds: Mapping[str, float] | None = None,
+) -> Bundle:
+    """Write what was found on the answers of a bundle into it, and return it with that.
+
+    Args:
+        bundle: As loaded.
+        temperature: For probabilities of the plain image, or None.
+        views_temperature: For those averaged over the recipe's views, or None.
+        thresholds: Least probability of a class, by its name, or None.
+
+    Raises:
+        BundleError: If one makes no sense, or the bundle on disk is damaged.
+    """
+    for each in (temperature, views_temperature):
+        _check_facts(bundle.model, bundle.classes, each, thresholds)
+    found: dict[str, Any] = {
+        "temperature": temperature,
+        "views_temperature": views_temperature,
+        "thresholds": None if thresholds is None else dict(thresholds),
+    }
+    _write_facts(bundle.folder, _read_facts(bundle.folder).model_copy(update=found))
+    return replace(bundle, **found)
+
+
+def _write_facts(folder: Path, facts: _Facts) -> None:
+    checked = facts.model_copy(update={"checksum": facts.compute_checksum()})
+    write_json(folder / FACTS, checked.model_dump(exclude_unset=True))
 
 
 def _check_facts(
@@ -259,6 +295,7 @@ def load_bundle(folder: Path) -> Bundle:
         facts.temperature,
         facts.thresholds,
         folder,
+        facts.views_temperature,
     )
 
 

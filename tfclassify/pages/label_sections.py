@@ -16,8 +16,8 @@ from tfclassify.pages.markup import Markup, embed_drawing, embed_picture, join, 
 from tfclassify.pages.score_sections import show_interval
 from tfclassify.pages.sections import Section
 from tfclassify.pages.wording import count_of, format_count, format_score
+from tfclassify.scoring.intervals import FOLDS
 from tfclassify.scoring.multi_label_judgement import LabelScore, MultiLabelJudgement
-from tfclassify.scoring.thresholds import FOLDS
 
 #: Labels named under a picture, of each kind.
 _NAMED_LABELS = 4

@@ -321,6 +321,11 @@ class RunDirectory(ResultsFolder):
         return self.path / "bundle"
 
     @property
+    def answers_path(self) -> Path:
+        """The answers behind ``predictions.csv`` as arrays, for programs."""
+        return self.path / "predictions.npz"
+
+    @property
     def mining_path(self) -> Path:
         """What hard-example mining made of each training image, where the recipe mines."""
         return self.path / "mining.csv"

@@ -13,13 +13,15 @@ Reference:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from tfclassify.errors import ScoringError
-from tfclassify.scoring.metrics import CALIBRATION_BINS, METRICS, confidence_bins
+from tfclassify.scoring.intervals import deal_parts
+from tfclassify.scoring.metrics import CALIBRATION_BINS, confidence_bins
 from tfclassify.scoring.outcome import FloatArray, Outcome
 
 #: Least and greatest temperature that is searched.
@@ -46,18 +48,6 @@ class ReliabilityBin:
     count: int
     confidence: float | None
     accuracy: float | None
-
-
-def ece(targets: ArrayLike, probabilities: ArrayLike) -> float:
-    """Return the expected calibration error over 15 equal bins of confidence.
-
-    It is the mean distance between confidence and accuracy of a bin, weighted by the
-    bin's images. It shrinks with more images even for a perfectly calibrated model.
-
-    Raises:
-        ScoringError: If the arrays do not fit together.
-    """
-    return METRICS["ece"].compute(targets, probabilities)
 
 
 def reliability_curve(targets: ArrayLike, probabilities: ArrayLike) -> tuple[ReliabilityBin, ...]:
@@ -122,6 +112,38 @@ def fit_temperature(targets: ArrayLike, probabilities: ArrayLike) -> float:
     return math.exp(-(low + high) / 2.0)
 
 
+def cross_fit_temperature(
+    targets: ArrayLike,
+    probabilities: ArrayLike,
+    *,
+    seed: int,
+    groups: Sequence[object] | None = None,
+) -> FloatArray:
+    """Apply to each image the temperature that the other images ask for.
+
+    Args:
+        targets: True class ids, ``(n,)``, of images that were not trained on.
+        probabilities: ``(n, C)``, rows summing to 1.
+        seed: Decides the parts; see ``deal_parts``.
+        groups: Group of each image; an empty string stands for an image on its own.
+
+    Returns:
+        The probabilities after, ``(n, C)``; as they were where all images are of one group.
+
+    Raises:
+        ScoringError: If the arrays do not fit together.
+    """
+    outcome = Outcome(targets, probabilities)
+    parts = deal_parts(outcome.images, seed=seed, groups=groups)
+    softened = outcome.probabilities.copy()
+    for part in np.unique(parts):
+        is_in = parts == part
+        if not is_in.all():
+            found = fit_temperature(outcome.targets[~is_in], outcome.probabilities[~is_in])
+            softened[is_in] = apply_temperature(softened[is_in], found)
+    return softened
+
+
 def apply_temperature(probabilities: ArrayLike, temperature: float) -> FloatArray:
     """Return the probabilities at a temperature, ``(n, C)`` float64.
 
@@ -141,6 +163,6 @@ def _take_logs(probabilities: FloatArray) -> FloatArray:
 
 
 def _soften(logs: FloatArray, factor: float) -> FloatArray:
-    scaled = logs * factor
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    from scipy.special import softmax  # slow to import
+
+    return np.asarray(softmax(logs * factor, axis=1))

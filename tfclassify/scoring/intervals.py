@@ -10,7 +10,12 @@ interval lies between two percentiles of the resampled scores. Five cases are se
 - A resample in which the score has no value (its class was not drawn) is left out.
 - A score without a value on the images themselves has no interval.
 - The interval is widened to hold the score itself where it does not: resampling
-  pushes a few scores, the calibration error above all, to one side.
+  pushes a few scores to one side.
+- The calibration error is a sum of distances, which chance alone lifts above 0: 0.15 with
+  60 images of a model that is perfectly calibrated. Its interval is of the error that
+  endless images would show. Resampling lifts it once more, by as much as can be seen: its
+  upper end is lowered by twice that, its lower end by what chance would give a calibrated
+  model. See ``docs/scores.md`` for how often it then holds the truth.
 - Average precision is lifted by resampling itself: an image that is drawn twice ranks
   beside its copy, and a class whose few images are not drawn drops out. Its resampled
   scores are shifted so that their mean is the score. Measured on simulated images, 20
@@ -30,11 +35,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from tfclassify.errors import ScoringError
-from tfclassify.scoring.metrics import Metric
-from tfclassify.scoring.outcome import FloatArray, IntArray, Outcome
+from tfclassify.scoring.outcome import FloatArray, IntArray
 
 #: Weights held at once, in elements; bounds memory at about 100 MB with temporaries.
 CHUNK_ELEMENTS = 2_000_000
@@ -64,6 +68,8 @@ class Interval:
         n: Images that the score rests on.
         level: Coverage that the interval aims at, such as 0.95.
         method: ``bootstrap``, ``exact`` (binomial) or ``none``.
+        classes: ``(averaged, all)`` of a mean over classes that leaves some out, since they
+            are absent and were never predicted; None of any other score.
     """
 
     value: float | None
@@ -72,15 +78,20 @@ class Interval:
     n: int
     level: float = 0.95
     method: Method = "bootstrap"
+    classes: tuple[int, int] | None = None
 
     def describe(self, digits: int = 3) -> str:
         """Write it on one line, such as ``0.923 (0.901-0.943, n=620)``; a dash if empty."""
         if self.value is None:
             return "–"
-        if self.low is None or self.high is None:
-            return f"{self.value:.{digits}f} (n={self.n})"
-        ends = f"{self.low:.{digits}f}–{self.high:.{digits}f}"
-        return f"{self.value:.{digits}f} ({ends}, n={self.n})"
+        notes = [] if self.low is None else [f"{self.low:.{digits}f}–{self.high:.{digits}f}"]
+        notes += [f"n={self.n}", *self.remarks]
+        return f"{self.value:.{digits}f} ({', '.join(notes)})"
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What belongs beside the number: on how many classes it is, where not on all."""
+        return () if self.classes is None else ("{} of {} classes".format(*self.classes),)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, without NaN."""
@@ -91,12 +102,14 @@ class Interval:
             "n": self.n,
             "level": self.level,
             "method": self.method,
+            "classes": None if self.classes is None else list(self.classes),
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Interval:
         """Rebuild what ``to_dict`` returned."""
-        return cls(**values)
+        classes = values.get("classes")
+        return cls(**{**values, "classes": None if classes is None else tuple(classes)})
 
 
 @dataclass(frozen=True)
@@ -164,6 +177,31 @@ def plan_resamples(
     return ResamplePlan(np.array(units, dtype=np.int64), seed, resamples)
 
 
+#: Parts that images are cut into where something is found on some and judged on others.
+FOLDS = 5
+
+
+def deal_parts(images: int, *, seed: int, groups: Sequence[object] | None = None) -> IntArray:
+    """Cut images into parts for cross-fitting, whole groups at a time.
+
+    What is fitted on the very images that it is judged on (a threshold, a temperature, the
+    weights of an ensemble) is judged too well. So each part is judged by what was found on
+    the others.
+
+    Args:
+        images: How many there are, ``n``.
+        seed: Decides the parts.
+        groups: Group of each image, as for ``plan_resamples``.
+
+    Returns:
+        The number of each image's part, ``(n,)``: 5 parts of equally many groups, or as
+        many as there are groups.
+    """
+    plan = plan_resamples(images, seed=seed, groups=groups)
+    order = np.random.default_rng(seed).permutation(plan.unit_count)
+    return np.asarray(order[plan.units] % min(FOLDS, plan.unit_count))
+
+
 def resample(
     statistics: Mapping[str, Callable[[WeightingT], FloatArray]],
     outcome: Weighable[WeightingT],
@@ -195,6 +233,7 @@ def make_interval(
     level: float = 0.95,
     trials: int | None = None,
     recentred: bool = False,
+    noise: float = 0.0,
 ) -> Interval:
     """Make an interval of a score's resampled values.
 
@@ -206,6 +245,8 @@ def make_interval(
         trials: For a proportion, the independent trials behind it: images, or groups.
         recentred: Whether to shift the resampled values of a score from 0 to 1 so that
             their mean is the score.
+        noise: How far above 0 chance alone would lift a sum of distances, such as the
+            calibration error; see the module's text.
 
     Raises:
         ScoringError: If the level is not within (0, 1).
@@ -220,6 +261,9 @@ def make_interval(
     # A hair of tolerance: sums in another order may differ in their last bits.
     if defined.size and np.ptp(defined) > 1e-12:
         low, high = np.quantile(defined, [(1.0 - level) / 2.0, (1.0 + level) / 2.0])
+        if noise:
+            bias = float(defined.mean()) - value
+            low, high = max(0.0, low - bias - noise), high - 2.0 * bias
         return Interval(value, float(min(low, value)), float(max(high, value)), n, level)
     if trials and value in (0.0, 1.0):
         low, high = _bound_sure_proportion(value, trials, level)
@@ -235,35 +279,3 @@ def _bound_sure_proportion(value: float, trials: int, level: float) -> tuple[flo
     """
     bound = ((1.0 - level) / 2.0) ** (1.0 / trials)
     return (bound, 1.0) if value == 1.0 else (0.0, 1.0 - bound)
-
-
-def bootstrap(
-    metric: Metric,
-    targets: ArrayLike,
-    probabilities: ArrayLike,
-    *,
-    seed: int,
-    resamples: int = 1000,
-    level: float = 0.95,
-    groups: Sequence[object] | None = None,
-) -> Interval:
-    """Score images with one metric, with its interval.
-
-    Args:
-        metric: From ``metrics.METRICS``.
-        targets: True class ids, ``(n,)``.
-        probabilities: ``(n, C)``, rows summing to 1.
-        seed: Seed of the resamples.
-        resamples: How many resamples.
-        level: Coverage aimed at.
-        groups: Group of each image, where images of one group are not independent.
-
-    Raises:
-        ScoringError: On arrays that do not fit together, or an impossible level.
-    """
-    outcome = Outcome(targets, probabilities)
-    plan = plan_resamples(outcome.images, seed=seed, resamples=resamples, groups=groups)
-    value = float(metric.weigh(outcome.weigh())[0])
-    samples = resample({metric.name: metric.weigh}, outcome, plan)[metric.name]
-    trials = plan.unit_count if metric.is_proportion else None
-    return make_interval(value, samples, n=outcome.images, level=level, trials=trials)

@@ -7,7 +7,7 @@ Does not own: how a verdict looks (``report``), where it is stored (``runs``).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -69,7 +69,9 @@ class Calibration:
 
     Attributes:
         curve: The reliability curve as the model gives its probabilities.
-        temperature: The temperature applied for what follows; None if there is none.
+        temperature: The temperature stored with the model; None if there is none.
+        is_crossed: Whether what follows applied to each image a temperature that was found
+            on the others, since the stored one was found on these very images.
         curve_after: The curve at that temperature.
         ece_after: Calibration error at that temperature.
         loss_after: Cross-entropy at that temperature.
@@ -80,6 +82,7 @@ class Calibration:
     curve_after: tuple[ReliabilityBin, ...] | None = None
     ece_after: float | None = None
     loss_after: float | None = None
+    is_crossed: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,7 @@ def judge(
     seed: int,
     groups: Sequence[object] | None = None,
     temperature: float | None = None,
+    softened: ArrayLike | None = None,
     resamples: int = 1000,
     level: float = 0.95,
 ) -> Judgement:
@@ -174,6 +178,8 @@ def judge(
         groups: Group of each image where images of one are not independent; an empty
             string stands for an image on its own.
         temperature: A temperature to show the calibration after; it changes no score.
+        softened: ``(n, C)`` probabilities after, each image by a temperature that it had no
+            part in; None applies ``temperature`` to all.
         resamples: How many resamples the intervals rest on.
         level: Coverage that the intervals aim at.
 
@@ -198,7 +204,7 @@ def judge(
         metrics=judge_metrics(METRICS, outcome, outcome.weigh(), plan, samples, level),
         class_scores=_judge_classes(outcome, plan, samples[""], classes, level),
         confusion=_count_confusion(outcome),
-        calibration=_judge_calibration(outcome, temperature),
+        calibration=_judge_calibration(outcome, temperature, softened),
     )
 
 
@@ -241,17 +247,23 @@ def judge_metrics(
         samples: By metric, its ``R`` resampled values.
         level: Coverage aimed at.
     """
-    return {
-        name: make_interval(
+    found = {}
+    for name, metric in metrics.items():
+        interval = make_interval(
             float(metric.weigh(weighting)[0]),
             samples[name],
             n=outcome.images,
             level=level,
             trials=plan.unit_count if metric.is_proportion else None,
             recentred=metric.is_recentred,
+            noise=metric.expect_noise(outcome) if metric.expect_noise else 0.0,
         )
-        for name, metric in metrics.items()
-    }
+        if metric.count_classes is not None and interval.value is not None:
+            averaged = metric.count_classes(weighting)
+            if averaged < outcome.class_count:
+                interval = replace(interval, classes=(averaged, outcome.class_count))
+        found[name] = interval
+    return found
 
 
 def _judge_classes(
@@ -290,11 +302,15 @@ def _count_confusion(outcome: Outcome) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(row) for row in cells.reshape(size, size).tolist())
 
 
-def _judge_calibration(outcome: Outcome, temperature: float | None) -> Calibration:
+def _judge_calibration(
+    outcome: Outcome, temperature: float | None, crossed: ArrayLike | None
+) -> Calibration:
     curve = reliability_curve(outcome.targets, outcome.probabilities)
     if temperature is None:
         return Calibration(curve)
-    softened = apply_temperature(outcome.probabilities, temperature)
+    softened = crossed
+    if softened is None:
+        softened = apply_temperature(outcome.probabilities, temperature)
     after = compute_metrics(("ece", "loss"), outcome.targets, softened)
     return Calibration(
         curve=curve,
@@ -302,6 +318,7 @@ def _judge_calibration(outcome: Outcome, temperature: float | None) -> Calibrati
         curve_after=reliability_curve(outcome.targets, softened),
         ece_after=after["ece"],
         loss_after=after["loss"],
+        is_crossed=crossed is not None,
     )
 
 

@@ -61,6 +61,8 @@ class Measure(Generic[WeightingT]):
         is_proportion: Whether it is a share of images, each right or wrong.
         is_recentred: Whether resamples lift it, so that an interval takes their mean for
             the score; see ``intervals``.
+        expect_noise: What chance alone gives it, of an outcome; None where it is 0.
+        count_classes: Of a mean over classes, how many have a value; None of any other.
     """
 
     name: str
@@ -70,6 +72,8 @@ class Measure(Generic[WeightingT]):
     range: tuple[float, float] = (0.0, 1.0)
     is_proportion: bool = False
     is_recentred: bool = False
+    expect_noise: Callable[[Any], float] | None = None
+    count_classes: Callable[[WeightingT], int] | None = None
 
     def is_better(self, value: float, than: float) -> bool:
         """Say whether a value beats another; NaN beats nothing and is beaten by all."""
@@ -201,6 +205,17 @@ def _make_weighted(score: str) -> Callable[[Weighting], FloatArray]:
     return weigh
 
 
+def count_present(weighting: BaseWeighting[Any]) -> int:
+    """Count the classes that have images."""
+    return int((weighting.class_counts.support[0] > 0).sum())
+
+
+def count_seen(weighting: BaseWeighting[Any]) -> int:
+    """Count the classes that have images or were predicted."""
+    counts = weighting.class_counts
+    return int(((counts.support[0] > 0) | (counts.predicted[0] > 0)).sum())
+
+
 def _weigh_roc_auc(weighting: Weighting) -> FloatArray:
     outcome = weighting.outcome
     total = np.zeros(len(weighting.weights))
@@ -247,6 +262,17 @@ def _weigh_ece(weighting: Weighting) -> FloatArray:
     return np.abs(gaps).sum(axis=1) / weighting.total
 
 
+def _expect_calibration_noise(outcome: Outcome) -> float:
+    """Return the calibration error that a perfectly calibrated model is expected to show.
+
+    In a bin of ``n`` images of confidence ``q``, the gap is a normal error of deviation
+    ``sqrt(sum of q (1 - q)) / n``, whose mean distance from 0 is ``sqrt(2 / pi)`` of that.
+    """
+    bins = confidence_bins(outcome.confidence)
+    spread = np.bincount(bins, outcome.confidence * (1.0 - outcome.confidence))
+    return float(np.sqrt(2.0 / np.pi) * np.sqrt(spread).sum() / outcome.images)
+
+
 def _weigh_brier(weighting: Weighting) -> FloatArray:
     outcome = weighting.outcome
     squares = (outcome.probabilities**2).sum(axis=1)
@@ -260,15 +286,28 @@ _CATALOG = (
     Metric("top_2", "Top-2 accuracy", _make_top(2), is_proportion=True),
     Metric("top_3", "Top-3 accuracy", _make_top(3), is_proportion=True),
     Metric("top_5", "Top-5 accuracy", _make_top(5), is_proportion=True),
-    Metric("balanced_accuracy", "Balanced accuracy", _weigh_balanced_accuracy),
-    Metric("precision_macro", "Precision, macro", _make_macro("precision")),
+    Metric(
+        "balanced_accuracy",
+        "Balanced accuracy",
+        _weigh_balanced_accuracy,
+        count_classes=count_present,
+    ),
+    Metric(
+        "precision_macro", "Precision, macro", _make_macro("precision"), count_classes=count_seen
+    ),
     Metric("precision_weighted", "Precision, weighted", _make_weighted("precision")),
-    Metric("recall_macro", "Recall, macro", _make_macro("recall")),
+    Metric("recall_macro", "Recall, macro", _make_macro("recall"), count_classes=count_seen),
     Metric("recall_weighted", "Recall, weighted", _make_weighted("recall")),
-    Metric("f1_macro", "F1, macro", _make_macro("f1")),
+    Metric("f1_macro", "F1, macro", _make_macro("f1"), count_classes=count_seen),
     Metric("f1_weighted", "F1, weighted", _make_weighted("f1")),
-    Metric("roc_auc", "ROC AUC", _weigh_roc_auc),
-    Metric("ece", "Calibration error", _weigh_ece, higher_is_better=False),
+    Metric("roc_auc", "ROC AUC", _weigh_roc_auc, count_classes=count_present),
+    Metric(
+        "ece",
+        "Calibration error",
+        _weigh_ece,
+        higher_is_better=False,
+        expect_noise=_expect_calibration_noise,
+    ),
     Metric("brier", "Brier score", _weigh_brier, False, (0.0, 2.0)),
 )
 

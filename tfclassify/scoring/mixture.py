@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfclassify.errors import ScoringError
-from tfclassify.scoring.intervals import plan_resamples
+from tfclassify.scoring.intervals import deal_parts
 from tfclassify.scoring.metrics import SMALLEST_PROBABILITY
 from tfclassify.scoring.outcome import FloatArray
 
@@ -89,20 +89,16 @@ def cross_fit(
     *,
     seed: int,
     groups: Sequence[object] | None = None,
-    folds: int = 5,
 ) -> FloatArray:
     """Average each image's probabilities by weights that were found without it.
 
-    Weights that were searched on an image flatter the score on it. Here the images, or
-    whole groups of them, are dealt into folds, and each fold is averaged by the weights
-    that the others call for.
+    Weights that were searched on an image flatter the score on it; see ``deal_parts``.
 
     Args:
         members: Probabilities, ``(members, n, classes)``.
         likelihoods: From ``find_likelihoods``.
-        seed: Deals the folds.
+        seed: Deals the parts.
         groups: Group of each image; an empty string stands for an image on its own.
-        folds: How many; fewer where there are fewer groups.
 
     Returns:
         ``(n, classes)``.
@@ -110,17 +106,14 @@ def cross_fit(
     Raises:
         ScoringError: If there are not two images, or groups, to deal.
     """
-    units = plan_resamples(len(likelihoods), seed=seed, groups=groups).units
-    count = int(units.max()) + 1
-    if count < 2:
+    parts = deal_parts(len(likelihoods), seed=seed, groups=groups)
+    if not parts.any():
         raise ScoringError(
-            f"ensemble: weights that are searched need 2 images or groups at least, got {count}; "
+            "ensemble: weights that are searched need 2 images or groups at least, got 1; "
             "give the weights, or --weights equal"
         )
-    dealt = np.random.default_rng(seed).permutation(count) % min(folds, count)
-    fold_of = dealt[units]
     mixed = np.zeros(members.shape[1:])
-    for fold in np.unique(fold_of):
-        is_in = fold_of == fold
+    for part in np.unique(parts):
+        is_in = parts == part
         mixed[is_in] = mix(members[:, is_in], search_weights(likelihoods[~is_in]))
     return mixed

@@ -29,6 +29,8 @@ from numpy.typing import ArrayLike
 from tfclassify.scoring.metrics import (
     SMALLEST_PROBABILITY,
     Measure,
+    count_present,
+    count_seen,
     divide,
     find_measure,
     weigh_class_scores,
@@ -108,6 +110,11 @@ def _weigh_roc_auc(weighting: LabelWeighting) -> FloatArray:
     return _mean_defined(weighting.ranking[1])
 
 
+def _count_ranked(weighting: LabelWeighting) -> int:
+    """Count the classes for which some images are positive and some negative."""
+    return int((~np.isnan(weighting.ranking[1][0])).sum())
+
+
 def _mean_defined(values: FloatArray) -> FloatArray:
     """Return the mean of each row, ``(R,)``, over the classes that have a value."""
     is_defined = ~np.isnan(values)
@@ -175,17 +182,25 @@ _LARGEST_LOSS = -math.log(SMALLEST_PROBABILITY)
 
 _CATALOG = (
     LabelMetric("loss", "Binary cross-entropy", _weigh_loss, False, (0.0, _LARGEST_LOSS)),
-    LabelMetric("map", "Mean average precision", _weigh_map, is_recentred=True),
+    LabelMetric(
+        "map",
+        "Mean average precision",
+        _weigh_map,
+        is_recentred=True,
+        count_classes=count_present,
+    ),
     LabelMetric("iou", "IoU of label sets", _make_samples(over_union=True)),
     LabelMetric("f1_samples", "F1, samples", _make_samples(over_union=False)),
-    LabelMetric("f1_macro", "F1, macro", _make_macro("f1")),
+    LabelMetric("f1_macro", "F1, macro", _make_macro("f1"), count_classes=count_seen),
     LabelMetric("f1_micro", "F1, micro", _make_micro("f1")),
     LabelMetric("f1_weighted", "F1, weighted", _weigh_f1_weighted),
-    LabelMetric("precision_macro", "Precision, macro", _make_macro("precision")),
+    LabelMetric(
+        "precision_macro", "Precision, macro", _make_macro("precision"), count_classes=count_seen
+    ),
     LabelMetric("precision_micro", "Precision, micro", _make_micro("precision")),
-    LabelMetric("recall_macro", "Recall, macro", _make_macro("recall")),
+    LabelMetric("recall_macro", "Recall, macro", _make_macro("recall"), count_classes=count_seen),
     LabelMetric("recall_micro", "Recall, micro", _make_micro("recall")),
-    LabelMetric("roc_auc", "ROC AUC", _weigh_roc_auc),
+    LabelMetric("roc_auc", "ROC AUC", _weigh_roc_auc, count_classes=_count_ranked),
     LabelMetric("hamming", "Hamming loss", _weigh_hamming, higher_is_better=False),
     LabelMetric("exact_match", "Exact match", _weigh_exact_match, is_proportion=True),
 )

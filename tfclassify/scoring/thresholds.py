@@ -21,15 +21,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tfclassify.errors import ScoringError
-from tfclassify.scoring.intervals import plan_resamples
+from tfclassify.scoring.intervals import deal_parts
 from tfclassify.scoring.multi_label_outcome import DEFAULT_THRESHOLD, LabelOutcome
-from tfclassify.scoring.outcome import BoolArray, FloatArray, IntArray
+from tfclassify.scoring.outcome import BoolArray, FloatArray
 
 #: Fewer images of a class than this say nothing of its own threshold: the common one holds.
 LEAST_POSITIVES = 5
-
-#: Parts that the images are cut into for cross-fitting.
-FOLDS = 5
 
 KINDS = ("one", "per_class")
 
@@ -144,7 +141,7 @@ def cross_fit_thresholds(
         ScoringError: If the arrays do not fit together, or ``kind`` is neither.
     """
     outcome = LabelOutcome(targets, probabilities)
-    parts = _cut(outcome.images, seed, groups)
+    parts = deal_parts(outcome.images, seed=seed, groups=groups)
     crossed = np.full(outcome.probabilities.shape, DEFAULT_THRESHOLD)
     for part in np.unique(parts):
         is_inside = parts == part
@@ -152,13 +149,6 @@ def cross_fit_thresholds(
             others = outcome.targets[~is_inside], outcome.probabilities[~is_inside]
             crossed[is_inside] = search_thresholds(*others, kind)
     return crossed
-
-
-def _cut(images: int, seed: int, groups: Sequence[object] | None) -> IntArray:
-    """Number the part of each image, ``(n,)``; parts hold equally many groups."""
-    plan = plan_resamples(images, seed=seed, groups=groups)
-    order = np.random.default_rng(seed).permutation(plan.unit_count)
-    return np.asarray(order[plan.units] % min(FOLDS, plan.unit_count))
 
 
 def _search_common(targets: BoolArray, scores: FloatArray) -> float:

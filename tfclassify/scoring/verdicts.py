@@ -1,22 +1,153 @@
-"""Judgements of either task, for those who need not tell them apart.
+"""The verdict on a model: what it said of a set of labelled images, and how good that is.
 
-Owns: making and reading back the judgement that a task asks for.
-Does not own: what is in one (``judgement``, ``multi_label_judgement``).
+Owns: the answers, their scores with and without views, making and reading back the scores
+that a task asks for. Does not own: what scores hold (``judgement``,
+``multi_label_judgement``), predicting and storing (``judging``), the page (``pages``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from tfclassify.errors import ScoringError
 from tfclassify.scoring.judgement import Judgement, judge
 from tfclassify.scoring.multi_label_judgement import MultiLabelJudgement, judge_labels
+from tfclassify.scoring.multi_label_outcome import LabelOutcome
+from tfclassify.scoring.outcome import BoolArray, Outcome
 from tfclassify.scoring.tasks import MULTI_CLASS, MULTI_LABEL, find_class_ids, get_task
 
+Floats: TypeAlias = NDArray[np.floating[Any]]
 AnyJudgement: TypeAlias = Judgement | MultiLabelJudgement
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Labelled images and what a model said of each.
+
+    Attributes:
+        classes: The ``C`` class names.
+        images: Stable names, ``n`` of them; all else is in their order.
+        paths: Where the files are.
+        digests: SHA-256 of the files; empty where they were never scanned.
+        groups: Group of each image; empty for one on its own.
+        targets: ``(n, C)`` float32: one-hot, or multi-hot under multi_label.
+        plain: Probabilities of the plain image, ``(n, C)`` float32.
+        averaged: Those averaged over the views, or None without any.
+        thresholds: multi_label: what each image is labelled by, ``(n, C)``; None under
+            multi_class.
+        views: Names of the views that are averaged.
+    """
+
+    classes: tuple[str, ...]
+    images: tuple[str, ...]
+    paths: tuple[str, ...]
+    digests: tuple[str, ...]
+    groups: tuple[str, ...]
+    targets: Floats
+    plain: Floats
+    averaged: Floats | None = None
+    thresholds: Floats | None = None
+    views: tuple[str, ...] = ("identity",)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether an image may have any number of labels."""
+        return self.thresholds is not None
+
+    @property
+    def probabilities(self) -> Floats:
+        """The probabilities that the model answers by: of all views, where there are any."""
+        return self.plain if self.averaged is None else self.averaged
+
+    @property
+    def units(self) -> list[str] | None:
+        """What belongs together, one name an image; None where each stands alone."""
+        return list(self.groups) if any(self.groups) else None
+
+    @cached_property
+    def outcome(self) -> Outcome | LabelOutcome:
+        """The same as metrics take it."""
+        if self.thresholds is None:
+            return Outcome(find_class_ids(self.targets), self.probabilities)
+        return LabelOutcome(self.targets, self.probabilities, self.thresholds)
+
+    @property
+    def label_names(self) -> list[tuple[str, ...]]:
+        """The true labels of each image, in the order of the classes."""
+        return name_labels(self.classes, self.targets)
+
+    def is_right(self) -> BoolArray:
+        """Say of which images every label is right, ``(n,)``."""
+        return np.asarray((self.outcome.is_true == self.outcome.is_predicted).all(axis=1))
+
+    def take(self, rows: NDArray[np.int64]) -> Answers:
+        """Return some of the images, in the order of ``rows``."""
+        chosen: dict[str, Any] = {
+            name: tuple(getattr(self, name)[row] for row in rows) for name in _TEXTS
+        }
+        for name in _ARRAYS:
+            if getattr(self, name) is not None:
+                chosen[name] = getattr(self, name)[rows]
+        return replace(self, **chosen)
+
+    @classmethod
+    def join(cls, parts: Sequence[Answers]) -> Answers:
+        """Put the images of several sets, which have the same classes, behind one another."""
+        joined: dict[str, Any] = {
+            name: tuple(value for part in parts for value in getattr(part, name)) for name in _TEXTS
+        }
+        for name in _ARRAYS:
+            if getattr(parts[0], name) is not None:
+                joined[name] = np.concatenate([getattr(part, name) for part in parts])
+        return replace(parts[0], **joined)
+
+
+def name_labels(classes: Sequence[str], marks: NDArray[Any]) -> list[tuple[str, ...]]:
+    """Name the labels that are marked in each row, ``(n, C)``, in the order of the classes."""
+    return [tuple(classes[number] for number in np.flatnonzero(row).tolist()) for row in marks]
+
+
+_TEXTS = ("images", "paths", "digests", "groups")
+_ARRAYS = ("targets", "plain", "averaged", "thresholds")
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """How a model did on a set of labelled images, and what it said of each.
+
+    Attributes:
+        split: What the images are called: validation, test, out-of-fold, or the name of
+            other data.
+        answers: The images and the probabilities.
+        plain: Scores of one plain view an image.
+        tta: Scores of the averaged views, or None.
+        caution: What the scores do not say, in sentences; may be empty.
+    """
+
+    split: str
+    answers: Answers
+    plain: AnyJudgement
+    tta: AnyJudgement | None = None
+    caution: str = ""
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the views that are averaged."""
+        return self.answers.views
+
+    @property
+    def headline(self) -> AnyJudgement:
+        """The scores of how the model is meant to be used."""
+        return self.tta or self.plain
 
 
 def judge_task(
@@ -28,6 +159,7 @@ def judge_task(
     seed: int,
     groups: Sequence[object] | None = None,
     temperature: float | None = None,
+    softened: ArrayLike | None = None,
     thresholds: ArrayLike | None = None,
     crossed: ArrayLike | None = None,
     resamples: int = 1000,
@@ -44,6 +176,8 @@ def judge_task(
         seed: Seed of the resamples.
         groups: Group of each image, where images of one are not independent.
         temperature: multi_class: to show the calibration after.
+        softened: multi_class: ``(n, C)`` probabilities after, where the temperature was
+            found on these very images; see ``calibration.cross_fit_temperature``.
         thresholds: multi_label: what the model labels new images by; None is 0.5.
         crossed: multi_label: ``(n, C)`` thresholds to judge these very images by.
         resamples: How many resamples the intervals rest on.
@@ -62,7 +196,8 @@ def judge_task(
         shared |= {"thresholds": thresholds, "crossed": crossed}
         return judge_labels(targets, probabilities, classes, **shared)
     ids = find_class_ids(targets)
-    return judge(ids, probabilities, classes, temperature=temperature, **shared)
+    shared |= {"temperature": temperature, "softened": softened}
+    return judge(ids, probabilities, classes, **shared)
 
 
 def read_judgement(values: Mapping[str, Any]) -> AnyJudgement:

@@ -1,6 +1,8 @@
-"""Learning rates: a pure function of the step and of the epochs before.
+"""What follows from the epochs so far: the learning rate and the early stop.
 
-Owns: the shapes. Does not own: the optimizer that the rate is given to.
+Owns: the shapes of the rate and both rules of patience. All are pure functions of the step
+and the records, so a resumed training decides exactly as one that was never stopped.
+Does not own: the records (``scoring.epochs``), the optimizer that the rate is given to.
 """
 
 from __future__ import annotations
@@ -8,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tfclassify.recipe.schema import PhaseRecipe, ScheduleRecipe
-from tfclassify.training.history import EpochRecord, plateau_scale
+from tfclassify.recipe.schema import EarlyStoppingRecipe, PhaseRecipe, ScheduleRecipe
+from tfclassify.scoring.epochs import EpochRecord, best_epoch, is_better
 
 
 def learning_rate_at(
@@ -76,3 +78,30 @@ def one_cycle_share(step: int, steps: int, schedule: ScheduleRecipe) -> float:
 def _ease(first: float, final: float, progress: float) -> float:
     """Go from one value to another along half a cosine."""
     return final + (first - final) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+
+
+def should_stop(records: Sequence[EpochRecord], stopping: EarlyStoppingRecipe | None) -> bool:
+    """Tell whether a phase's records ask for an early stop."""
+    if stopping is None or not records or not records[-1].validation:
+        return False
+    values = [record.validation[stopping.metric] for record in records]
+    waited = len(values) - 1 - best_epoch(values, stopping.metric, stopping.min_delta)
+    return waited >= stopping.patience
+
+
+def plateau_scale(records: Sequence[EpochRecord], schedule: ScheduleRecipe) -> float:
+    """Return the factor of the learning rate after these epochs of the phase.
+
+    Each time ``patience`` epochs bring no gain, the rate is multiplied by
+    ``factor`` and the waiting starts again.
+    """
+    scale, waited, best = 1.0, 0, float("nan")
+    for record in records:
+        value = record.validation[schedule.metric]
+        if best != best or is_better(schedule.metric, value, best):
+            best, waited = value, 0
+            continue
+        waited += 1
+        if waited >= schedule.patience:
+            scale, waited = scale * schedule.factor, 0
+    return scale

@@ -19,7 +19,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.core.framework import summary_pb2
 
-from tfclassify.training.history import EpochRecord
+from tfclassify.scoring.epochs import EpochRecord
 
 
 class TensorBoardLog:

@@ -21,12 +21,12 @@ from tfclassify.events import SILENT, Observer
 from tfclassify.model.assembly import Classifier
 from tfclassify.model.prediction import predict_store
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
+from tfclassify.scoring.epochs import EpochRecord, best_epoch
 from tfclassify.scoring.tasks import get_task
-from tfclassify.training.history import EpochRecord, best_epoch, should_stop
 from tfclassify.training.hits import EpochTally, find_missed, score_images
 from tfclassify.training.mining import HardExamples
 from tfclassify.training.phases import WorkingPhase, count_updates, group_batches, start_phase
-from tfclassify.training.schedules import learning_rate_at
+from tfclassify.training.schedules import learning_rate_at, should_stop
 from tfclassify.training.sources import BatchSource, Material, count_steps
 from tfclassify.training.state import (
     Snapshot,

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tfclassify import __version__
@@ -28,9 +29,14 @@ from tfclassify.data.splits import make_folds
 from tfclassify.errors import RequestError, TfclassifyError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import render_csv, sweep_unfinished, write_json, write_text
-from tfclassify.judging.answers import judge_answers
-from tfclassify.judging.folds import SPLIT, find_units, read_fold, read_folds
-from tfclassify.judging.verdicts import Verdict
+from tfclassify.judging.folds import (
+    JUDGED,
+    OUT_OF_FOLD,
+    FoldAnswers,
+    find_units,
+    read_fold,
+    read_folds,
+)
 from tfclassify.pages.content import Command
 from tfclassify.pages.crossval_content import CrossvalReport, FoldRow, Spread, find_spreads
 from tfclassify.recipe.loading import dump_recipe, load_recipe
@@ -40,7 +46,8 @@ from tfclassify.runs.directory import RunDirectory, is_run
 from tfclassify.runs.documents import MOST_FOLDS, MOST_REPEATS
 from tfclassify.runs.environment import describe_environment
 from tfclassify.scoring.tasks import get_task
-from tfclassify.scoring.verdicts import AnyJudgement
+from tfclassify.scoring.thresholds import fit_thresholds
+from tfclassify.scoring.verdicts import AnyJudgement, Verdict, judge_task
 from tfclassify.workflows import reporting
 from tfclassify.workflows.interruptions import explain_interruption
 from tfclassify.workflows.material import anchor_images
@@ -226,7 +233,9 @@ def _list_folds(place: CrossvalDirectory, recipe: Recipe, index: Index) -> Itera
     for repeat in range(1, place.plan.repeats + 1):
         # Another deal needs another seed; the trainings of a repeat share it.
         own = recipe.model_copy(update={"seed": recipe.seed + repeat - 1})
-        dealt = make_folds(index, folds=place.plan.folds, seed=own.seed)
+        dealt = make_folds(
+            index, folds=place.plan.folds, seed=own.seed, watch=recipe.data.validation
+        )
         for number, part in enumerate(dealt, start=1):
             yield _Fold(place.fold(repeat, number), _describe(own, place, number), part)
 
@@ -287,13 +296,8 @@ def _gather_results(
     """
     answers = read_folds(place)
     rows = tuple(read_fold(place, repeat, fold) for repeat, fold in place.plan.places())
-    judgement = judge_answers(answers.all, recipe, find_units(answers.all, place.plan.repeats))
-    first, thresholds = answers.first, None
-    if first.index.is_multi_label:
-        thresholds = first.find_thresholds()
-    verdict = Verdict(
-        SPLIT, first.index, first.probabilities, judgement, None, (), thresholds=thresholds
-    )
+    verdict = _judge_folds(place, recipe, answers)
+    judgement = verdict.headline
     spreads = find_spreads(rows)
     result = CrossvalResult(
         place.path,
@@ -307,8 +311,38 @@ def _gather_results(
     )
     _write_metrics(place, result)
     write_text(place.predictions_path, _join_tables(place))
-    _write_page(place, result, data, verdict)
+    _write_page(place, result, data, replace(verdict, answers=answers.first))
     return result
+
+
+def _judge_folds(place: CrossvalDirectory, recipe: Recipe, answers: FoldAnswers) -> Verdict:
+    """Judge every answer by the model that did not see the image in its training."""
+    everything = answers.all
+    units = find_units(everything, place.plan.repeats)
+    thresholds = None
+    if everything.is_multi_label:
+        thresholds = fit_thresholds(
+            everything.targets,
+            everything.probabilities,
+            recipe.thresholds,
+            seed=recipe.seed,
+            groups=units,
+        ).stored
+
+    def judge(probabilities: np.ndarray) -> AnyJudgement:
+        return judge_task(
+            recipe.task,
+            everything.targets,
+            probabilities,
+            everything.classes,
+            seed=recipe.seed,
+            groups=units,
+            thresholds=thresholds,
+            crossed=everything.thresholds,
+        )
+
+    tta = None if everything.averaged is None else judge(everything.averaged)
+    return Verdict(OUT_OF_FOLD, everything, judge(everything.plain), tta)
 
 
 def _write_metrics(place: CrossvalDirectory, result: CrossvalResult) -> None:
@@ -327,7 +361,7 @@ def _write_metrics(place: CrossvalDirectory, result: CrossvalResult) -> None:
         for row in result.folds
     ]
     content = {
-        "headline": {"split": SPLIT, "metric": metric, **headline.to_dict()},
+        "headline": {"split": OUT_OF_FOLD, "metric": metric, **headline.to_dict()},
         "images": result.images,
         "folds": place.plan.folds,
         "repeats": place.plan.repeats,
@@ -350,7 +384,7 @@ def _join_tables(place: CrossvalDirectory) -> str:
     for repeat, fold in place.plan.places():
         path = place.fold(repeat, fold).predictions_path
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        table = table[table["split"] == "validation"].assign(split=SPLIT)
+        table = table[table["split"] == JUDGED].assign(split=OUT_OF_FOLD)
         table.insert(1, "repeat", str(repeat))
         table.insert(2, "fold", str(fold))
         parts.append(table)
@@ -378,8 +412,8 @@ def _write_page(
         version=__version__,
         rows=result.folds,
         verdict=replace(described, judged_on="all folds"),
-        has_chosen=any(phase.keep_best or phase.early_stopping for phase in recipe.phases),
-        data=reporting.summarise_data(verdict.index, recipe.data.source, is_split=False),
+        has_chosen=False,
+        data=reporting.summarise_data(data.index, recipe.data.source, is_split=False),
         integrity=reporting.describe_integrity(data.integrity, len(data.index)),
         environment=reporting.describe_machine(describe_environment()),
         commands=_list_next(place),

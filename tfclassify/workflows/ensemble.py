@@ -10,8 +10,9 @@ import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_text
+from tfclassify.judging.answers import ask_bundle, write_predictions
 from tfclassify.judging.comparison import make_comparison
 from tfclassify.judging.contenders import read_contenders
 from tfclassify.judging.members import (
@@ -30,15 +32,12 @@ from tfclassify.judging.members import (
     read_members,
 )
 from tfclassify.judging.verdicts import (
-    Verdict,
-    find_thresholds,
-    judge_index,
-    judge_probabilities,
+    Calibrated,
+    calibrate,
+    judge_answers,
     write_metrics,
-    write_predictions,
 )
 from tfclassify.judging.weights import (
-    MemberAnswers,
     ask_members,
     cross_fit_answers,
     find_weights,
@@ -58,10 +57,12 @@ from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.runs.documents import EnsembleFacts, EnsembleMember
 from tfclassify.runs.environment import describe_environment
-from tfclassify.scoring.mixture import mix
-from tfclassify.scoring.tasks import get_task
+from tfclassify.scoring.verdicts import Answers, Verdict
 from tfclassify.workflows import reporting
 from tfclassify.workflows.start import start_tensorflow, verb
+
+if TYPE_CHECKING:
+    from tfclassify.model.bundle import Bundle
 
 _HOW = {
     "search": (
@@ -162,14 +163,21 @@ def _pack(
     request: EnsembleRequest,
     observer: Observer,
 ) -> EnsembleResult:
+    from tfclassify.model.bundle import store_calibration
+
     data.save(run.index_path, run.integrity_path)
     if any(member.recipe.tta != recipe.tta for member in members):
         observer.on_warning("the members average different views; the ensemble uses plain images")
     answers = ask_members(members, recipe, data.index, observer)
     weights = find_weights(given, answers, recipe)
     _tell_weights(members, weights, observer)
-    _save(run, members, recipe, weights, answers)
-    verdicts = _judge(run, recipe, data.index, answers if given is None else None, observer)
+    bundle = _save(run, members, recipe, weights)
+    mixed = None if answers is None else answers.mix(weights)
+    calibrated = calibrate(mixed, recipe, bundle.classes)
+    bundle = store_calibration(bundle, **asdict(calibrated))
+    if answers is not None and given is None:
+        mixed = cross_fit_answers(answers, recipe)
+    verdicts = _judge(bundle, recipe, data.index, mixed, calibrated, observer)
     _describe(members, request, weights.tolist()).write(run.ensemble_path)
     write_metrics(
         run.metrics_path,
@@ -198,68 +206,49 @@ def _tell_weights(members: Sequence[Member], weights: np.ndarray, observer: Obse
 
 
 def _save(
-    run: RunDirectory,
-    members: Sequence[Member],
-    recipe: Recipe,
-    weights: np.ndarray,
-    answers: MemberAnswers | None,
-) -> None:
-    from tfclassify.model.bundle import save_model
+    run: RunDirectory, members: Sequence[Member], recipe: Recipe, weights: np.ndarray
+) -> Bundle:
+    from tfclassify.model.bundle import load_bundle, save_model
     from tfclassify.model.ensemble import build_ensemble
-    from tfclassify.scoring.calibration import fit_temperature
 
     kept = [number for number, weight in enumerate(weights) if weight > 0.0]
     models = [members[number].bundle.model for number in kept]
     shares = [float(weights[number]) for number in kept]
-    temperature, thresholds = None, None
-    if answers is not None:
-        mixed = mix(answers.plain, weights)
-        thresholds = find_thresholds(recipe, answers.index, mixed)
-        if not get_task(recipe.task).is_multi_label:
-            temperature = fit_temperature(answers.index.class_ids(), mixed)
     save_model(
         run.bundle_dir,
         build_ensemble(models, shares, recipe.data.image_size),
         classes=members[0].bundle.classes,
         recipe=recipe,
-        temperature=temperature,
-        thresholds=thresholds,
     )
+    return load_bundle(run.bundle_dir)
 
 
 def _judge(
-    run: RunDirectory,
+    bundle: Bundle,
     recipe: Recipe,
     index: Index,
-    searched: MemberAnswers | None,
+    validation: Answers | None,
+    calibrated: Calibrated,
     observer: Observer,
 ) -> list[Verdict]:
-    """Judge the packed model; where weights were searched, by weights that were cross-fitted.
+    """Judge the packed model on what every member held out.
 
     Args:
-        run: Its folder.
+        bundle: The packed model.
         recipe: What it is used by.
         index: The images.
-        searched: What the members said, where the weights were searched on it.
+        validation: Its answers to the validation images; where the weights were searched on
+            these, by weights that each image had no part in.
+        calibrated: What the bundle has stored.
         observer: Told of progress.
     """
-    from tfclassify.model.bundle import load_bundle
-
-    bundle = load_bundle(run.bundle_dir)
     verdicts = []
-    for split in ("validation", "test"):
-        held_out = index.in_split(split)
-        if not len(held_out):
-            continue
-        if split == "validation" and searched is not None:
-            plain, averaged = cross_fit_answers(searched, recipe)
-            verdicts.append(
-                judge_probabilities(
-                    bundle, held_out, split, recipe, plain, averaged, searched.views
-                )
-            )
-        else:
-            verdicts.append(judge_index(bundle, held_out, split, recipe, recipe.tta, observer))
+    if validation is not None:
+        verdicts.append(judge_answers(validation, "validation", recipe, calibrated))
+    held_out = index.in_split("test")
+    if len(held_out):
+        answers = ask_bundle(bundle, held_out, recipe.data, recipe.tta, observer)
+        verdicts.append(judge_answers(answers, "test", recipe, calibrated))
     return verdicts
 
 

@@ -9,10 +9,12 @@ from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData, prepare_labelled
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
-from tfclassify.judging.verdicts import Verdict, judge_index, write_metrics
+from tfclassify.judging.answers import ask_bundle
+from tfclassify.judging.verdicts import Calibrated, judge_answers, write_metrics
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe, TtaRecipe
 from tfclassify.runs.directory import RunDirectory
+from tfclassify.scoring.verdicts import Verdict
 from tfclassify.workflows.start import start_tensorflow, verb
 
 
@@ -72,7 +74,12 @@ def evaluate_run(request: EvaluateRequest, observer: Observer = SILENT) -> Evalu
     tta = choose_views(recipe, request.use_tta)
     data = _read_data(run, recipe, bundle.classes, request.data, observer)
     verdicts = tuple(
-        judge_index(bundle, index, split, recipe, tta, observer)
+        judge_answers(
+            ask_bundle(bundle, index, recipe.data, tta, observer),
+            split,
+            recipe,
+            Calibrated.of_bundle(bundle),
+        )
         for split, index in _list_splits(data.index, request).items()
     )
     report = None

@@ -22,7 +22,6 @@ from tfclassify.data.preparation import PreparedData
 from tfclassify.data.statistics import count_label_sets
 from tfclassify.errors import ImageError
 from tfclassify.files import write_text
-from tfclassify.judging import verdicts as judging
 from tfclassify.pages.content import (
     Command,
     DataSummary,
@@ -50,12 +49,14 @@ from tfclassify.runs.crossval_directory import find_crossval
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.runs.documents import Environment
 from tfclassify.runs.environment import describe_environment
+from tfclassify.scoring import verdicts as scoring
 from tfclassify.scoring.mistakes import find_mistakes, find_wrong_labels
+from tfclassify.scoring.tasks import find_class_ids
 from tfclassify.training.mining import read_hardest
 from tfclassify.workflows.resume_checks import read_environment
 
 if TYPE_CHECKING:
-    from tfclassify.training.history import EpochRecord as TrainedEpoch
+    from tfclassify.scoring.epochs import EpochRecord as TrainedEpoch
 
 #: Pictures of mistakes on a page, and their longest side in pixels.
 MISTAKES, MISTAKE_SIDE = 24, 160
@@ -66,7 +67,7 @@ def write_run_report(
     recipe: Recipe,
     data: PreparedData,
     records: Sequence[TrainedEpoch],
-    verdicts: Sequence[judging.Verdict],
+    verdicts: Sequence[scoring.Verdict],
     *,
     parameters: int,
     trainable: Sequence[int],
@@ -121,12 +122,14 @@ def write_evaluation_report(
     run: RunDirectory,
     recipe: Recipe,
     data: PreparedData,
-    verdict: judging.Verdict,
+    verdict: scoring.Verdict,
     source: str | None,
 ) -> None:
-    """Write the page of an evaluation."""
+    """Write the page of an evaluation; ``data`` holds the images that were judged, or more."""
     from tfclassify.pages.page import render_evaluation_page
 
+    judged = data.index.frame["image"].isin(verdict.answers.images)
+    index = data.index.with_frame(data.index.frame[judged])
     other = f" --data {shlex.quote(source)}" if source else ""
     folder, out = shlex.quote(str(run.path)), shlex.quote(str(path.parent))
     line = f"tfclassify evaluate {folder}{other} --out {out}"
@@ -135,7 +138,7 @@ def write_evaluation_report(
         metric=recipe.metric,
         created=format_now(),
         version=__version__,
-        data=summarise_data(verdict.index, source or recipe.data.source, is_split=False),
+        data=summarise_data(index, source or recipe.data.source, is_split=False),
         verdict=describe_verdict(verdict, recipe),
         integrity=describe_integrity(data.integrity, len(data.index)),
         environment=describe_machine(describe_environment()),
@@ -168,7 +171,8 @@ def describe_phases(
     recipe: Recipe, records: Sequence[TrainedEpoch], trainable: Sequence[int]
 ) -> tuple[PhaseRecord, ...]:
     """Tell each phase as it went."""
-    from tfclassify.training.history import best_epoch, should_stop
+    from tfclassify.scoring.epochs import best_epoch
+    from tfclassify.training.schedules import should_stop
 
     phases = []
     for number, (phase, count) in enumerate(zip(recipe.phases, trainable, strict=True)):
@@ -195,62 +199,56 @@ def _copy_epoch(record: TrainedEpoch) -> EpochRecord:
     )
 
 
-def describe_verdict(verdict: judging.Verdict, recipe: Recipe) -> Verdict:
+def describe_verdict(verdict: scoring.Verdict, recipe: Recipe) -> Verdict:
     """Put a verdict into the report's words, with pictures of its mistakes."""
-    caution = ""
-    has_chosen = any(phase.keep_best or phase.early_stopping for phase in recipe.phases)
-    if verdict.split == "validation" and has_chosen:
-        caution = (
-            "The validation images also chose the best epoch, so new images may score "
-            "a little lower."
-        )
     return Verdict(
         judgement=verdict.plain,
         judged_on=verdict.split,
         with_views=verdict.tta,
         views=len(verdict.views),
         mistakes=picture_mistakes(verdict, recipe),
-        caution=caution,
+        caution=verdict.caution,
     )
 
 
 def picture_mistakes(
-    verdict: judging.Verdict, recipe: Recipe
+    verdict: scoring.Verdict, recipe: Recipe
 ) -> tuple[Mistake, ...] | tuple[LabelMistake, ...]:
     """Return the worst mistakes with their pictures.
 
     They are the most confident wrong predictions, or the wrong label sets of the greatest
     loss.
     """
-    if verdict.index.is_multi_label:
-        return _picture_wrong_labels(verdict, recipe)
-    frame, classes = verdict.index.frame, verdict.index.classes
+    answers = verdict.answers
+    if answers.is_multi_label:
+        return _picture_wrong_labels(answers, recipe)
+    classes, ids = answers.classes, find_class_ids(answers.targets)
     return tuple(
         Mistake(
-            image=frame["image"].iloc[wrong.position],
-            thumbnail=_read_thumbnail(frame["path"].iloc[wrong.position], recipe),
+            image=answers.images[wrong.position],
+            thumbnail=_read_thumbnail(answers.paths[wrong.position], recipe),
             true_label=classes[wrong.target],
             predicted_label=classes[wrong.predicted],
             probability=wrong.probability,
             true_probability=wrong.true_probability,
         )
-        for wrong in find_mistakes(verdict.index.class_ids(), verdict.probabilities, limit=MISTAKES)
+        for wrong in find_mistakes(ids, answers.probabilities, limit=MISTAKES)
     )
 
 
-def _picture_wrong_labels(verdict: judging.Verdict, recipe: Recipe) -> tuple[LabelMistake, ...]:
-    frame, classes = verdict.index.frame, verdict.index.classes
+def _picture_wrong_labels(answers: scoring.Answers, recipe: Recipe) -> tuple[LabelMistake, ...]:
+    classes = answers.classes
     wrong_sets = find_wrong_labels(
-        verdict.index.targets(), verdict.probabilities, verdict.thresholds, limit=MISTAKES
+        answers.targets, answers.probabilities, answers.thresholds, limit=MISTAKES
     )
 
     def name(position: int, ids: tuple[int, ...]) -> tuple[tuple[str, float], ...]:
-        return tuple((classes[i], float(verdict.probabilities[position, i])) for i in ids)
+        return tuple((classes[i], float(answers.probabilities[position, i])) for i in ids)
 
     return tuple(
         LabelMistake(
-            image=frame["image"].iloc[wrong.position],
-            thumbnail=_read_thumbnail(frame["path"].iloc[wrong.position], recipe),
+            image=answers.images[wrong.position],
+            thumbnail=_read_thumbnail(answers.paths[wrong.position], recipe),
             loss=wrong.loss,
             found=tuple(classes[number] for number in wrong.found),
             missed=name(wrong.position, wrong.missed),

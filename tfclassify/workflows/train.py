@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,17 +22,13 @@ from tfclassify.data.preparation import PreparedData, prepare_data
 from tfclassify.errors import RequestError, RunError, TargetError, TfclassifyError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import sweep_unfinished, write_text
-from tfclassify.judging.verdicts import (
-    Verdict,
-    find_thresholds,
-    judge_index,
-    write_metrics,
-    write_predictions,
-)
+from tfclassify.judging.answers import ask_bundle, write_predictions
+from tfclassify.judging.verdicts import calibrate, judge_answers, write_metrics
 from tfclassify.recipe.loading import dump_recipe, load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.scoring.tasks import get_task
+from tfclassify.scoring.verdicts import Verdict
 from tfclassify.training.mining import write_hard_examples
 from tfclassify.workflows.interruptions import explain_interruption
 from tfclassify.workflows.material import (
@@ -53,7 +49,7 @@ from tfclassify.workflows.start import set_up_keras, verb
 
 if TYPE_CHECKING:
     from tfclassify.model.assembly import Classifier
-    from tfclassify.training.history import EpochRecord
+    from tfclassify.scoring.epochs import EpochRecord
     from tfclassify.training.sources import Material
 
 
@@ -259,37 +255,28 @@ def _judge_run(
     material: Material,
     observer: Observer,
 ) -> list[Verdict]:
-    """Save the bundle, then judge what was saved, not what is in memory."""
-    from tfclassify.model.bundle import load_bundle, save_bundle
+    """Save the bundle, check it against what was trained, and judge what was saved."""
+    from tfclassify.model.bundle import load_bundle, save_bundle, store_calibration
     from tfclassify.model.prediction import predict_store
-    from tfclassify.scoring.calibration import fit_temperature
     from tfclassify.training.steps import ForwardPass
 
-    temperature, in_memory = None, None
-    held_out = index.in_split("validation")
+    trained = None
     if material.validation is not None:
         network = ForwardPass(classifier.network)
-        task = get_task(recipe.task)
-        in_memory = task.activate(predict_store(network, material.validation, recipe.batch_size))
-        if not task.is_multi_label:
-            temperature = fit_temperature(material.validation_targets.argmax(axis=1), in_memory)
-    save_bundle(
-        run.bundle_dir,
-        classifier,
-        classes=index.classes,
-        recipe=recipe,
-        temperature=temperature,
-        thresholds=find_thresholds(recipe, held_out, in_memory),
-    )
+        logits = predict_store(network, material.validation, recipe.batch_size)
+        trained = get_task(recipe.task).activate(logits)
+    save_bundle(run.bundle_dir, classifier, classes=index.classes, recipe=recipe)
     bundle = load_bundle(run.bundle_dir)
-    verdicts = []
-    for split in ("validation", "test"):
+    answers = {}
+    for split, images in (("validation", material.validation), ("test", None)):
         held_out = index.in_split(split)
         if len(held_out):
-            verdicts.append(judge_index(bundle, held_out, split, recipe, recipe.tta, observer))
-    if in_memory is not None and recipe.tta is None:
-        _check_agreement(run, in_memory, verdicts[0].probabilities)
-    return verdicts
+            answers[split] = ask_bundle(bundle, held_out, recipe.data, recipe.tta, observer, images)
+    if trained is not None:
+        _check_agreement(run, trained, answers["validation"].plain)
+    calibrated = calibrate(answers.get("validation"), recipe, index.classes)
+    store_calibration(bundle, **asdict(calibrated))
+    return [judge_answers(own, split, recipe, calibrated) for split, own in answers.items()]
 
 
 def _check_agreement(run: RunDirectory, before: np.ndarray, after: np.ndarray) -> None:

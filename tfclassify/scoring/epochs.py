@@ -1,9 +1,7 @@
-"""What happened so far, and what follows from it.
+"""What an epoch of training was like, and which epoch was the best.
 
-Owns: the record of one epoch and every decision that depends on earlier epochs:
-best epoch, early stopping, the plateau schedule. All are pure functions of the
-records, so a resumed training decides exactly as one that was never stopped.
-Does not own: where records are stored (``runs.directory``, ``state``).
+Owns: the record of one epoch, as it is kept and shown. Does not own: where records are
+stored (``runs.directory``), what a training decides by them (``training.schedules``).
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tfclassify.recipe.schema import EarlyStoppingRecipe, ScheduleRecipe
 from tfclassify.scoring.tasks import is_higher_better
 
 
@@ -26,6 +23,8 @@ class EpochRecord:
         phase_number: Position of the phase, from 0.
         epoch: Epoch within the phase, from 1.
         learning_rate: Rate of the last step.
+        learning_rates: Rates within the epoch, up to 16 of them at even distances, from the
+            first step to the last; empty in records of earlier versions.
         seconds: Wall time of training and validation.
         images_per_second: Training throughput.
         train: Training loss, and accuracy or IoU, on augmented and mixed images.
@@ -40,6 +39,7 @@ class EpochRecord:
     images_per_second: float
     train: Mapping[str, float] = field(default_factory=dict)
     validation: Mapping[str, float] = field(default_factory=dict)
+    learning_rates: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -48,7 +48,8 @@ class EpochRecord:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EpochRecord:
         """Rebuild a record from ``to_dict``."""
-        return cls(**values)
+        rates = tuple(values.get("learning_rates", ()))
+        return cls(**{**values, "learning_rates": rates})
 
 
 def is_better(metric: str, value: float, than: float, min_delta: float = 0.0) -> bool:
@@ -73,30 +74,3 @@ def best_epoch(values: Sequence[float], metric: str, min_delta: float = 0.0) -> 
         if best < 0 or is_better(metric, value, values[best], min_delta):
             best = position
     return best
-
-
-def should_stop(records: Sequence[EpochRecord], stopping: EarlyStoppingRecipe | None) -> bool:
-    """Tell whether a phase's records ask for an early stop."""
-    if stopping is None or not records or not records[-1].validation:
-        return False
-    values = [record.validation[stopping.metric] for record in records]
-    waited = len(values) - 1 - best_epoch(values, stopping.metric, stopping.min_delta)
-    return waited >= stopping.patience
-
-
-def plateau_scale(records: Sequence[EpochRecord], schedule: ScheduleRecipe) -> float:
-    """Return the factor of the learning rate after these epochs of the phase.
-
-    Each time ``patience`` epochs bring no gain, the rate is multiplied by
-    ``factor`` and the waiting starts again.
-    """
-    scale, waited, best = 1.0, 0, float("nan")
-    for record in records:
-        value = record.validation[schedule.metric]
-        if best != best or is_better(schedule.metric, value, best):
-            best, waited = value, 0
-            continue
-        waited += 1
-        if waited >= schedule.patience:
-            scale, waited = scale * schedule.factor, 0
-    return scale

@@ -4,14 +4,7 @@ import json
 
 import pytest
 
-from tfclassify.recipe.schema import EarlyStoppingRecipe, ScheduleRecipe
-from tfclassify.training.history import (
-    EpochRecord,
-    best_epoch,
-    is_better,
-    plateau_scale,
-    should_stop,
-)
+from tfclassify.scoring.epochs import EpochRecord, best_epoch, is_better
 
 
 def records(*values: float, metric: str = "loss") -> list[EpochRecord]:
@@ -24,6 +17,11 @@ def records(*values: float, metric: str = "loss") -> list[EpochRecord]:
 def test_a_record_survives_json() -> None:
     record = records(0.5)[0]
     assert EpochRecord.from_dict(json.loads(json.dumps(record.to_dict()))) == record
+    before = {**record.to_dict()}
+    del before["learning_rates"]  # as an earlier version wrote it
+    assert EpochRecord.from_dict(before) == record
+    rates = EpochRecord("p", 0, 1, 0.1, 1.0, 10.0, {}, {}, (0.3, 0.2, 0.1))
+    assert EpochRecord.from_dict(json.loads(json.dumps(rates.to_dict()))) == rates
 
 
 def test_better_knows_the_direction_of_a_metric() -> None:
@@ -52,26 +50,3 @@ def test_a_value_that_is_none_loses_to_all() -> None:
 )
 def test_best_epoch_is_the_first_of_equals(values: list[float], metric: str, expected: int) -> None:
     assert best_epoch(values, metric) == expected
-
-
-def test_a_phase_stops_after_its_patience() -> None:
-    stopping = EarlyStoppingRecipe(metric="loss", patience=2)
-    assert not should_stop(records(1.0, 0.5, 0.6), stopping)
-    assert should_stop(records(1.0, 0.5, 0.6, 0.5), stopping)
-    assert not should_stop(records(1.0, 0.5, 0.6, 0.4), stopping)
-    assert not should_stop(records(1.0, 2.0, 3.0), None)
-    assert not should_stop([], stopping)
-
-
-def test_no_stop_without_validation() -> None:
-    silent = [EpochRecord("p", 0, n, 0.1, 1.0, 1.0) for n in range(1, 9)]
-    assert not should_stop(silent, EarlyStoppingRecipe(metric="loss", patience=1))
-
-
-def test_plateau_halves_after_each_wait() -> None:
-    schedule = ScheduleRecipe(kind="plateau", factor=0.5, patience=2)
-    assert plateau_scale([], schedule) == 1.0
-    assert plateau_scale(records(1.0, 1.0), schedule) == 1.0
-    assert plateau_scale(records(1.0, 1.0, 1.1), schedule) == 0.5
-    assert plateau_scale(records(1.0, 1.0, 1.1, 1.2, 1.3), schedule) == 0.25
-    assert plateau_scale(records(1.0, 1.0, 1.1, 0.9, 1.3), schedule) == 0.5

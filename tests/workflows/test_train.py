@@ -30,6 +30,7 @@ FILES = (
     "bundle/model.keras",
     "metrics.json",
     "predictions.csv",
+    "predictions.npz",
     "figures/learning_curves.svg",
     "report.html",
 )

@@ -175,9 +175,10 @@ def _pack(
     mixed = None if answers is None else answers.mix(weights)
     calibrated = calibrate(mixed, recipe, bundle.classes)
     bundle = store_calibration(bundle, **asdict(calibrated))
+    crossed = None
     if answers is not None and given is None:
-        mixed = cross_fit_answers(answers, recipe)
-    verdicts = _judge(bundle, recipe, data.index, mixed, calibrated, observer)
+        crossed = cross_fit_answers(answers, recipe)
+    verdicts = _judge(bundle, recipe, data.index, crossed, calibrated, observer)
     _describe(members, request, weights.tolist()).write(run.ensemble_path)
     write_metrics(
         run.metrics_path,
@@ -227,7 +228,7 @@ def _judge(
     bundle: Bundle,
     recipe: Recipe,
     index: Index,
-    validation: Answers | None,
+    crossed: Answers | None,
     calibrated: Calibrated,
     observer: Observer,
 ) -> list[Verdict]:
@@ -237,18 +238,18 @@ def _judge(
         bundle: The packed model.
         recipe: What it is used by.
         index: The images.
-        validation: Its answers to the validation images; where the weights were searched on
-            these, by weights that each image had no part in.
+        crossed: The answers to the validation images by weights that each image had no part
+            in, where the weights were searched on these; None asks the bundle.
         calibrated: What the bundle has stored.
         observer: Told of progress.
     """
     verdicts = []
-    if validation is not None:
-        verdicts.append(judge_answers(validation, "validation", recipe, calibrated))
-    held_out = index.in_split("test")
-    if len(held_out):
-        answers = ask_bundle(bundle, held_out, recipe.data, recipe.tta, observer)
-        verdicts.append(judge_answers(answers, "test", recipe, calibrated))
+    for split in ("validation", "test"):
+        held_out, answers = index.in_split(split), crossed if split == "validation" else None
+        if len(held_out):
+            if answers is None:
+                answers = ask_bundle(bundle, held_out, recipe.data, recipe.tta, observer)
+            verdicts.append(judge_answers(answers, split, recipe, calibrated))
     return verdicts
 
 

@@ -158,6 +158,8 @@ def test_new_writes_a_recipe_that_checks(in_tmp: Path, tfclassify: CommandLine) 
     answer = tfclassify("new", "colours", "--data", "photos")
     assert answer.code == 0, answer.err
     assert answer.out == (
+        "24 images in 3 classes of 8 images, typically 24 pixels high and 32 wide.\n"
+        "   one folder a class, 3 classes\n"
         "colours.yaml\nnext: tfclassify check colours.yaml && tfclassify train colours.yaml\n"
     )
     # A small network keeps the test quick; the recipe's own is checked by its loading.

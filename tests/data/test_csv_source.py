@@ -435,3 +435,22 @@ def test_what_separates_no_table(tmp_path: Path, separator: str) -> None:
 def test_a_name_too_long_for_a_file_is_missing(tmp_path: Path, name: str) -> None:
     rows = read(tmp_path, f"file,label\n0.png,a\n{name},b\n").rows
     assert [row.fault for row in rows] == ["", "missing"]
+
+
+def test_the_rest_leaves_out_columns_that_are_no_marks(tmp_path: Path) -> None:
+    lines = [f"{number}.png,{number % 2},{20 + number},{(number + 1) % 2}" for number in range(4)]
+    listing = read(tmp_path, "\n".join(["file,cat,age,dog", *lines]), columns={"one_hot": "rest"})
+    assert listing.classes == ("cat", "dog")
+    assert [row.labels for row in listing.rows] == [("dog",), ("cat",)] * 2
+    told = [finding.detail for finding in listing.findings if finding.kind == "other_column"]
+    assert told == ["column 'age' is no class: line 2 has '20'"]
+
+
+def test_a_fault_in_a_column_of_marks_is_told_with_its_line(tmp_path: Path) -> None:
+    lines = ["0.png,1,0", "1.png,0,1", "2.png,2,0"]
+    fault(
+        tmp_path,
+        "\n".join(["file,cat,dog", *lines]),
+        r", line 4: the column 'cat' says whether .* got '2'",
+        columns={"one_hot": "rest"},
+    )

@@ -20,6 +20,7 @@ from tfclassify.data.statistics import (
     count_labels,
     describe_index,
     measure_colours,
+    measure_lean,
     pick_per_class,
     pick_sample,
 )
@@ -160,3 +161,18 @@ def test_sets_of_labels_are_described(tmp_path: Path) -> None:
 def test_marks_are_counted_where_they_occur() -> None:
     frame = make_index(["a"] * 4).frame.assign(flags=["dark|hard", "", "dark", "blurred"])
     assert count_flags(frame) == {"blurred": 1, "dark": 2, "hard": 1}
+
+
+def test_lean_is_one_for_equal_images_and_none_for_mirrored_pairs(tmp_path: Path) -> None:
+    ramp = np.broadcast_to(np.linspace(0, 255, 16, dtype=np.uint8)[None, :, None], (16, 16, 3))
+    sides = {"left": [ramp] * 8, "both": [ramp, ramp[:, ::-1]] * 4}
+    for name, pictures in sides.items():
+        (tmp_path / name).mkdir()
+        for number, pixels in enumerate(pictures):
+            Image.fromarray(np.ascontiguousarray(pixels)).save(tmp_path / name / f"{number}.png")
+    paths = {name: sorted((tmp_path / name).iterdir()) for name in sides}
+    for name, lean in (("left", 1.0), ("both", -1 / 7)):  # (0 - 1/8) / (1 - 1/8)
+        files = [str(path) for path in paths[name]]
+        index = Index(make_frame(files, files, label=[name] * 8), (name,), "x")
+        assert measure_lean(index) == pytest.approx(lean)
+    assert measure_lean(Index(make_frame([], []), ("a",), "x")) == 0.0

@@ -134,7 +134,6 @@ LABEL_CASES: list[tuple[dict[str, Any], list[str]]] = [
             "data__coco": COCO,
         },
         [
-            f"data.columns.one_hot: {NO_SETS}remove it",
             f"data.label_separator: {NO_SETS}remove it",
             f"data.coco: {NO_SETS}remove it",
         ],

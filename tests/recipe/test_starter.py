@@ -76,6 +76,7 @@ def test_more_images_need_fewer_views_and_epochs() -> None:
     assert views == [8, 1]
     assert [recipe.phases[1].epochs for recipe in recipes] == [20, 4]
     assert [recipe.data.validation for recipe in recipes] == [0.2, 0.1]
+    assert [recipe.data.test for recipe in recipes] == [0.0, 0.1]
 
 
 @pytest.mark.parametrize(
@@ -106,3 +107,31 @@ def test_whatever_is_found_the_starter_loads(
         write_starter("x", SourceFacts(source, counts, size, has_split=has_split))
     )
     assert recipe.data.source.startswith("data/")
+
+
+def test_many_images_spare_a_test_part() -> None:
+    few = parse_recipe(write_starter("x", make_facts(counts={"a": 480, "b": 19})))
+    assert (few.data.validation, few.data.test) == (0.2, 0.0)
+    many = parse_recipe(write_starter("x", make_facts(counts={"a": 480, "b": 20})))
+    assert (many.data.validation, many.data.test) == (0.15, 0.15)
+
+
+def test_epochs_fit_the_machine() -> None:
+    slow = make_facts(counts={"a": 2_000, "b": 2_000}, images_per_second=10.0)
+    text = write_starter("x", slow)
+    assert "    epochs: 9  # as many as fit into about an hour" in text  # 3600 s / 400 s
+    assert (
+        parse_recipe(write_starter("x", make_facts(images_per_second=10.0))).phases[1].epochs == 20
+    )
+
+
+def test_several_labels_an_image() -> None:
+    data = {"table": "t.csv", "columns": {"file": "f", "one_hot": "rest"}}
+    facts = make_facts(
+        task="multi_label", data=data, remarks=("f: the\nfile",), counts={"a": 9, "b": 90}
+    )
+    text = write_starter("x", facts)
+    assert text.startswith("# 99 labels in 2 classes")
+    assert "\n#   f: the file\n" in text
+    recipe = parse_recipe(text)
+    assert (recipe.task, recipe.metric, recipe.class_weights) == ("multi_label", "map", "none")

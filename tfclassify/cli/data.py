@@ -18,6 +18,15 @@ from tfclassify.pages.wording import count_of
 if TYPE_CHECKING:
     from tfclassify.workflows.inspect import InspectResult
 
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        help="Which column of a table holds what, where it is taken wrongly: "
+        "file=Id,label=Genre; also group, split, weight, one_hot=A+B.",
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
@@ -31,16 +40,19 @@ def register(app: typer.Typer) -> None:
 def inspect(
     source: Annotated[str, typer.Argument(help="Folder, archive, CSV, URL, or a recipe.")],
     overrides: Set = None,
+    columns: Columns = None,
     html: Annotated[Path | None, typer.Option("--html", help="Page to write.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Show what a data source holds: classes, sizes, colours and bad images."""
+    from tfclassify.workflows.create import parse_columns
     from tfclassify.workflows.inspect import InspectRequest, inspect_source
 
     observer = make_observer(quiet=quiet, verbose=verbose)
-    result = inspect_source(InspectRequest(source, tuple(overrides or ()), html), observer)
+    named = parse_columns(columns) if columns else {}
+    result = inspect_source(InspectRequest(source, tuple(overrides or ()), html, named), observer)
     typer.echo(_render_inspect(result, as_json=as_json))
 
 
@@ -54,6 +66,7 @@ def _render_inspect(result: InspectResult, *, as_json: bool) -> str:
                 "classes": list(result.data.classes),
                 "counts": {name: list(counts) for name, counts in result.data.counts.items()},
                 "images": {name: result.data.total(name) for name in result.data.counts},
+                "remarks": list(result.remarks),
                 "statistics": statistics.to_dict(),
                 "quarantined": result.integrity.quarantined,
                 "findings": [vars(row) for row in result.integrity.rows],
@@ -72,9 +85,10 @@ def _render_inspect(result: InspectResult, *, as_json: bool) -> str:
     if statistics.flags:
         marks = (f"{name} {count:,}" for name, count in statistics.flags.items())
         facts.append(f"marks   {', '.join(marks)}")
-    parts = [tabulate_data(result.data), "\n".join(facts), tabulate_integrity(result.integrity)]
+    parts = ["\n".join(result.remarks)] if result.remarks else []
+    parts += [tabulate_data(result.data), "\n".join(facts), tabulate_integrity(result.integrity)]
     if statistics.label_sets is not None:
-        parts.insert(1, tabulate_label_sets(statistics.label_sets))
+        parts.insert(-2, tabulate_label_sets(statistics.label_sets))
     if result.html:
         parts.append(f"page  {result.html}")
     return "\n\n".join(parts)
@@ -90,14 +104,19 @@ def new(
     out: Annotated[
         Path | None, typer.Option("--out", help="Recipe to write; default: NAME.yaml.")
     ] = None,
+    columns: Columns = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Write a commented recipe that fits the data."""
-    from tfclassify.workflows.create import CreateRequest, create_recipe
+    from tfclassify.workflows.create import CreateRequest, create_recipe, parse_columns
 
     observer = make_observer(quiet=quiet, verbose=verbose)
-    path = create_recipe(CreateRequest(name, data, out or Path(f"{name}.yaml")), observer)
+    named = parse_columns(columns) if columns else {}
+    path = create_recipe(CreateRequest(name, data, out or Path(f"{name}.yaml"), named), observer)
+    if not quiet:
+        header = path.read_text("utf-8").partition("\n#\n")[0]
+        typer.echo(header.replace("# ", "", 1).replace("\n#", "\n"))
     typer.echo(f"{path}\nnext: tfclassify check {path} && tfclassify train {path}")
 
 

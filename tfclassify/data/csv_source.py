@@ -84,7 +84,8 @@ def weigh_flags(flags: tuple[str, ...], data: DataRecipe) -> float:
     return math.prod(data.flag_weights.get(flag, 1.0) for flag in flags)
 
 
-_MARKS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+#: How a column of marks says that an image has a class, and that it has not.
+MARKS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class LabelColumns:
             value = fields[position]
             if value == "0":  # nearly all are
                 continue
-            mark = _MARKS.get(value.strip().lower())
+            mark = MARKS.get(value.strip().lower())
             if mark is None:
                 raise SourceError(
                     f"{place}: the column {name!r} says whether an image has this class, allowed "
@@ -190,6 +191,8 @@ def _check_names(names: list[str], positions: list[int], shown: str) -> None:
 
 
 _SEPARATORS = ",;\t|"
+#: Share of other values than 0 and 1 up to which a column is one of marks with faults.
+_FEW_OTHERS = 0.5
 _NO_SEPARATORS = '"\r\n\0'
 
 
@@ -277,7 +280,8 @@ def _read_lines(table: Table, data: DataRecipe, listing: Listing) -> Iterator[_L
                 )
             header = [name.strip() for name in header]
             positions = _find_columns(header, table, data)
-            marks = find_label_columns(header, positions.values(), data, table.shown)
+            taken = [*positions.values(), *_find_other_columns(table, data, header, listing)]
+            marks = find_label_columns(header, taken, data, table.shown)
             listing.is_multi_label = marks is not None
             listing.classes = marks.classes if marks else ()
             for fields in reader:
@@ -295,6 +299,37 @@ def _read_lines(table: Table, data: DataRecipe, listing: Listing) -> Iterator[_L
         ) from error
     except OSError as error:
         raise SourceError(f"{table.shown}: the table cannot be read ({error.strerror})") from error
+
+
+def _find_other_columns(
+    table: Table, data: DataRecipe, header: list[str], listing: Listing
+) -> list[int]:
+    """Find the columns of a table of marks, where the rest are classes, that hold others.
+
+    Such a column is left out, with a finding; one in which other values are the exception
+    stays, so that the line that holds them is told.
+    """
+    if data.columns.one_hot != "rest":
+        return []
+    others: list[list[tuple[int, str]]] = [[] for _ in header]
+    lines = 0
+    with table.path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, delimiter=data.separator, strict=True)
+        next(fields for fields in reader if any(fields))
+        for fields in reader:
+            lines += any(fields)
+            for found, value in zip(others, fields, strict=False):
+                if value not in ("0", "1") and value.strip().lower() not in MARKS:
+                    found.append((reader.line_num, value))
+    named = data.columns.model_dump(exclude={"one_hot", "label"}, exclude_none=True).values()
+    left_out = []
+    for position, found in enumerate(others):
+        if len(found) > _FEW_OTHERS * lines and header[position] not in named:
+            left_out.append(position)
+            line, value = found[0]
+            told = f"column {header[position]!r} is no class: line {line} has {value!r:.40}"
+            listing.findings.append(Finding("", "other_column", told))
+    return left_out
 
 
 def _find_columns(header: list[str], table: Table, data: DataRecipe) -> dict[str, int]:

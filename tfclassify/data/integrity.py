@@ -41,6 +41,7 @@ KINDS = {
     "unlabelled": Kind("image without a label, left out", "remark"),
     "orphan": Kind("on disk but not in the table, left out", "remark"),
     "listed_twice": Kind("listed twice, read once", "remark"),
+    "other_column": Kind("column that is no class, left out", "remark"),
     "other_file": Kind("file that is no image, left out", "remark"),
     "wrong_extension": Kind("extension of another format", "remark"),
     "animated": Kind("animated, first frame used", "remark"),

@@ -7,7 +7,7 @@ Does not own: any of these steps.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from tfclassify.data.index import Index, load_index, save_index
 from tfclassify.data.integrity import STORAGE_KINDS, Finding, IntegrityReport, make_report
 from tfclassify.data.leaks import find_near_duplicates, find_shared_groups
-from tfclassify.data.readers import read_source
+from tfclassify.data.readers import ReadResult, read_source
 from tfclassify.data.scan import Scan, scan
 from tfclassify.data.splits import make_folds, split_index
 from tfclassify.data.statistics import count_labels
@@ -106,7 +106,7 @@ def prepare_labelled(
     data = recipe.data.model_copy(
         update={"source": source, "sha256": None, "download_from": None, "classes": classes}
     )
-    read = read_source(data, observer=observer, is_other=True)
+    read = _read(data, recipe, observer, is_other=True)
     if not (read.index.frame["label"] != "").any():
         advice = "put each class into a folder of its own"
         if recipe.task == "multi_label":
@@ -148,7 +148,7 @@ def prepare_data(
         DataError: If the images are not labelled, or too few to split.
     """
     data = recipe.data
-    read = read_source(data, observer=observer)
+    read = _read(data, recipe, observer)
     _check_labelled(read.index, recipe)
     scanned = scan(read.index, max_pixels=data.max_pixels, observer=observer)
     findings = [*read.findings, *scanned.findings, *find_few_images(scanned.index, data)]
@@ -161,6 +161,26 @@ def prepare_data(
         integrity.check_strict()
     tell_findings(integrity, observer)
     return PreparedData(split, integrity)
+
+
+def _read(
+    data: DataRecipe, recipe: Recipe, observer: Observer, *, is_other: bool = False
+) -> ReadResult:
+    """Read a source, as one label an image where a task of one reads columns of marks.
+
+    Raises:
+        DataError: If an image has no mark, or several, and the task is multi_class.
+    """
+    read = read_source(data, observer=observer, is_other=is_other)
+    if recipe.task == "multi_label" or not (read.index.is_multi_label and data.columns.one_hot):
+        return read
+    for image, labels in zip(read.index.frame["image"], read.index.label_sets(), strict=True):
+        if len(labels) != 1:
+            raise DataError(
+                f"{data.source}: task multi_class needs exactly one class an image, got "
+                f"{', '.join(labels) or 'none'} for {image!r}; set task: multi_label"
+            )
+    return replace(read, index=replace(read.index, is_multi_label=False))
 
 
 def _split(

@@ -38,7 +38,8 @@ class ColumnsRecipe(Section):
     one_hot: Literal["rest"] | tuple[str, ...] | None = Field(
         None,
         description="Columns that hold 1 where an image has the class of that name, else 0; "
-        "rest: every column that is not named here. In place of label.",
+        "rest: every column of 0 and 1 that is not named here. In place of label. In multi_class "
+        "each image has exactly one.",
     )
 
 
@@ -272,6 +273,8 @@ def check_label_sets(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
                 "says several labels an image, but the task is multi_class; set task: multi_label, "
                 "or remove it",
             )
+        if data.columns.one_hot and not data.label_separator:
+            yield from _check_columns(data)
         return
     if not data.holds_label_sets:
         yield (
@@ -288,7 +291,6 @@ def check_label_sets(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
 
 def _find_multi_label_keys(data: DataRecipe) -> list[KeyPath]:
     paths: dict[KeyPath, object] = {
-        ("data", "columns", "one_hot"): data.columns.one_hot,
         ("data", "label_separator"): data.label_separator,
         ("data", "coco"): data.coco,
     }

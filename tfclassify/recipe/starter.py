@@ -6,10 +6,10 @@ Does not own: looking at the source (``data``), writing the file (``workflows``)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Literal
 
 from tfclassify.recipe.document import render_inline
 from tfclassify.recipe.loading import parse_recipe
@@ -17,6 +17,13 @@ from tfclassify.recipe.loading import parse_recipe
 #: The pretrained network needs some pixels, and was trained on 224.
 _SMALLEST, _LARGEST, _STEP = 64, 224, 32
 _IMBALANCE = 1.5
+#: Lean to one side above which a mirrored image is another thing: photos have about 0.01,
+#: handwritten digits 0.35.
+_LEAN = 0.1
+#: Images in all and of the smallest class from which a test part can be spared.
+_TEST_IMAGES, _TEST_SMALLEST = 500, 20
+#: What the epochs of fine-tuning may take, where the machine's speed is known.
+_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,12 @@ class SourceFacts:
         has_split: Whether the source says what is training and what is validation.
         data: Further keys of the ``data`` section that reading the source needs, such as
             ``table`` and ``columns``.
+        task: ``multi_class`` or ``multi_label``.
+        remarks: What the source was taken for, one line each.
+        lean: How far images of a class lean to one side, 0 to 1
+            (``data.statistics.measure_lean``).
+        images_per_second: About how many images of 224 x 224 a second the machine
+            fine-tunes on; None if that is no concern.
     """
 
     source: str
@@ -39,6 +52,10 @@ class SourceFacts:
     has_groups: bool = False
     has_split: bool = False
     data: Mapping[str, Any] = field(default_factory=dict)
+    task: Literal["multi_class", "multi_label"] = "multi_class"
+    remarks: Sequence[str] = ()
+    lean: float = 0.0
+    images_per_second: float | None = None
 
     @property
     def images(self) -> int:
@@ -65,20 +82,24 @@ def write_starter(name: str, facts: SourceFacts) -> str:
     Raises:
         RecipeError: If the name, or a fact, cannot stand in a recipe.
     """
-    is_balanced = facts.imbalance <= _IMBALANCE
+    is_multi_label = facts.task == "multi_label"
+    is_balanced = facts.imbalance <= _IMBALANCE or is_multi_label
+    can_flip = facts.lean <= _LEAN
     lines = [
         *_write_header(name, facts),
         f"name: {render_inline(name)}",
+        *(["task: multi_label  # any number of labels an image"] if is_multi_label else []),
         *_write_data(facts),
-        *_AUGMENT,
+        *_write_augment(can_flip),
         "model:",
         "  # Its ImageNet weights come with tfclassify; `tfclassify backbones` lists the others.",
         "  backbone: efficientnet_lite0",
         "  head: {dropout: 0.3}",
         *([] if is_balanced else _write_imbalance(facts)),
         *_write_phases(facts),
+        "keep_phase: best  # whichever phase does better on the validation images",
         "# Predictions average these views of an image.",
-        "tta: {flips: [horizontal]}",
+        "tta: {flips: [horizontal]}" if can_flip else "tta: {shift: 0.05}",
     ]
     text = "\n".join(lines) + "\n"
     parse_recipe(text, f"recipe {name!r}")
@@ -92,8 +113,11 @@ def _write_header(name: str, facts: SourceFacts) -> list[str]:
         each = f"{few:,}" if few == many else f"{few:,} to {many:,}"
         classes += f" of {each} images"
     height, width = facts.size
+    counted = "labels" if facts.task == "multi_label" else "images"
     return [
-        f"# {facts.images:,} images in {classes}, typically {height} pixels high and {width} wide.",
+        f"# {facts.images:,} {counted} in {classes}, typically {height} pixels high and {width} "
+        "wide.",
+        *(f"#   {_to_comment(remark)}" for remark in facts.remarks),
         "#",
         f"#   tfclassify check {name}.yaml      what will be trained, and how long it takes",
         f"#   tfclassify preview {name}.yaml    what the model will see",
@@ -128,7 +152,15 @@ def _write_data(facts: SourceFacts) -> list[str]:
         return lines
     share = 0.1 if facts.images > 20_000 else 0.2
     kept = "; images of one group stay on one side" if facts.has_groups else ""
-    return [*lines, f"  validation: {share}  # share held out to judge by{kept}"]
+    smallest = min(facts.counts.values(), default=0)
+    if facts.images < _TEST_IMAGES or smallest < _TEST_SMALLEST:
+        return [*lines, f"  validation: {share}  # share held out to judge by{kept}"]
+    share = 0.1 if facts.images > 20_000 else 0.15
+    return [
+        *lines,
+        f"  validation: {share}  # share that chooses the epoch and the phase{kept}",
+        f"  test: {share}  # share that nothing looks at before the end: the score to quote",
+    ]
 
 
 def _word_source(source: str) -> str:
@@ -144,16 +176,25 @@ def _to_plain(value: Any) -> Any:
     return [_to_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-_AUGMENT = [
-    "augment:",
-    "  # Only changes after which a person would still give the same label.",
-    "  flip: [horizontal]",
-    "  rotate: 0.05  # up to 18 degrees to either side",
-    "  zoom: 0.1",
-    "  shift: 0.05",
-    "  brightness: 0.1",
-    "  contrast: 0.1",
-]
+def _to_comment(text: str) -> str:
+    """Write text on one line that no YAML reader takes for anything else."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
+def _write_augment(can_flip: bool) -> list[str]:
+    flip = "  flip: [horizontal]"
+    if not can_flip:
+        flip = "  flip: []  # the images lean to one side, as digits do: mirrored they are others"
+    return [
+        "augment:",
+        "  # Only changes after which a person would still give the same label.",
+        flip,
+        "  rotate: 0.05  # up to 18 degrees to either side",
+        "  zoom: 0.1",
+        "  shift: 0.05",
+        "  brightness: 0.1",
+        "  contrast: 0.1",
+    ]
 
 
 def _write_imbalance(facts: SourceFacts) -> list[str]:
@@ -169,6 +210,13 @@ def _write_phases(facts: SourceFacts) -> list[str]:
     """Choose lengths so that small and large sources take a like number of steps."""
     views = 8 if facts.images < 500 else 4 if facts.images < 5_000 else 1
     epochs = 20 if facts.images < 5_000 else 10 if facts.images < 50_000 else 4
+    told = ""
+    if facts.images_per_second is not None:
+        area = (choose_image_size(facts.size) / _LARGEST) ** 2
+        epoch = max(1.0, facts.images * area / facts.images_per_second)
+        if epochs * epoch > _SECONDS:
+            epochs = max(2, int(_SECONDS / epoch))
+            told = "  # as many as fit into about an hour on this machine; more is better"
     return [
         "phases:",
         "  # First the new head alone, on stored features of the frozen network: quick.",
@@ -181,7 +229,7 @@ def _write_phases(facts: SourceFacts) -> list[str]:
         "  # Then everything, gently.",
         "  - name: whole",
         "    train: all",
-        f"    epochs: {epochs}",
+        f"    epochs: {epochs}{told}",
         "    learning_rate: 3.0e-4",
         "    schedule: cosine",
     ]

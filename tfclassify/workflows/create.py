@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from tfclassify.data.columns import conclude_source
 from tfclassify.data.preparation import survey_source
-from tfclassify.data.sources import find_source, find_tables
-from tfclassify.data.statistics import count_labels
+from tfclassify.data.statistics import count_labels, measure_lean
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_text
@@ -25,11 +26,13 @@ class CreateRequest:
         name: Name of the recipe and of its runs.
         data: The source.
         out: Recipe to write; it must not be there yet.
+        columns: Which column of a table holds what, where the user says it.
     """
 
     name: str
     data: str
     out: Path
+    columns: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @verb
@@ -45,48 +48,81 @@ def create_recipe(request: CreateRequest, observer: Observer = SILENT) -> Path:
         raise RequestError(
             f"{request.out}: is there already and is not overwritten; name another with --out"
         )
-    write_text(request.out, draft_recipe(request.name, request.data, observer))
+    text = draft_recipe(request.name, request.data, observer, request.columns)
+    write_text(request.out, text)
     return request.out
 
 
-def draft_recipe(name: str, source: str, observer: Observer = SILENT) -> str:
+def draft_recipe(
+    name: str,
+    source: str,
+    observer: Observer = SILENT,
+    columns: Mapping[str, str | None] = {},
+) -> str:
     """Look at a source and return the text of a recipe that trains on it.
+
+    Args:
+        name: The recipe's name.
+        source: Folder, archive or table of images.
+        observer: Told of progress, and what the source was taken for.
+        columns: Which column of a table holds what, by the keys of ``data.columns``, where
+            the user knows better: ``{"file": "Id", "label": "Genre"}``.
 
     Raises:
         RequestError: If the images have no labels, or none can be read.
         DataError: If the source cannot be read.
         RecipeError: If the name cannot be a recipe's.
     """
-    settings: dict[str, Any] = {"source": source}
-    survey = survey_source(DataRecipe(**settings), observer=observer)
+    concluded = conclude_source(source, columns, observer)
+    survey = survey_source(DataRecipe(**concluded.data), observer=observer)
     counts = count_labels(survey.index)
     if len(counts) < 2:
-        raise RequestError(_explain_unlabelled(source, observer))
+        raise RequestError(
+            f"{source}: fewer than 2 classes were found ({'; '.join(concluded.remarks)}); put each "
+            "class into a folder of its own, or bring a CSV of files and labels, whose columns "
+            "--columns file=NAME,label=NAME names where they are not understood"
+        )
     frame = survey.index.usable().frame
     if frame.empty:
         raise RequestError(
             f"{source}: none of its {len(survey.index)} images can be read; "
             f"`tfclassify inspect` says why"
         )
+    is_single = not survey.index.is_multi_label or concluded.task == "multi_class"
     facts = SourceFacts(
         source=source,
         counts=counts,
         size=(int(frame["height"].median()), int(frame["width"].median())),
         has_groups=bool((frame["group"] != "").any()),
         has_split=bool((frame["split"] != "").any()),
+        data={key: value for key, value in concluded.data.items() if key != "source"},
+        task="multi_class" if is_single else "multi_label",
+        remarks=concluded.remarks,
+        lean=measure_lean(survey.index) if is_single else 0.0,
+        images_per_second=_guess_speed(),
     )
     return write_starter(name, facts)
 
 
-def _explain_unlabelled(source: str, observer: Observer) -> str:
-    found = find_source(DataRecipe(source=source), observer=observer)
-    tables = [name for name in find_tables(found.root) if name.endswith(".csv")]
-    if tables:
-        return (
-            f"{source}: images without labels, beside the table {tables[0]!r}; start from a recipe "
-            f"with data.table: {tables[0]} and data.columns, as in recipes/clothing_lite.yaml"
+def parse_columns(text: str) -> dict[str, str | None]:
+    """Read ``file=Id,label=Genre``; ``label=`` says that there is no such column.
+
+    Raises:
+        RequestError: If a part is not KEY=NAME.
+    """
+    parts = [part.partition("=") for part in text.split(",") if part.strip()]
+    wrong = next((key + sign + name for key, sign, name in parts if not sign), None)
+    if wrong is not None or not parts:
+        raise RequestError(
+            f"--columns: must be KEY=NAME parts, such as file=Id,label=Genre, got {wrong or text!r}"
         )
-    return (
-        f"{source}: fewer than 2 classes were found; put each class into a folder of its own, or "
-        f"bring a CSV of files and labels"
-    )
+    return {key.strip(): name.strip() or None for key, _, name in parts}
+
+
+def _guess_speed() -> float | None:
+    """Return the images a second that EfficientNet-Lite0 is fine-tuned on; None with a GPU.
+
+    Measured: 33 images of 224 x 224 a second on 2 cores.
+    """
+    has_gpu = any(Path(device).exists() for device in ("/dev/nvidia0", "/dev/kfd"))
+    return None if has_gpu else 16.5 * (os.cpu_count() or 1)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfclassify import __version__
+from tfclassify.data.columns import conclude_source
 from tfclassify.data.images import open_image
 from tfclassify.data.preparation import PreparedData, prepare_data, survey_source
 from tfclassify.data.statistics import Statistics, describe_index, pick_per_class
@@ -33,11 +35,13 @@ class InspectRequest:
         source: A data source, or a recipe, whose data is then read and split.
         overrides: ``key=value`` texts, for a recipe.
         html: Page to write, or None.
+        columns: Which column of a table holds what, where the user says it.
     """
 
     source: str
     overrides: tuple[str, ...] = ()
     html: Path | None = None
+    columns: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,14 @@ class InspectResult:
         statistics: Sizes and colours.
         integrity: What was found when the images were checked.
         html: The page, or None if none was asked for.
+        remarks: What the source, and each column of its table, was taken for.
     """
 
     data: DataSummary
     statistics: Statistics
     integrity: Integrity
     html: Path | None
+    remarks: tuple[str, ...] = ()
 
 
 @verb
@@ -65,7 +71,7 @@ def inspect_source(request: InspectRequest, observer: Observer = SILENT) -> Insp
         DataError: If the source cannot be read.
         RequestError: If overrides are given without a recipe.
     """
-    prepared = _read(request, observer)
+    prepared, remarks = _read(request, observer)
     index = prepared.index
     statistics = describe_index(index, observer=observer)
     data = summarise_data(index, index.source)
@@ -75,19 +81,21 @@ def inspect_source(request: InspectRequest, observer: Observer = SILENT) -> Insp
         from tfclassify.pages.page import render_inspect_page
 
         write_text(request.html, render_inspect_page(page))
-    return InspectResult(data, statistics, integrity, request.html)
+    return InspectResult(data, statistics, integrity, request.html, remarks)
 
 
-def _read(request: InspectRequest, observer: Observer) -> PreparedData:
+def _read(request: InspectRequest, observer: Observer) -> tuple[PreparedData, tuple[str, ...]]:
     path = Path(request.source)
     if _is_recipe(request.source):
         recipe = load_recipe(path, request.overrides)
-        return prepare_data(recipe, observer=observer)
+        return prepare_data(recipe, observer=observer), ()
     if request.overrides:
         raise RequestError(
             f"inspect --set: {request.source} is no recipe; name a recipe, whose keys can be set"
         )
-    return survey_source(DataRecipe(source=request.source), observer=observer)
+    concluded = conclude_source(request.source, request.columns, observer)
+    survey = survey_source(DataRecipe(**concluded.data), observer=observer)
+    return survey, concluded.remarks
 
 
 def _is_recipe(source: str) -> bool:

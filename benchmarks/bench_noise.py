@@ -72,9 +72,7 @@ def cross_validate(home: Path, seed: int, images: int, folds: int) -> dict[str, 
     recipe = home / "noise.yaml"
     recipe.write_text(RECIPE.format(seed=seed, photos=photos), "utf-8")
     with ExitStack() as stack:
-        stack.enter_context(
-            mock.patch.object(train, "draw_thumbnail", lambda *given, **named: None)
-        )
+        stack.enter_context(mock.patch.object(train, "draw_thumbnail", return_value=None))
         stack.enter_context(mock.patch("tfclassify.workflows.reporting.write_run_report"))
         stack.enter_context(mock.patch.object(crossval, "_write_page"))
         request = crossval.CrossvalRequest(recipe, folds=folds, out=home / "cv")

@@ -13,6 +13,7 @@ from tfclassify.data import leaks
 from tfclassify.data.images import decode_image
 from tfclassify.data.leaks import (
     find_near_duplicates,
+    find_near_matches,
     find_near_pairs,
     find_shared_groups,
     make_fingerprints,
@@ -143,3 +144,15 @@ def test_shared_groups_are_told() -> None:
     assert [(f.image, f.kind, f.detail) for f in found] == [
         ("00001.png", "shared_group", "in test; group 'ann' is also trained on")
     ]
+
+
+def test_matches_are_those_of_the_findings() -> None:
+    generator = np.random.default_rng(3)
+    known = generator.integers(0, 256, (40, 9, 9, 3), dtype=np.uint8)
+    plain = np.full((1, 9, 9, 3), 128, np.uint8)  # nothing in it to know it by
+    moved = known[7].copy()
+    moved[0, :4] = generator.integers(0, 256, (4, 3))
+    images = np.concatenate([known[3:4], moved[None], plain, 255 - known[5:6]])
+    found = find_near_matches(images, np.concatenate([known, plain]))
+    assert found.tolist() == [True, True, False, False]
+    assert find_near_matches(images[:0], known).tolist() == []

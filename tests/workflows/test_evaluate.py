@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 
 from tests.builders import make_photo_folder
-from tests.tiny_run import TinyRun
+from tests.tiny_run import CommandLine, TinyRun
+from tfclassify.data.index import load_index
 from tfclassify.errors import DataError, RequestError, SourceError, TargetError
+from tfclassify.events import Observer
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.workflows.evaluate import EvaluateRequest, choose_views, evaluate_run
 
@@ -50,6 +52,61 @@ def test_other_images_are_judged_and_reported(tiny_run: TinyRun, tmp_path: Path)
     page = (out / "report.html").read_text("utf-8")
     assert f"--data {photos}" in page
     assert "broken.png" in page
+
+
+class Warnings(Observer):
+    """Keeps what it is warned of, and when the first image was predicted."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def on_warning(self, message: str) -> None:
+        self.events.append(message)
+
+    def on_task_start(self, task: str, total: int) -> None:
+        self.events.append(task)
+
+
+def test_images_that_the_run_knows_are_told_first_and_left_out(
+    tiny_run: TinyRun, tfclassify: CommandLine
+) -> None:
+    index = load_index(tiny_run.run / "index.csv")
+    splits = index.usable().frame["split"].value_counts()
+    seen = Warnings()
+    result = evaluate_run(EvaluateRequest(tiny_run.run, str(tiny_run.photos)), seen)
+    assert (result.seen.trained, result.seen.chosen) == (splits["train"], splits["validation"])
+    (verdict,) = result.verdicts
+    assert set(verdict.answers.images) == set(index.in_split("test").frame["image"])
+    told = next(text for text in seen.events if "known to the run" in text)
+    known = splits["train"] + splits["validation"]
+    assert f"{known} of 45 images are known to the run: {splits['train']} trained on" in told
+    assert seen.events.index(told) < seen.events.index("predict")
+    out = tfclassify("evaluate", tiny_run.run, "--data", tiny_run.photos, "-q").out
+    assert out.startswith(f"{known} of 45 images are known to the run")
+    # The scores on what is left are those that the run reported of its test images.
+    again = evaluate_run(EvaluateRequest(tiny_run.run)).verdicts[1]
+    assert verdict.headline.metrics["accuracy"] == again.headline.metrics["accuracy"]
+
+
+def test_whoever_insists_has_known_images_judged_with_a_caution(tiny_run: TinyRun) -> None:
+    request = EvaluateRequest(tiny_run.run, str(tiny_run.photos), include_trained=True)
+    (verdict,) = evaluate_run(request).verdicts
+    assert verdict.headline.n == 45
+    assert "known to the run" in verdict.caution
+    assert "says little of new ones" in verdict.caution
+
+
+def test_images_that_are_all_known_are_refused(tiny_run: TinyRun, tmp_path: Path) -> None:
+    index = load_index(tiny_run.run / "index.csv").in_split("train").frame
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for number, path in enumerate(index["path"]):
+        shutil.copy(path, copies / f"renamed-{number:02}.png")
+    names = [f"renamed-{number:02}.png" for number in range(len(index))]
+    table = pd.DataFrame({"file": names, "colour": index["label"], "painter": ""})
+    table.to_csv(copies / "labels.csv", index=False)
+    with pytest.raises(RequestError, match="None is left to judge by; name images that the run"):
+        evaluate_run(EvaluateRequest(tiny_run.run, str(copies)))
 
 
 def test_labels_that_are_not_classes_are_named(tiny_run: TinyRun, tmp_path: Path) -> None:

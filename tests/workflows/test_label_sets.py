@@ -108,7 +108,9 @@ def test_evaluating_again_gives_the_scores_of_training(tiny_sets: TinyRun, tmp_p
 
 
 def test_other_images_are_judged_by_the_stored_thresholds(tiny_sets: TinyRun) -> None:
-    result = evaluate_run(EvaluateRequest(tiny_sets.run, data=str(tiny_sets.photos)))
+    result = evaluate_run(
+        EvaluateRequest(tiny_sets.run, data=str(tiny_sets.photos), include_trained=True)
+    )
     (verdict,) = result.verdicts
     assert verdict.headline.threshold_origin == "stored"
     assert verdict.headline.n == 80

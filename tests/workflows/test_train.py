@@ -31,6 +31,7 @@ FILES = (
     "metrics.json",
     "predictions.csv",
     "predictions.npz",
+    "thumbnails.npz",
     "figures/learning_curves.svg",
     "report.html",
 )

@@ -64,6 +64,10 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for metrics.json and report.html.")
     ] = None,
+    include_trained: Annotated[
+        bool,
+        typer.Option("--include-trained", help="Judge images of --data that the run knows, too."),
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -72,7 +76,7 @@ def evaluate(
     from tfclassify.workflows.evaluate import EvaluateRequest, evaluate_run
 
     observer = make_observer(quiet=quiet, verbose=verbose)
-    result = evaluate_run(EvaluateRequest(run, data, tta, out), observer)
+    result = evaluate_run(EvaluateRequest(run, data, tta, out, include_trained), observer)
     typer.echo(_render_evaluate(result, as_json=as_json))
 
 
@@ -80,16 +84,21 @@ def _render_evaluate(result: EvaluateResult, *, as_json: bool) -> str:
     """Write what an evaluation measured."""
     if as_json:
         scores = [list_score_facts(verdict) for verdict in result.verdicts]
-        return to_json(
-            {"run": str(result.run), "quarantined": result.quarantined, "scores": scores}
-        )
+        content = {"run": str(result.run), "quarantined": result.quarantined, "scores": scores}
+        if result.seen is not None:
+            known = {name: getattr(result.seen, name) for name in ("trained", "chosen", "near")}
+            content["known_images"] = known
+        return to_json(content)
     parts = []
+    if result.seen is not None and result.seen.known and not result.verdicts[0].caution:
+        parts.append(f"{result.seen.describe()} They are left out of the scores.")
     for verdict in result.verdicts:
         parts += [
             say_score(verdict, result.metric),
             tabulate_metrics(verdict.plain, verdict.tta),
             *tabulate_verdict(verdict.headline),
         ]
+    parts += [verdict.caution for verdict in result.verdicts[-1:] if verdict.caution]
     if result.quarantined:
         parts.append(f"{count_of(result.quarantined, 'bad image')} left out of the scores")
     if result.report:

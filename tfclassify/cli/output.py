@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfclassify.pages.wording import count_of, format_range, format_score, title_of
@@ -23,10 +24,17 @@ def say_score(verdict: Verdict, metric: str) -> str:
         if judgement is None:
             continue
         interval = judgement.metrics[metric]
-        shown = f"{format_score(metric, interval.value)} ({format_range(metric, interval)})"
+        bounds = ", ".join([format_range(metric, interval), *interval.remarks])
+        shown = f"{format_score(metric, interval.value)} ({bounds})"
         parts.append(f"{shown} with {views} views" if views > 1 else shown)
     name = title_of(metric)
     return f"{verdict.split}: {name} {', '.join(parts)}, {count_of(verdict.plain.n, 'image')}"
+
+
+def say_scores(verdicts: Sequence[Verdict], metric: str) -> list[str]:
+    """Write the headline of each judged split, and what the last one must warn of."""
+    lines = [say_score(verdict, metric) for verdict in verdicts]
+    return lines + [verdict.caution for verdict in verdicts[-1:] if verdict.caution]
 
 
 def list_score_facts(verdict: Verdict) -> dict[str, Any]:
@@ -36,4 +44,5 @@ def list_score_facts(verdict: Verdict) -> dict[str, Any]:
         "views": list(verdict.views),
         "plain": verdict.plain.to_dict(),
         "tta": verdict.tta.to_dict() if verdict.tta else None,
+        "caution": verdict.caution,
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfclassify.cli.options import Force, Json, Quiet, RecipePath, Set, Verbose
-from tfclassify.cli.output import list_score_facts, say_score, to_json
+from tfclassify.cli.output import list_score_facts, say_scores, to_json
 from tfclassify.cli.progress import make_observer
 from tfclassify.pages.tables import Column, render_table, tabulate_data, tabulate_integrity
 from tfclassify.pages.wording import count_of
@@ -68,7 +68,7 @@ def _render_train(result: TrainResult, *, as_json: bool) -> str:
                 "scores": [list_score_facts(verdict) for verdict in result.verdicts],
             }
         )
-    lines = [say_score(verdict, result.recipe.metric) for verdict in result.verdicts]
+    lines = say_scores(result.verdicts, result.recipe.metric)
     if not lines:
         lines = ["trained on all images; none was held out to judge by"]
     lines += [

@@ -113,6 +113,29 @@ def find_near_duplicates(index: Index, thumbnails: np.ndarray) -> list[Finding]:
     return findings
 
 
+def find_near_matches(images: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Say which images nearly equal one of others; equal ones are among them.
+
+    Args:
+        images: Thumbnails, uint8 RGB, ``(n, 9, 9, 3)``; of next to no contrast, they match
+            nothing.
+        known: Those of the others, ``(m, 9, 9, 3)``.
+
+    Returns:
+        bool ``(n,)``.
+    """
+    both = np.concatenate([images, known])
+    is_telling = both.mean(axis=3).std(axis=(1, 2)) >= MIN_CONTRAST
+    lefts = np.flatnonzero(is_telling[: len(images)])
+    rights = np.flatnonzero(is_telling[len(images) :]) + len(images)
+    is_near = np.zeros(len(images), dtype=bool)
+    prints = make_fingerprints(both)
+    for pairs in find_near_pairs(prints[lefts], prints[rights]):
+        found = _keep_nearest(lefts[pairs[:, 0]], rights[pairs[:, 1]], pairs[:, 2], both)
+        is_near[[left for left, _, _ in found]] = True
+    return is_near
+
+
 def _keep_nearest(
     lefts: np.ndarray, rights: np.ndarray, distances: np.ndarray, thumbnails: np.ndarray
 ) -> list[tuple[int, int, int]]:

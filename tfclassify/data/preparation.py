@@ -32,10 +32,13 @@ class PreparedData:
     Attributes:
         index: Every image with its status and split.
         integrity: What was found wrong or unusual.
+        thumbnails: The images in small, ``(n, 9, 9, 3)`` uint8, by which near-duplicates
+            are found; None where they were not made just now.
     """
 
     index: Index
     integrity: IntegrityReport
+    thumbnails: np.ndarray | None = None
 
     def save(self, index_path: Path, integrity_path: Path) -> None:
         """Write both parts, each atomically."""
@@ -120,7 +123,7 @@ def prepare_labelled(
     if data.strict:
         integrity.check_strict()
     tell_findings(integrity, observer)
-    return PreparedData(scanned.index, integrity)
+    return PreparedData(scanned.index, integrity, scanned.thumbnails)
 
 
 def prepare_data(
@@ -160,7 +163,7 @@ def prepare_data(
     if data.strict:
         integrity.check_strict()
     tell_findings(integrity, observer)
-    return PreparedData(split, integrity)
+    return PreparedData(split, integrity, scanned.thumbnails)
 
 
 def _read(

@@ -321,6 +321,11 @@ class RunDirectory(ResultsFolder):
         return self.path / "bundle"
 
     @property
+    def thumbnails_path(self) -> Path:
+        """The images of the index in small, by which near-duplicates are found."""
+        return self.path / "thumbnails.npz"
+
+    @property
     def answers_path(self) -> Path:
         """The answers behind ``predictions.csv`` as arrays, for programs."""
         return self.path / "predictions.npz"

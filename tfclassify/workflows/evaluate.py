@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData, prepare_labelled
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
 from tfclassify.judging.answers import ask_bundle
+from tfclassify.judging.seen import Seen, find_seen
 from tfclassify.judging.verdicts import Calibrated, judge_answers, write_metrics
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe, TtaRecipe
@@ -27,12 +30,15 @@ class EvaluateRequest:
         data: Source of labelled images; None for the run's held-out images.
         use_tta: Whether to average over views; None: if the recipe has any.
         out: Folder for ``metrics.json`` and ``report.html``; None writes nothing.
+        include_trained: Whether to judge also those of ``data`` that the run was trained on,
+            that chose its epoch, or that nearly equal such an image.
     """
 
     run: Path
     data: str | None = None
     use_tta: bool | None = None
     out: Path | None = None
+    include_trained: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class EvaluateResult:
         verdicts: One for each judged split.
         quarantined: Bad images that were left out of the scores.
         report: The page, or None if none was asked for.
+        seen: Which images of ``data`` the run knows; None for its own held-out images.
     """
 
     run: Path
@@ -52,6 +59,7 @@ class EvaluateResult:
     verdicts: tuple[Verdict, ...]
     quarantined: int
     report: Path | None
+    seen: Seen | None = None
 
 
 @verb
@@ -60,8 +68,8 @@ def evaluate_run(request: EvaluateRequest, observer: Observer = SILENT) -> Evalu
 
     Raises:
         TargetError: If there is no such run.
-        RequestError: If views are asked for and the recipe has none, or the run held
-            no image out and no data is given.
+        RequestError: If views are asked for and the recipe has none, the run held no
+            image out and no data is given, or it knows every image of the data.
         DataError: If the data's labels are not the model's classes.
     """
     start_tensorflow()
@@ -72,13 +80,19 @@ def evaluate_run(request: EvaluateRequest, observer: Observer = SILENT) -> Evalu
     bundle = load_bundle(run.bundle_dir)
     recipe = load_recipe(run.recipe_path)
     tta = choose_views(recipe, request.use_tta)
-    data = _read_data(run, recipe, bundle.classes, request.data, observer)
+    own = PreparedData.load(run.index_path, run.integrity_path)
+    data, seen, caution = own, None, ""
+    if request.data is not None:
+        data = prepare_labelled(recipe, request.data, bundle.classes, observer=observer)
+        data, seen = _leave_out_known(run, own.index, data, request, observer)
+        caution = "" if seen is None or not request.include_trained else _warn_of_known(seen)
     verdicts = tuple(
         judge_answers(
             ask_bundle(bundle, index, recipe.data, tta, observer),
             split,
             recipe,
             Calibrated.of_bundle(bundle),
+            caution,
         )
         for split, index in _list_splits(data.index, request).items()
     )
@@ -88,7 +102,7 @@ def evaluate_run(request: EvaluateRequest, observer: Observer = SILENT) -> Evalu
         report = request.out / "report.html"
         write_evaluation_report(report, run, recipe, data, verdicts[-1], request.data)
     quarantined = int((data.index.frame["status"] != "ok").sum())
-    return EvaluateResult(run.path, recipe.metric, verdicts, quarantined, report)
+    return EvaluateResult(run.path, recipe.metric, verdicts, quarantined, report, seen)
 
 
 def choose_views(recipe: Recipe, use_tta: bool | None) -> TtaRecipe | None:
@@ -105,16 +119,40 @@ def choose_views(recipe: Recipe, use_tta: bool | None) -> TtaRecipe | None:
     return recipe.tta if use_tta is None or use_tta else None
 
 
-def _read_data(
+def _leave_out_known(
     run: RunDirectory,
-    recipe: Recipe,
-    classes: tuple[str, ...],
-    source: str | None,
+    own: Index,
+    data: PreparedData,
+    request: EvaluateRequest,
     observer: Observer,
-) -> PreparedData:
-    if source is None:
-        return PreparedData.load(run.index_path, run.integrity_path)
-    return prepare_labelled(recipe, source, classes, observer=observer)
+) -> tuple[PreparedData, Seen]:
+    """Tell which of the images the run knows, and leave them out unless they are wanted."""
+    frame = data.index.frame
+    is_usable = (frame["status"] == "ok").to_numpy()
+    thumbnails = None if data.thumbnails is None else data.thumbnails[is_usable]
+    seen = find_seen(run, own, data.index.usable(), thumbnails)
+    if not seen.known:
+        return data, seen
+    if request.include_trained:
+        observer.on_warning(f"{request.data}: {_warn_of_known(seen)}")
+        return data, seen
+    if seen.known == len(seen.is_known):
+        raise RequestError(
+            f"{request.data}: {seen.describe()} None is left to judge by; name images that the "
+            "run has never seen, or judge these all the same by --include-trained"
+        )
+    observer.on_warning(
+        f"{request.data}: {seen.describe()} They are left out; --include-trained judges them too"
+    )
+    is_left = np.ones(len(frame), dtype=bool)
+    is_left[np.flatnonzero(is_usable)[seen.is_known]] = False
+    return PreparedData(data.index.with_frame(frame[is_left]), data.integrity), seen
+
+
+def _warn_of_known(seen: Seen) -> str:
+    if not seen.known:
+        return ""
+    return f"{seen.describe()} A score on such images says little of new ones."
 
 
 def _list_splits(index: Index, request: EvaluateRequest) -> dict[str, Index]:

@@ -26,6 +26,7 @@ from tfclassify.judging.answers import ask_bundle, write_predictions
 from tfclassify.judging.verdicts import calibrate, judge_answers, write_metrics
 from tfclassify.recipe.loading import dump_recipe, load_recipe
 from tfclassify.recipe.schema import Recipe
+from tfclassify.runs.arrays import save_arrays
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.scoring.tasks import get_task
 from tfclassify.scoring.verdicts import Verdict
@@ -197,6 +198,8 @@ def _remove_unstarted(run: RunDirectory) -> Iterator[None]:
 def _prepare(run: RunDirectory, recipe: Recipe, observer: Observer) -> PreparedData:
     data = anchor_images(prepare_data(recipe, observer=observer))
     data.save(run.index_path, run.integrity_path)
+    if data.thumbnails is not None:
+        save_arrays(run.thumbnails_path, {"thumbnails": data.thumbnails})
     return data
 
 

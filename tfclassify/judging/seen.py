@@ -1,0 +1,89 @@
+"""Which images of a labelled set a run knows already, so that a score on them would flatter.
+
+Owns: the comparison by bytes and by near-duplicates, and how it is told. Does not own:
+the fingerprints (``data.leaks``), who leaves the images out (``workflows.evaluate``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfclassify.data.index import Index
+from tfclassify.data.leaks import find_near_matches
+from tfclassify.runs.arrays import load_arrays
+from tfclassify.runs.directory import RunDirectory
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """The images of a set that a run knows.
+
+    Attributes:
+        is_known: Whether each image is known, ``(n,)`` bool.
+        trained: Images whose bytes were trained on.
+        chosen: Images whose bytes chose the epoch, the thresholds or the temperature.
+        near: Other images that nearly equal one of those.
+        has_near: Whether near-duplicates could be looked for.
+    """
+
+    is_known: np.ndarray
+    trained: int
+    chosen: int
+    near: int
+    has_near: bool
+
+    @property
+    def known(self) -> int:
+        """How many images are known."""
+        return int(self.is_known.sum())
+
+    def describe(self) -> str:
+        """Say what was found in one sentence; empty where nothing was."""
+        if not self.known:
+            return ""
+        parts = [
+            f"{count:,} {what}"
+            for count, what in (
+                (self.trained, "trained on"),
+                (self.chosen, "used to choose the epoch"),
+                (self.near, "nearly equal to one of these"),
+            )
+            if count
+        ]
+        blind = "" if self.has_near else "; near-duplicates could not be looked for"
+        return (
+            f"{self.known:,} of {len(self.is_known):,} images are known to the run: "
+            f"{', '.join(parts)}{blind}."
+        )
+
+
+def find_seen(run: RunDirectory, own: Index, other: Index, thumbnails: np.ndarray | None) -> Seen:
+    """Compare labelled images with those that a run was made with.
+
+    Args:
+        run: The run.
+        own: Its index.
+        other: The images to be judged.
+        thumbnails: Theirs, ``(n, 9, 9, 3)`` uint8; None looks at bytes alone.
+
+    Raises:
+        RunError: If the run's thumbnails cannot be read.
+    """
+    splits = {
+        split: set(own.frame["sha256"][(own.frame["split"] == split).to_numpy()]) - {""}
+        for split in ("train", "validation")
+    }
+    digests = other.frame["sha256"]
+    trained = digests.isin(splits["train"]).to_numpy()
+    chosen = digests.isin(splits["validation"]).to_numpy() & ~trained
+    near = np.zeros(len(other), dtype=bool)
+    has_near = thumbnails is not None and run.thumbnails_path.exists()
+    if thumbnails is not None and has_near:
+        shape = (len(own), *thumbnails.shape[1:])
+        stored = load_arrays(run.thumbnails_path, {"thumbnails": (shape, "uint8")})["thumbnails"]
+        is_used = own.frame["split"].isin(["train", "validation"]) & (own.frame["status"] == "ok")
+        near = find_near_matches(thumbnails, stored[is_used.to_numpy()]) & ~trained & ~chosen
+    counts = [int(rows.sum()) for rows in (trained, chosen, near)]
+    return Seen(trained | chosen | near, counts[0], counts[1], counts[2], has_near)

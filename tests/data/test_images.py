@@ -280,3 +280,30 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_name_that_no_file_can_have_is_told() -> None:
     with pytest.raises(ImageError, match=r"the file cannot be read .*null"):
         open_image(Path("a\0b.png"))
+
+
+def test_what_would_take_too_much_memory_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(make_photo(1, (20, 30)), "PNG")
+    monkeypatch.setattr(images, "total_memory", lambda: 10_000)
+    open_image(data)  # takes 2,400 bytes, 2,500 are allowed
+    monkeypatch.setattr(images, "total_memory", lambda: 9_000)
+    with pytest.raises(ImageError, match=r"30x20 pixels takes about 2 KiB, allowed is 25%") as told:
+        open_image(data)
+    assert told.value.kind == "too_large"
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_large_images_are_decoded_one_at_a_time(
+    is_large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "LARGE_BYTES", 2399 if is_large else 2400)
+    held = []
+
+    def watch(image: Image.Image) -> Image.Image:
+        held.append(images._LARGE_ONES.locked())
+        return image
+
+    monkeypatch.setattr(images, "to_rgb", watch)
+    open_image(encode(make_photo(1, (20, 30)), "PNG"))
+    assert held == [is_large]
+    assert not images._LARGE_ONES.locked()

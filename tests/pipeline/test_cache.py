@@ -13,8 +13,12 @@ from tfclassify.data.images import decode_image
 from tfclassify.errors import DataError, ImageError
 from tfclassify.events import Observer
 from tfclassify.pipeline import cache
-from tfclassify.pipeline.cache import ImageStore, naming_broken_images, open_images
-from tfclassify.pipeline.cache_key import hash_content
+from tfclassify.pipeline.cache import (
+    ImageStore,
+    hash_content,
+    naming_broken_images,
+    open_images,
+)
 
 MODES = ("memory", "disk", "none")
 
@@ -108,6 +112,43 @@ def test_a_cut_off_file_is_written_again(photos: list[str], tmp_path: Path):
     place.write_bytes(b"short")
     store = open_images(photos, Decoding(cache="disk"))
     assert np.array_equal(store.read(range(7)), decode_all(photos))
+
+
+@pytest.mark.parametrize("at", [0, 700, -1])
+def test_a_changed_file_is_told_and_written_again(photos: list[str], tmp_path: Path, at: int):
+    open_images(photos, Decoding(cache="disk"))
+    (place,) = (tmp_path / "cache" / "images").iterdir()
+    content = bytearray(place.read_bytes())
+    content[at] ^= 1
+    place.write_bytes(content)
+    recorder = Recorder()
+    store = open_images(photos, Decoding(cache="disk"), observer=recorder)
+    assert np.array_equal(store.read(range(7)), decode_all(photos))
+    assert "changed since it was written; its images are decoded anew" in recorder.warnings[0]
+    again = Recorder()
+    open_images(photos, Decoding(cache="disk"), observer=again)
+    assert again.warnings == []
+
+
+def test_an_image_replaced_while_in_use_is_told(photos: list[str]):
+    store = open_images(photos, Decoding(cache="none"))
+    store.read([2])
+    make_photo(99, (40, 40)).save(photos[2])
+    assert store.read([1, 3]).shape == (2, 12, 16, 3)
+    with pytest.raises(
+        ImageError, match=r"2\.png: the image was changed while it was in use"
+    ) as told:
+        store.read([1, 2])
+    assert store.failure is told.value
+
+
+def test_an_image_replaced_by_one_of_its_size_is_told(photos: list[str]):
+    store = open_images(photos, Decoding(cache="none"))
+    content = Path(photos[2]).read_bytes()
+    Path(photos[2]).write_bytes(content)
+    os.utime(photos[2], ns=(1, 1))
+    with pytest.raises(ImageError, match=r"2\.png: the image was changed"):
+        store.read([2])
 
 
 def test_disk_pixels_cannot_be_written(photos: list[str]):

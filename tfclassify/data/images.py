@@ -8,7 +8,9 @@ Does not own: colour modes and orientation (``pixels``), reports (``scan``).
 from __future__ import annotations
 
 import stat
+import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -23,7 +25,9 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from tfclassify.data.formats import describe_stranger, find_excess, is_cut_short, recognise
+from tfclassify.data.memory import format_size, total_memory
 from tfclassify.data.pixels import (
+    count_bytes,
     find_colour_remarks,
     make_upright,
     read_orientation,
@@ -35,6 +39,11 @@ Resize = Literal["stretch", "crop", "letterbox"]
 Box = tuple[float, float, float, float]
 
 MAX_PIXELS = 100_000_000
+#: Share of the machine's memory that decoding one image may take.
+DECODING_SHARE = 0.25
+#: Images that take more bytes than this are decoded one at a time, however many threads.
+LARGE_BYTES = 128 << 20
+_LARGE_ONES = threading.Lock()
 READ_FORMATS = "JPEG, PNG, BMP, GIF and WebP are read"
 #: A bilinear resize that starts from at least this many times the wanted size cannot be
 #: told from one that starts from all pixels, and JPEG decodes smaller for less.
@@ -215,7 +224,7 @@ class _Opened:
     def __init__(self, image: ImageFile.ImageFile, form: ImageFormat, where: str, data: bytes):
         self.image, self.form, self.where, self.data = image, form, where, data
         self.size = image.size
-        self.orientation = read_orientation(image.info.get("exif"))
+        self.orientation = read_orientation(image.info)
         self.pixels: Image.Image = image
         self.shrink = 1.0
 
@@ -230,18 +239,37 @@ class _Opened:
                 # The last block may reach beyond the image, so the ratio of the sizes
                 # is not the factor; the box that Pillow returns tells it.
                 self.shrink = self.size[0] / drafted[1][2] if drafted else 1.0
-            self.image.load()
-            self.pixels = to_rgb(self.image)
-        except MemoryError:  # says nothing about this image
+            with self._take_turn():
+                self.image.load()
+                self.pixels = to_rgb(self.image)
+        except (MemoryError, ImageError):  # says nothing about this file, or all of it
             raise
         except Exception as error:  # whatever a decoder raises is a fact about the file
             raise _explain(self.where, self.form, self.data, error) from error
-        self.orientation = read_orientation(self.image.info.get("exif"))
+        self.orientation = read_orientation(self.image.info)
         ending = Path(self.where).suffix.lower()
         if ending in ENDINGS and ending not in self.form.endings:
             remarks.append("wrong_extension")
         width, height = self.size[::-1] if self.orientation >= 5 else self.size
         return ImageFacts(width, height, self.form.name, self.image.mode, tuple(remarks))
+
+    def _take_turn(self) -> AbstractContextManager[object]:
+        """Refuse an image that is too large to decode here; let large ones wait in line.
+
+        Raises:
+            ImageError: If decoding would take more than a stated share of the memory.
+        """
+        need = count_bytes(self.image, self.orientation != 1)
+        allowed = int(DECODING_SHARE * total_memory())
+        if need > allowed:
+            width, height = self.size
+            raise ImageError(
+                f"{self.where}: decoding its {width}x{height} pixels takes about "
+                f"{format_size(need)}, allowed is {DECODING_SHARE:.0%} of this machine's memory, "
+                f"{format_size(allowed)}; shrink the image",
+                "too_large",
+            )
+        return _LARGE_ONES if need > LARGE_BYTES else nullcontext()
 
     def to_loaded(self, box: Box) -> Box:
         """Express a box of the stored image in pixels of the loaded one."""

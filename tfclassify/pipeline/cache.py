@@ -1,11 +1,17 @@
 """Decoded images, wherever they are kept.
 
-Owns: decoding many files in parallel, and the choice between memory, disk and decoding
-again. Does not own: how one file is decoded (``data.images``), batches (``stream``).
+Owns: decoding many files in parallel, the choice between memory, disk and decoding again,
+what decoded pixels depend on. Does not own: how one file is decoded (``data.images``),
+batches (``stream``).
+
+A file of decoded images ends with the SHA-256 of what comes before, which is checked when
+it is opened: what changed on the disk is decoded anew. Where images are decoded at each
+read, a file that was replaced meanwhile is an error that names it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -16,13 +22,13 @@ from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 
 from tfclassify.data.images import decode_image
+from tfclassify.data.memory import available_memory, format_size
 from tfclassify.errors import DataError, ImageError
 from tfclassify.events import SILENT, Observer
-from tfclassify.files import cache_folder, open_replacing
-from tfclassify.pipeline.cache_key import hash_content
-from tfclassify.pipeline.memory import available_memory
+from tfclassify.files import cache_folder, hash_file, open_replacing
 
 Mode = Literal["memory", "disk", "none"]
 Pixels = npt.NDArray[np.uint8]
@@ -31,6 +37,10 @@ Pixels = npt.NDArray[np.uint8]
 MEMORY_SHARE = 0.4
 #: Share of the disk now free that decoded images may take without being asked for.
 DISK_SHARE = 0.25
+#: Raised whenever the decoder gives other pixels for the same file.
+DECODER_VERSION = 2
+#: Bytes of the SHA-256 at the end of a file of decoded images.
+SEAL = 32
 #: Images decoded between two reports of progress and two writes.
 CHUNK = 256
 #: Decoding waits for files as much as for the processor.
@@ -80,6 +90,8 @@ class ImageStore:
         self._paths, self._decoding = list(paths), decoding
         self._pixels, self._place = pixels, place
         self._pool = ThreadPoolExecutor(WORKERS, "decode") if pixels is None else None
+        marks = [_mark(path) for path in self._paths] if pixels is None else []
+        self._marks = np.array(marks, np.int64).reshape(-1, 2)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -88,7 +100,7 @@ class ImageStore:
         """Say in one sentence how many images are kept where."""
         height, width = self.image_size
         images = f"{len(self):,} image{'' if len(self) == 1 else 's'} of {height}x{width}"
-        size = _format_size(_count_bytes(len(self), self.image_size))
+        size = format_size(_count_bytes(len(self), self.image_size))
         if self.mode == "memory":
             return f"{images} decoded once and kept in memory ({size})"
         if self.mode == "disk":
@@ -105,7 +117,8 @@ class ImageStore:
             ``(b, height, width, 3)`` uint8 RGB, in the order of ``positions``.
 
         Raises:
-            ImageError: If an image cannot be decoded (mode none); names its path.
+            ImageError: If an image cannot be decoded, or was replaced since the images were
+                opened (mode none); names its path.
         """
         rows = np.asarray(positions, dtype=np.int64)
         if self._pixels is not None:
@@ -113,11 +126,23 @@ class ImageStore:
         assert self._pool is not None  # made where there are no pixels
         batch = np.empty((len(rows), *self.image_size, 3), np.uint8)
         try:
+            for row in rows:
+                self._check_mark(row)
             _decode_into(batch, [self._paths[row] for row in rows], self._decoding, self._pool)
         except ImageError as error:
             self.failure = self.failure or error
             raise
         return batch
+
+    def _check_mark(self, row: int) -> None:
+        path = self._paths[row]
+        before, now = tuple(self._marks[row].tolist()), _mark(path)
+        # A file that is not there is the decoder's to tell.
+        if now != before and -1 not in (before[0], now[0]):
+            raise ImageError(
+                f"{path}: the image was changed while it was in use ({before[0]:,} bytes before, "
+                f"{now[0]:,} now); put it back and go on with --resume, or start a new run"
+            )
 
 
 def open_images(paths: Sequence[str], data: Decoding, *, observer: Observer = SILENT) -> ImageStore:
@@ -147,8 +172,8 @@ def open_images(paths: Sequence[str], data: Decoding, *, observer: Observer = SI
     free = available_memory()
     if size > free:
         observer.on_warning(
-            f"data.cache: memory needs {_format_size(size)} for decoded images and "
-            f"{_format_size(free)} are free; cache: disk or none would not"
+            f"data.cache: memory needs {format_size(size)} for decoded images and "
+            f"{format_size(free)} are free; cache: disk or none would not"
         )
     pixels = np.empty((len(paths), *data.image_size, 3), np.uint8)
     for start, chunk in _decode_chunks(paths, data, observer):
@@ -182,25 +207,84 @@ def _open_on_disk(
 ) -> ImageStore:
     """Map the one file that holds the decoded images, and write it first if it is new."""
     place = cache_folder() / "images" / f"{hash_content(paths, data)}.uint8"
-    if not _is_complete(place, size):
+    shape = (len(paths), *data.image_size, 3)
+    is_there = place.is_file() and place.stat().st_size == size + SEAL
+    if is_there and not _is_sealed(place, size):
+        observer.on_warning(f"{place}: changed since it was written; its images are decoded anew")
+        is_there = False
+    if not is_there:
         free = _free_disk(place)
         if size > free:
             raise DataError(
-                f"{place.parent}: decoded images need {_format_size(size)} on disk and "
-                f"{_format_size(free)} are free; make room, set TFCLASSIFY_CACHE to a larger "
+                f"{place.parent}: decoded images need {format_size(size)} on disk and "
+                f"{format_size(free)} are free; make room, set TFCLASSIFY_CACHE to a larger "
                 "disk, or use data.cache: none"
             )
         with open_replacing(place) as stream:
+            seal = hashlib.sha256()
             for _, chunk in _decode_chunks(paths, data, observer):
                 stream.write(chunk.data)
-    shape = (len(paths), *data.image_size, 3)
+                seal.update(chunk.data)
+            stream.write(seal.digest())
     # An empty file cannot be mapped.
     pixels = np.memmap(place, np.uint8, "r", shape=shape) if size else np.empty(shape, np.uint8)
     return ImageStore(paths, data, "disk", pixels, place)
 
 
-def _is_complete(place: Path, size: int) -> bool:
-    return place.is_file() and place.stat().st_size == size
+def _is_sealed(place: Path, size: int) -> bool:
+    """Tell whether a file of decoded images still holds what was written."""
+    seal, left = hashlib.sha256(), size
+    with place.open("rb") as stream:
+        while left:
+            part = stream.read(min(left, 1 << 22))
+            if not part:
+                return False
+            seal.update(part)
+            left -= len(part)
+        return stream.read() == seal.digest()
+
+
+def hash_content(paths: Sequence[str], data: Decoding) -> str:
+    """Hash all that decoded pixels depend on: the files' bytes, their order, the decoder.
+
+    Neither where the files lie nor their names enter, so a copied data set finds the
+    cache of the first.
+
+    Args:
+        paths: Image files in row order.
+        data: Size, resizing and limits.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        ImageError: If a file cannot be read; names its path.
+    """
+    settings = (DECODER_VERSION, PIL.__version__, data.image_size, data.resize, data.max_pixels)
+    whole = hashlib.sha256(repr(settings).encode())
+    with ThreadPoolExecutor() as pool:
+        for digest in pool.map(_hash_image, paths):
+            whole.update(bytes.fromhex(digest))
+    return whole.hexdigest()
+
+
+def _hash_image(path: str) -> str:
+    try:
+        return hash_file(Path(path))
+    except OSError as error:
+        raise ImageError(
+            f"{path}: the image cannot be read ({error.strerror}); it was there when the data "
+            "was scanned: put it back or start a new run"
+        ) from error
+
+
+def _mark(path: str) -> tuple[int, int]:
+    """Return a file's size in bytes and time of change in ns; (-1, 0) if it is not there."""
+    try:
+        facts = Path(path).stat()
+    except (OSError, ValueError):
+        return -1, 0
+    return facts.st_size, facts.st_mtime_ns
 
 
 def _decode_chunks(
@@ -240,11 +324,3 @@ def _free_disk(place: Path) -> int:
     """Return the bytes free where ``place`` is or would be."""
     existing = next(folder for folder in (place, *place.absolute().parents) if folder.exists())
     return shutil.disk_usage(existing).free
-
-
-def _format_size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tfclassify.pipeline.memory import available_memory
+from tfclassify.data.memory import available_memory
 
 TABLE = "MemTotal:  2000 kB\nMemFree:   100 kB\nMemAvailable:   1000 kB\n"
 

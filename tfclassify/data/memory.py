@@ -1,4 +1,4 @@
-"""How much memory is free.
+"""How much memory there is, and how much is free.
 
 Owns: asking the system, containers included. Does not own: what it is spent on.
 """
@@ -34,3 +34,21 @@ def available_memory(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> int:
     except (OSError, ValueError):  # no container, or one without a limit ("max")
         return free
     return max(0, min(free, limit - used))
+
+
+def total_memory(cgroup: Path = CGROUP) -> int:
+    """Return the bytes of memory of the machine, or of the container that we are in."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(total, int((cgroup / "memory.max").read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        return total
+
+
+def format_size(count: float) -> str:
+    """Write a number of bytes: ``1.5 GiB``."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"

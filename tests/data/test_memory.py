@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tfclassify.data.memory import available_memory
+from tfclassify.data.memory import available_memory, format_size, total_memory
 
 TABLE = "MemTotal:  2000 kB\nMemFree:   100 kB\nMemAvailable:   1000 kB\n"
 
@@ -44,3 +44,17 @@ def test_a_system_without_the_table_has_half_its_memory(tmp_path: Path):
 
 def test_this_machine_has_some():
     assert available_memory() > 2**20
+
+
+def test_the_whole_memory_is_the_containers_where_that_is_less(tmp_path: Path):
+    machine = total_memory(tmp_path / "none")
+    assert machine > 1 << 28
+    assert total_memory(limit(tmp_path, "max", 0)) == machine
+    assert total_memory(limit(tmp_path, "1000", 0)) == 1000
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(1023, "1023 B"), (1536, "2 KiB"), (5 << 20, "5 MiB"), (3 << 29, "1.5 GiB")]
+)
+def test_sizes_are_written_with_their_unit(count: int, text: str):
+    assert format_size(count) == text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-from pathlib import Path
 
 import keras
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from tests.model.classifiers import make_tiny
 from tfclassify.errors import ModelError
 from tfclassify.model import footprint
-from tfclassify.model.footprint import Footprint, check_need, measure, total_memory
+from tfclassify.model.footprint import Footprint, check_need, measure
 
 L = keras.layers
 
@@ -64,12 +63,3 @@ def test_more_than_the_machine_has_is_refused(monkeypatch: pytest.MonkeyPatch) -
         r"80% of this machine's, .*; do less",
     ):
         check_need("here", 801, facts, "do less")
-
-
-def test_the_memory_of_a_container_counts(tmp_path: Path) -> None:
-    machine = total_memory(tmp_path / "none")
-    assert machine > 1 << 28
-    (tmp_path / "max").write_text("max\n")
-    assert total_memory(tmp_path / "max") == machine
-    (tmp_path / "some").write_text("1000\n")
-    assert total_memory(tmp_path / "some") == 1000

@@ -140,3 +140,16 @@ def test_a_sheet_of_several_labels_has_room_for_them():
     assert drawn.height > plain.height
     content = make_sheet(several, AugmentRecipe(), CLASSES, versions=1, seed=0, batch_size=3)
     assert np.array_equal(content.labels[:, 0], several.targets)
+
+
+def test_what_no_phase_does_is_neither_shown_nor_named():
+    augment = AugmentRecipe.model_validate({"invert": 1.0, "mix": {"mixup": 1.0}})
+    assert describe_augmentation(augment, mix=False) == "invert for 100 %"
+    assert describe_augmentation(augment, augmented=False) == "MixUp for 100 % of images"
+    options = {"versions": 2, "seed": 0, "batch_size": 8}
+    training_set = make_set()
+    plain = make_sheet(training_set, augment, CLASSES, augmented=False, mix=False, **options)
+    assert np.array_equal(plain.views[:, 1], plain.originals)
+    inverted = make_sheet(training_set, augment, CLASSES, mix=False, **options)
+    assert np.array_equal(inverted.views[:, 1], 255 - inverted.originals)
+    assert np.array_equal(inverted.labels[:, 0], training_set.targets)

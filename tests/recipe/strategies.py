@@ -51,8 +51,9 @@ table = some(
     extension=texts | st.none(),
     images=texts | st.none(),
 )
+axes = st.lists(st.sampled_from(["horizontal", "vertical"]), max_size=2)
 augment = some(
-    flip=st.lists(st.sampled_from(["horizontal", "vertical"]), max_size=2),
+    flip=axes,
     rotate=pairs,
     hue=pairs,
     zoom=st.floats(0.0, 0.9) | st.just([0.0, 0.15]),
@@ -116,7 +117,7 @@ def recipes(draw: st.DrawFn) -> dict[str, Any]:
             batch_size=st.integers(1, 65536),
             metric=metrics,
             class_weights=st.sampled_from(["none", "balanced"]),
-            tta=st.none() | some(shift=shares, rotations=st.just([90, 270]), zoom=st.just([0.1])),
+            tta=st.none() | some(shift=st.floats(0.07, 0.9), flips=axes, zoom=st.just([0.1])),
             runtime=some(deterministic=st.booleans(), jit=st.booleans()),
         )
     )
@@ -127,6 +128,8 @@ def recipes(draw: st.DrawFn) -> dict[str, Any]:
         content["data"] |= {"source": "photos", "table": "t.csv", **draw(table)}
     else:
         content["data"]["source"] = draw(texts.map("photos/".__add__))
+    if isinstance(content["data"].get("image_size", 224), int) and content.get("tta"):
+        content["tta"] |= draw(some(rotations=st.just([90, 270])))
     has_validation = content["data"].get("validation", 0.2) > 0
     content["phases"] = [
         {

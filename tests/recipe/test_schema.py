@@ -9,7 +9,14 @@ from tfclassify.errors import RecipeError
 from tfclassify.recipe.loading import parse_recipe
 from tfclassify.recipe.names import ACTIVATION_NAMES, BACKBONE_NAMES, INITIALIZER_NAMES
 from tfclassify.recipe.problems import validate
-from tfclassify.recipe.schema import LOSS_KINDS, LossRecipe, Recipe, lacks_validation
+from tfclassify.recipe.schema import (
+    LOSS_KINDS,
+    LossRecipe,
+    Recipe,
+    TtaRecipe,
+    count_views,
+    lacks_validation,
+)
 
 NEEDS = "needs validation images, but data.validation is 0; remove it or hold some out"
 
@@ -254,3 +261,52 @@ def test_degrees_typed_by_mistake_are_refused(key: str, most: int) -> None:
     )
     with pytest.raises(RecipeError, match=rf"{key}: must stay within ±{most}, got"):
         parse_recipe(text)
+
+
+VIEW_CASES: list[tuple[dict[str, Any], list[str]]] = [
+    (
+        {"data__image_size": [16, 24], "tta": {"rotations": [90]}},
+        [
+            "tta.rotations: need square images, got [90] with data.image_size [16, 24]; leave "
+            "rotations out or give a square image_size"
+        ],
+    ),
+    ({"data__image_size": 16, "tta": {"rotations": [90, 180, 270], "shift": 0.1}}, []),
+    (
+        {"data__image_size": [16, 24], "tta": {"shift": 0.03}},
+        ["tta.shift: must move 16 pixels by at least one, got 0.03; give 0.062 or more, or 0"],
+    ),
+    (
+        {"tta": {"zoom": [number / 10_000 for number in range(9000)]}},
+        ["tta: makes 9,001 views, each a pass of every image through the network; allowed are 256"],
+    ),
+    (
+        # (identity + 4 shifts + 60 zooms) under 4 sets of flips.
+        {
+            "tta": {
+                "flips": ["horizontal", "vertical"],
+                "shift": 0.1,
+                "zoom": [number / 100 for number in range(1, 61)],
+                "combine": "product",
+            }
+        },
+        ["tta: makes 260 views"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), VIEW_CASES)
+def test_views_that_cannot_be(changes: dict[str, Any], expected: list[str]) -> None:
+    test_faults(changes, expected)
+
+
+def test_views_are_counted_as_they_are_listed() -> None:
+    from tfclassify.inference.views import list_views
+
+    for tta in (
+        TtaRecipe(),
+        TtaRecipe(flips=("horizontal",), zoom=(0.1, 0.2)),
+        TtaRecipe(flips=("horizontal", "vertical"), shift=0.1, zoom=(0.2,), combine="product"),
+        TtaRecipe(flips=("vertical",), shift=0.1, rotations=(90,), combine="product"),
+    ):
+        assert count_views(tta) == len(list_views(tta, (20, 20)))

@@ -10,20 +10,18 @@ variable and of every output, and has allocated none of them.
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 from keras.src.backend.common import global_state
 
+from tfclassify.data.memory import total_memory
 from tfclassify.errors import ModelError
 
 #: Share of the machine's memory that one network may need.
 MEMORY_SHARE = 0.8
-_LIMIT = Path("/sys/fs/cgroup/memory.max")
 #: Values a weight in training: itself, its gradient, and two running means of Adam.
 _TRAINED_COPIES = 4
 _PENDING = "uninitialized_variables"  # Keras' list of variables without a value yet
@@ -102,15 +100,6 @@ def check_need(where: str, need: int, footprint: Footprint, advice: str) -> None
             f"features an image), allowed is {MEMORY_SHARE:.0%} of this machine's, "
             f"{limit / 1e9:,.1f} GB; {advice}"
         )
-
-
-def total_memory(limit: Path = _LIMIT) -> int:
-    """Return the bytes of memory of the machine, or of the container that we are in."""
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        return min(total, int(limit.read_text()))
-    except (OSError, ValueError):  # no container, or one without a limit ("max")
-        return total
 
 
 def _list_layers(network: keras.Model) -> Iterator[keras.Layer]:

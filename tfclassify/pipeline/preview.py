@@ -70,7 +70,9 @@ def draw_preview(
     versions: int = 6,
     seed: int = 0,
     batch_size: int = 32,
-    title: str = "What the network will see",
+    augmented: bool = True,
+    mix: bool = True,
+    title: str = "What the network sees in training",
 ) -> Image.Image:
     """Draw images beside what the first epochs of training make of them.
 
@@ -81,6 +83,8 @@ def draw_preview(
         versions: Epochs shown, one a column.
         seed: The recipe's seed.
         batch_size: Images a batch.
+        augmented: Whether any phase of the training changes images one by one.
+        mix: Whether any mixes them.
         title: Headline.
 
     Returns:
@@ -91,9 +95,17 @@ def draw_preview(
         DataError: If there are no images or no versions to show.
     """
     sheet = make_sheet(
-        training_set, augment, classes, versions=versions, seed=seed, batch_size=batch_size
+        training_set,
+        augment,
+        classes,
+        versions=versions,
+        seed=seed,
+        batch_size=batch_size,
+        augmented=augmented,
+        mix=mix,
     )
-    return draw_sheet(sheet, title=title, note=describe_augmentation(augment))
+    note = describe_augmentation(augment, augmented=augmented, mix=mix)
+    return draw_sheet(sheet, title=title, note=note)
 
 
 def make_sheet(
@@ -104,6 +116,8 @@ def make_sheet(
     versions: int,
     seed: int,
     batch_size: int,
+    augmented: bool = True,
+    mix: bool = True,
 ) -> Sheet:
     """Run images through the pipeline as ``versions`` epochs of training would.
 
@@ -118,7 +132,15 @@ def make_sheet(
     views, labels = [], []
     for epoch in range(versions):
         batches = list(
-            view_batches(training_set, augment, view=epoch, batch_size=batch_size, seed=seed)
+            view_batches(
+                training_set,
+                augment,
+                view=epoch,
+                batch_size=batch_size,
+                seed=seed,
+                augmented=augmented,
+                mix=mix,
+            )
         )
         pixels = np.concatenate([images.numpy() for images, _, _ in batches])
         views.append(np.rint(pixels).astype(np.uint8))
@@ -132,15 +154,19 @@ def make_sheet(
     )
 
 
-def describe_augmentation(augment: AugmentRecipe) -> str:
+def describe_augmentation(
+    augment: AugmentRecipe, *, augmented: bool = True, mix: bool = True
+) -> str:
     """Name what is switched on, in the words of a report.
 
     >>> describe_augmentation(AugmentRecipe(flip=("horizontal",), zoom=(0.0, 0.15)))
     'horizontal flip · zoom 0 to 15 %'
     """
-    mix = (("CutMix", augment.mix.cutmix), ("MixUp", augment.mix.mixup))
-    mixed = [f"{name} for {100 * chance:g} % of images" for name, chance in mix if chance]
-    return " · ".join(describe_chosen(augment) + mixed) or "no augmentation"
+    said = describe_chosen(augment) if augmented else []
+    for name, chance in (("CutMix", augment.mix.cutmix), ("MixUp", augment.mix.mixup)):
+        if mix and chance:
+            said.append(f"{name} for {100 * chance:g} % of images")
+    return " · ".join(said) or "no augmentation"
 
 
 def name_shares(

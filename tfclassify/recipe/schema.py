@@ -223,6 +223,8 @@ _LOSS_KEYS = {
     "clip": ("asymmetric",),
 }
 _SEARCHED = ("one", "per_class")
+#: Views of an image that a recipe may ask for: each costs a whole pass over all images.
+MOST_VIEWS = 256
 #: The threshold where there are no validation images to search it on.
 HALF = 0.5
 
@@ -256,6 +258,45 @@ def check_task(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
         )
 
 
+def count_views(tta: TtaRecipe) -> int:
+    """Return how many views of each image go through the network, at most.
+
+    Views that show the same pixels are told apart by the images' size and left out later.
+    """
+    others = (4 if tta.shift else 0) + len(tta.rotations) + len(tta.zoom)
+    if tta.combine == "each":
+        return 1 + len(tta.flips) + others
+    return int((1 + others) * 2 ** len(tta.flips))
+
+
+def check_views(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
+    """Check that the views suit the images, and that there are not absurdly many."""
+    tta, image_size = recipe.tta, recipe.data.image_size
+    if tta is None:
+        return
+    if tta.rotations and image_size[0] != image_size[1]:
+        # Half a turn alone would do, but then the views would depend on the shape.
+        yield (
+            ("tta", "rotations"),
+            f"need square images, got {show(tta.rotations)} with data.image_size "
+            f"{show(image_size)}; leave rotations out or give a square image_size",
+        )
+    shortest = min(image_size)
+    if tta.shift and round(tta.shift * shortest) == 0:
+        yield (
+            ("tta", "shift"),
+            f"must move {shortest} pixels by at least one, got {tta.shift:g}; give "
+            f"{1 / shortest:.3f} or more, or 0 for no shifts",
+        )
+    views = count_views(tta)
+    if views > MOST_VIEWS:
+        yield (
+            ("tta",),
+            f"makes {views:,} views, each a pass of every image through the network; allowed "
+            f"are {MOST_VIEWS}; shorten its lists",
+        )
+
+
 def _check_loss_keys(loss: LossRecipe) -> Iterator[tuple[KeyPath, str]]:
     default = LossRecipe()
     for key, kinds in _LOSS_KEYS.items():
@@ -279,6 +320,7 @@ def check_recipe(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
         check_phases,
         check_validation,
         check_task,
+        check_views,
     ):
         yield from check(recipe)
 

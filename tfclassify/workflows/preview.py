@@ -79,6 +79,8 @@ def _draw(recipe: Recipe, index: Index, images: int, versions: int, observer: Ob
         versions=versions,
         seed=recipe.seed,
         batch_size=recipe.batch_size,
+        augmented=any(phase.augment for phase in recipe.phases),
+        mix=any(phase.mix for phase in recipe.phases),
     )
 
 

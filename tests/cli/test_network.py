@@ -35,7 +35,7 @@ def test_the_table_and_the_json_of_one_network() -> None:
 
 def test_several_networks_are_compared(tmp_path: Path) -> None:
     text = run("mobilenet_025", "efficientnet_lite0")
-    assert "most expensive layer" in text.splitlines()[0]
+    assert "Most expensive layer" in text.splitlines()[0]
     contents = json.loads(run("mobilenet_025", "efficientnet_lite0", "--format", "json"))
     assert [content["target"] for content in contents] == ["mobilenet_025", "efficientnet_lite0"]
     out = tmp_path / "a.csv"

@@ -1,120 +1,162 @@
-"""Makes small reports for the tests of the pages and figures."""
+"""Makes small reports for the tests of the pages and figures, and reads pages back."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
+import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tests.builders import make_label_outcome, make_outcome, make_photo
-from tfclassify.pages.content import (
-    Command,
-    DataSummary,
-    EpochRecord,
-    EvaluationReport,
-    Fact,
-    InspectReport,
-    Integrity,
-    IntegrityRow,
-    LabelMistake,
-    Mistake,
-    PhaseRecord,
-    RunReport,
-    Verdict,
-)
-from tfclassify.pages.pictures import make_thumbnail
+from tfclassify.data.integrity import Finding, IntegrityReport
+from tfclassify.pages.compare_page import CompareReport, ContenderRow, PairRow
+from tfclassify.pages.crossval_page import CrossvalReport, FoldRow
+from tfclassify.pages.data_page import DataSummary, InspectReport
+from tfclassify.pages.drawing import Drawing
+from tfclassify.pages.ensemble_page import EnsembleReport, MemberRow
+from tfclassify.pages.pictures import Photo, Thumbnail, make_thumbnail
+from tfclassify.pages.profile_page import LatencyRow, LayerRow, NetworkReport
+from tfclassify.pages.rendering import Command, Fact
+from tfclassify.pages.run_page import EvaluationReport, PreviewRow, RunReport
+from tfclassify.pages.scores import Judged, picture_mistakes
+from tfclassify.pages.training_figures import PhaseRecord
+from tfclassify.scoring.epochs import EpochRecord
+from tfclassify.scoring.intervals import Interval
 from tfclassify.scoring.judgement import judge
-from tfclassify.scoring.mistakes import find_mistakes, find_wrong_labels
 from tfclassify.scoring.multi_label_judgement import judge_labels
+from tfclassify.scoring.verdicts import Answers, Verdict
 
 CLASSES = ("ash", "birch", "cedar")
+
+
+def read_texts(drawing: Drawing) -> list[str]:
+    """Return the words of a figure, in the order in which they are drawn."""
+    root = ET.fromstring(drawing.svg)
+    return ["".join(e.itertext()).strip() for e in root.iter() if e.tag.endswith("}text")]
+
+
+def parse(page: str) -> ET.Element:
+    """Parse a page strictly: every element closed, every attribute quoted."""
+    assert page.startswith("<!doctype html>\n<html lang=")
+    return ET.fromstring(page.removeprefix("<!doctype html>\n"))
+
+
+def read_tag(element: ET.Element) -> str:
+    """Return an element's name without its namespace."""
+    return element.tag.rpartition("}")[2]
+
+
+def read_text(page: str) -> str:
+    """Return the words of a page, with single spaces."""
+    return re.sub(r" ([.,:;])", r"\1", " ".join(" ".join(parse(page).itertext()).split()))
 
 
 def make_epochs(count: int, start: float = 1.0) -> tuple[EpochRecord, ...]:
     """Make epochs whose loss falls and whose accuracy rises by hand-known steps."""
     return tuple(
         EpochRecord(
+            phase="phase",
+            phase_number=0,
             epoch=number,
             learning_rate=1e-3 / number,
             train={"loss": start / number, "accuracy": 1 - 0.5 / number},
             validation={"loss": start / number + 0.1, "accuracy": 0.9 - 0.5 / number},
             seconds=2.0,
+            images_per_second=10.0,
         )
         for number in range(1, count + 1)
     )
 
 
 def make_phases() -> tuple[PhaseRecord, ...]:
-    """Make two phases of 4 and 3 epochs."""
+    """Make two phases of 4 and 3 epochs; both kept their third."""
     return (
         PhaseRecord("head", "head", make_epochs(4), 3, 10, "no gain in 1 epoch", 5_000),
         PhaseRecord("whole", "all layers", make_epochs(3, 0.4), 3, 3, "all epochs done", 120_000),
     )
 
 
-def make_verdict(classes: Sequence[str] = CLASSES, images: int = 60, **changes: Any) -> Verdict:
-    """Make a verdict of a fair model, with two of its mistakes pictured."""
-    targets, probabilities = make_outcome(seed=0, images=images, classes=len(classes))
-    judgement = judge(targets, probabilities, classes, seed=0, temperature=1.4, resamples=50)
-    mistakes = tuple(
-        Mistake(
-            image=f"{classes[wrong.target]}/{wrong.position}.png",
-            thumbnail=make_thumbnail(make_photo(wrong.position)),
-            true_label=classes[wrong.target],
-            predicted_label=classes[wrong.predicted],
-            probability=wrong.probability,
-            true_probability=wrong.true_probability,
-        )
-        for wrong in find_mistakes(targets, probabilities, limit=2)
-    )
-    return dataclasses.replace(
-        Verdict(judgement, "validation", mistakes=mistakes, caution="Judge with care."), **changes
-    )
+def make_answers(
+    classes: Sequence[str], targets: np.ndarray, probabilities: np.ndarray, **changes: Any
+) -> Answers:
+    """Make answers about images that are not on disk, named by their place."""
+    names = tuple(f"{number}.png" for number in range(len(targets)))
+    none = ("",) * len(names)
+    answers = Answers(tuple(classes), names, names, none, none, targets, probabilities)
+    return dataclasses.replace(answers, **changes)
 
 
-def make_label_verdict(
+def make_judged(
+    classes: Sequence[str] = CLASSES, images: int = 60, *, temperature: float = 1.4, **changes: Any
+) -> Judged:
+    """Make a verdict of a fair model, with two of its mistakes pictured.
+
+    Args:
+        classes: Class names.
+        images: Images that were judged.
+        temperature: Of the calibration.
+        changes: Fields of the verdict.
+    """
+    ids, probabilities = make_outcome(seed=0, images=images, classes=len(classes))
+    judgement = judge(ids, probabilities, classes, seed=0, temperature=temperature, resamples=50)
+    answers = make_answers(classes, np.eye(len(classes))[ids], probabilities)
+    verdict = Verdict("validation", answers, judgement, caution="Judge with care.")
+    mistakes = picture_mistakes(answers, read_photo, limit=2)
+    return Judged(dataclasses.replace(verdict, **changes), mistakes)
+
+
+def read_photo(path: str) -> Thumbnail:
+    """Make the picture of an image that is not on disk."""
+    return make_thumbnail(make_photo(len(path)))
+
+
+def make_judged_labels(
     classes: Sequence[str] = CLASSES, images: int = 60, **changes: Any
-) -> Verdict:
+) -> Judged:
     """Make a verdict of a fair model of label sets, with two of its mistakes pictured."""
     targets, probabilities = make_label_outcome(seed=0, images=images, classes=len(classes))
     judgement = judge_labels(targets, probabilities, classes, seed=0, thresholds=0.45, resamples=50)
-
-    def name(row: int, ids: Sequence[int]) -> tuple[tuple[str, float], ...]:
-        return tuple((classes[i], float(probabilities[row, i])) for i in ids)
-
-    mistakes = tuple(
-        LabelMistake(
-            image=f"{wrong.position}.png",
-            thumbnail=make_thumbnail(make_photo(wrong.position)),
-            loss=wrong.loss,
-            found=tuple(classes[i] for i in wrong.found),
-            missed=name(wrong.position, wrong.missed),
-            added=name(wrong.position, wrong.added),
-        )
-        for wrong in find_wrong_labels(targets, probabilities, 0.45, limit=2)
-    )
-    return dataclasses.replace(
-        Verdict(judgement, "validation", mistakes=mistakes, caution="Judge with care."), **changes
-    )
+    thresholds = np.full(targets.shape, 0.45)
+    answers = make_answers(classes, targets, probabilities, thresholds=thresholds)
+    verdict = Verdict("validation", answers, judgement, caution="Judge with care.")
+    mistakes = picture_mistakes(answers, read_photo, limit=2)
+    return Judged(dataclasses.replace(verdict, **changes), mistakes)
 
 
-def make_integrity(classes: Sequence[str] = CLASSES) -> Integrity:
+def make_integrity(classes: Sequence[str] = CLASSES) -> IntegrityReport:
     """Make one finding of each severity."""
-    return Integrity(
+    return IntegrityReport(
+        "photos.zip",
         90,
+        1,
         (
-            IntegrityRow(f"{classes[0]}/bad.jpg", "truncated", "quarantined", "ends too soon"),
-            IntegrityRow(f"{classes[1]}/twice.jpg", "duplicate", "remark", "as once.jpg"),
+            Finding(f"{classes[0]}/bad.jpg", "truncated", "ends too soon"),
+            Finding(f"{classes[1]}/twice.jpg", "duplicate", "as once.jpg"),
         ),
     )
+
+
+def make_clean(images: int) -> IntegrityReport:
+    """Make a report of images with which nothing is wrong."""
+    return IntegrityReport("photos.zip", images, 0, ())
 
 
 def make_data(classes: Sequence[str] = CLASSES, split: bool = True) -> DataSummary:
     """Make counts 10, 11, 12… of training images and 5 each of validation."""
     counts = {"train": tuple(range(10, 10 + len(classes))), "validation": (5,) * len(classes)}
     return DataSummary("photos.zip", tuple(classes), counts if split else {"all": counts["train"]})
+
+
+def make_preview(classes: Sequence[str] = CLASSES) -> tuple[PreviewRow, ...]:
+    """Make a training image and two versions of it."""
+
+    def show(number: int) -> Photo:
+        return Photo(f"version {number}", make_thumbnail(make_photo(number)), (classes[0],))
+
+    return (PreviewRow(show(0), (show(1), show(2))),)
 
 
 def make_run_report(classes: Sequence[str] = CLASSES, **changes: Any) -> RunReport:
@@ -124,11 +166,11 @@ def make_run_report(classes: Sequence[str] = CLASSES, **changes: Any) -> RunRepo
         run="003",
         metric="accuracy",
         created="14 November 2026",
-        seconds=725.0,
-        version="0.1.0",
+        training_seconds=725.0,
+        total_seconds=4000.0,
         data=make_data(classes),
         phases=make_phases(),
-        verdict=make_verdict(classes),
+        judged=make_judged(classes),
         integrity=make_integrity(classes),
         description="Three kinds of tree.",
         model=(Fact("Backbone", "custom_cnn"),),
@@ -136,6 +178,7 @@ def make_run_report(classes: Sequence[str] = CLASSES, **changes: Any) -> RunRepo
         recipe_text="name: trees\n",
         environment=(Fact("Python", "3.11"),),
         commands=(Command("Train it again", "tfclassify train recipe.yaml"),),
+        preview=make_preview(classes),
     )
     return dataclasses.replace(report, **changes)
 
@@ -146,10 +189,9 @@ def make_evaluation_report(classes: Sequence[str] = CLASSES) -> EvaluationReport
         model="reports/trees/003",
         metric="f1_macro",
         created="15 November 2026",
-        version="0.1.0",
         data=make_data(classes, split=False),
-        verdict=make_verdict(classes, judged_on="photos.zip"),
-        integrity=Integrity(60),
+        judged=make_judged(classes, split="photos.zip"),
+        integrity=make_clean(60),
         commands=(Command("Judge it again", "tfclassify evaluate reports/trees/003"),),
     )
 
@@ -159,7 +201,6 @@ def make_inspect_report(classes: Sequence[str] = CLASSES, **changes: Any) -> Ins
     sizes = np.random.default_rng(0).integers(40, 200, size=(30, 2)).tolist()
     report = InspectReport(
         created="16 November 2026",
-        version="0.1.0",
         data=make_data(classes, split=False),
         sizes=tuple((width, height) for width, height in sizes),
         mean=(0.5, 0.4, 0.3),
@@ -170,3 +211,106 @@ def make_inspect_report(classes: Sequence[str] = CLASSES, **changes: Any) -> Ins
         commands=(Command("Write a recipe", "tfclassify new trees --data photos.zip"),),
     )
     return dataclasses.replace(report, **changes)
+
+
+def make_contender(name: str, accuracy: float, **facts: Any) -> ContenderRow:
+    """Make one of the models of a comparison."""
+    metrics = {
+        "accuracy": Interval(accuracy, accuracy - 0.1, accuracy + 0.05, 90),
+        "loss": Interval(0.4, None, None, 90, method="none"),
+    }
+    return ContenderRow(name, f"reports/{name}", "test", metrics, 90, None, **facts)
+
+
+def make_comparison(names: Sequence[str] = ("a", "b"), **changes: Any) -> CompareReport:
+    """Make a comparison of two models of which the second is better."""
+    one, other = names[:2]
+    pair = PairRow(other, one, 90, Interval(0.125, 0.02, 0.2, 90), 4, 15, 0.0192, 0.0192)
+    report = CompareReport(
+        task="multi_class",
+        metric="accuracy",
+        shown=("accuracy", "loss"),
+        is_higher_better=True,
+        right="the label of an image",
+        reference=one,
+        contenders=(
+            make_contender(one, 0.7, views=1, training_seconds=80.0, params=5_000, macs=2_000_000),
+            make_contender(other, 0.825, views=5, training_seconds=None, macs=30_000_000),
+        ),
+        pairs=(pair,),
+        remarks=("Take <care>.",),
+        created="today",
+        commands=(Command("Repeat", "tfclassify compare a b"),),
+    )
+    return dataclasses.replace(report, **changes)
+
+
+def make_fold(fold: int, accuracy: float | None, repeat: int = 1) -> FoldRow:
+    """Make a fold of a cross-validation."""
+    metrics = {"accuracy": accuracy, "loss": 0.5}
+    return FoldRow(repeat, fold, f"fold-{fold}", 20, metrics, 7, 65.0)
+
+
+def make_crossval(classes: Sequence[str] = CLASSES, **changes: Any) -> CrossvalReport:
+    """Make a cross-validation in three folds, of accuracies 0.7, 0.8 and 0.9."""
+    report = CrossvalReport(
+        name="plants",
+        place="cv-001",
+        description="<b>leaves</b>",
+        metric="accuracy",
+        shown=("accuracy", "loss"),
+        folds=3,
+        repeats=1,
+        images=60,
+        created="today",
+        rows=tuple(make_fold(fold, 0.6 + 0.1 * fold) for fold in (1, 2, 3)),
+        judged=make_judged(classes, split="out-of-fold", caution=""),
+        data=DataSummary("photos", tuple(classes), {"all": (20,) * len(classes)}),
+        integrity=make_integrity(classes),
+    )
+    return dataclasses.replace(report, **changes)
+
+
+def make_ensemble(classes: Sequence[str] = CLASSES, **changes: Any) -> EnsembleReport:
+    """Make an ensemble of two members and one that was left out."""
+    report = EnsembleReport(
+        name="trees",
+        run="002",
+        metric="accuracy",
+        created="today",
+        members=(
+            MemberRow(f"reports/{classes[0]}/001", "custom_cnn", (96, 96), 12_345, 0.75),
+            MemberRow("reports/b/001", "resnet50", (64, 64), 23_000_000, 0.25),
+            MemberRow("reports/c/001", "vgg16", (64, 64), 14_000_000, 0.0),
+        ),
+        how="Found on validation.",
+        image_size=(96, 96),
+        judged=make_judged(classes),
+        others=(),
+        comparison=make_comparison((classes[0], classes[1])),
+        data=DataSummary("photos", tuple(classes), {"validation": (20,) * len(classes)}),
+        integrity=make_integrity(classes),
+    )
+    return dataclasses.replace(report, **changes)
+
+
+def make_layer(name: str, macs: int, block: str = "", time: float | None = None) -> LayerRow:
+    """Make a layer of a profile."""
+    return LayerRow(
+        name, "Conv2D", block, "8x8x4", 10, macs, 2 * macs + 1, 40, 1024, "3/1", time, 0
+    )
+
+
+def make_network(model: str = "net<1>", *, timed: bool = True, uncounted: int = 0) -> NetworkReport:
+    """Make a profile of three layers in two blocks."""
+    layers = (
+        make_layer("a", 100, "one", 0.5 if timed else None),
+        make_layer("b", 300, "one", 0.25 if timed else None),
+        make_layer("c", 200, "two", 1.5 if timed else None),
+    )
+    return NetworkReport(
+        model, f"reports/{model}", "8x8x3", 30, 20, 600, 1203, {"Add": 2, "Relu": 1},
+        {"Sort": uncounted} if uncounted else {}, 120, 3072, 2048, "3/1", "float32", layers, 5,
+        "b", (LatencyRow(1, 10, 2.0, 1.5, 30.0, 500.0),) if timed else (),
+        (("device", "cpu:0"),) if timed else (), ("a remark",),
+    )  # fmt: skip

@@ -1,44 +1,20 @@
 from __future__ import annotations
 
-import dataclasses
 import re
 
 import pytest
 
-from tests.pages.contents import make_integrity, make_verdict
-from tfclassify.pages.content import DataSummary
-from tfclassify.pages.crossval_content import CrossvalReport, FoldRow, Spread, find_spreads
-from tfclassify.pages.crossval_page import draw_crossval_figures, render_crossval_page
-
-
-def make_row(fold: int, accuracy: float | None, repeat: int = 1) -> FoldRow:
-    metrics = {"accuracy": accuracy, "loss": 0.5}
-    return FoldRow(repeat, fold, f"fold-{fold}", 20, metrics, 7, 65.0)
-
-
-def make_report(**changes: object) -> CrossvalReport:
-    report = CrossvalReport(
-        name="plants",
-        place="cv-001",
-        description="<b>leaves</b>",
-        metric="accuracy",
-        shown=("accuracy", "loss"),
-        folds=3,
-        repeats=1,
-        images=60,
-        created="today",
-        version="1",
-        rows=tuple(make_row(fold, 0.6 + 0.1 * fold) for fold in (1, 2, 3)),
-        verdict=make_verdict(judged_on="all folds", caution=""),
-        has_chosen=True,
-        data=DataSummary("photos", ("ash", "birch", "cedar"), {"all": (20, 20, 20)}),
-        integrity=make_integrity(),
-    )
-    return dataclasses.replace(report, **changes)
+from tests.pages.contents import make_crossval, make_fold
+from tfclassify.pages.crossval_page import (
+    Spread,
+    draw_crossval_figures,
+    find_spreads,
+    render_crossval_page,
+)
 
 
 def test_spreads_by_hand() -> None:
-    spreads = find_spreads([make_row(1, 0.5), make_row(2, 0.7), make_row(3, 0.9)])
+    spreads = find_spreads([make_fold(1, 0.5), make_fold(2, 0.7), make_fold(3, 0.9)])
     assert spreads["accuracy"].mean == pytest.approx(0.7)
     # Squares of 0.2, 0 and 0.2, divided by 2: 0.04.
     assert spreads["accuracy"].deviation == pytest.approx(0.2)
@@ -46,20 +22,19 @@ def test_spreads_by_hand() -> None:
 
 
 def test_values_that_are_not_there_are_left_out() -> None:
-    assert find_spreads([make_row(1, None)])["accuracy"] == Spread(None, None, ())
-    assert find_spreads([make_row(1, None), make_row(2, 0.5)])["accuracy"] == Spread(
+    assert find_spreads([make_fold(1, None)])["accuracy"] == Spread(None, None, ())
+    assert find_spreads([make_fold(1, None), make_fold(2, 0.5)])["accuracy"] == Spread(
         0.5, None, (0.5,)
     )
     assert find_spreads([]) == {}
 
 
 def test_the_page_holds_folds_spreads_and_what_to_heed() -> None:
-    page = render_crossval_page(make_report())
+    page = render_crossval_page(make_crossval())
     assert "plants: cross-validation in 3 folds" in page
     assert "&lt;b&gt;leaves&lt;/b&gt;" in page
     assert "trained on 67 % of the images" in page
-    assert "also chose its best epoch" in page
-    assert "3 min 15 s of training" in page
+    assert "trained for 3 min 15 s" in page
     links = set(re.findall(r'href="([^"#]*)"', page)) - {""}
     assert links == {f"fold-{fold}/report.html" for fold in (1, 2, 3)}
     assert "70.0 %" in page
@@ -67,15 +42,14 @@ def test_the_page_holds_folds_spreads_and_what_to_heed() -> None:
 
 
 def test_repeats_are_told() -> None:
-    rows = tuple(make_row(fold, 0.7, repeat) for repeat in (1, 2) for fold in (1, 2, 3))
-    page = render_crossval_page(make_report(repeats=2, rows=rows, has_chosen=False))
+    rows = tuple(make_fold(fold, 0.7, repeat) for repeat in (1, 2) for fold in (1, 2, 3))
+    page = render_crossval_page(make_crossval(repeats=2, rows=rows))
     assert "2 times with other folds" in page
     assert ">2.3</a>" in page
-    assert "best epoch" not in page
 
 
 def test_figures_are_those_of_a_judgement_and_the_folds() -> None:
-    figures = draw_crossval_figures(make_report())
+    figures = draw_crossval_figures(make_crossval())
     assert {"folds", "class_histogram", "confusion_matrix", "class_recall"} <= set(figures)
-    only_loss = make_report(shown=("loss",))
+    only_loss = make_crossval(shown=("loss",))
     assert "folds" not in draw_crossval_figures(only_loss)

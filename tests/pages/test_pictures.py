@@ -1,4 +1,4 @@
-"""Thumbnails and sheets."""
+"""Thumbnails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from tests.builders import make_photo
-from tfclassify.pages.pictures import Thumbnail, draw_sheet, encode_picture, make_thumbnail
+from tfclassify.pages.pictures import Thumbnail, make_thumbnail
 
 
 def decode(thumbnail: Thumbnail) -> Image.Image:
@@ -43,23 +43,5 @@ def test_the_photo_itself_is_not_changed() -> None:
 
 def test_any_mode_becomes_rgb() -> None:
     assert decode(make_thumbnail(Image.new("L", (60, 60), 128))).mode == "RGB"
-    picture = encode_picture(Image.new("RGB", (5, 4), (1, 2, 3)))
+    picture = make_thumbnail(Image.new("RGBA", (5, 4), (1, 2, 3, 255)))
     assert np.asarray(decode(picture))[0, 0].tolist() == [1, 2, 3]
-
-
-def test_a_sheet_has_a_row_a_title_and_the_photos_where_they_belong() -> None:
-    red, blue = Image.new("RGB", (50, 50), (255, 0, 0)), Image.new("RGB", (50, 100), (0, 0, 255))
-    sheet = draw_sheet({"reds": [red, red], "blues": [blue]}, side=64, notes={"reds": "2 images"})
-    pixels = np.asarray(sheet)
-    is_red = (pixels == (255, 0, 0)).all(axis=2)
-    is_blue = (pixels == (0, 0, 255)).all(axis=2)
-    assert is_red.sum() == 2 * 64 * 64
-    # Twice as tall as wide: 32 columns in the middle of its square.
-    assert is_blue.sum() == 32 * 64
-    assert np.flatnonzero(is_red.any(axis=1)).max() < np.flatnonzero(is_blue.any(axis=1)).min()
-
-
-def test_sheets_of_little() -> None:
-    assert draw_sheet({}).size[0] > 0
-    alone = draw_sheet({"a very long title that does not end where it should": []}, side=48)
-    assert alone.size[1] > 48

@@ -9,12 +9,18 @@ from tfclassify.pages.wording import (
     count_of,
     format_bytes,
     format_count,
+    format_difference,
+    format_difference_range,
+    format_large,
+    format_ms,
+    format_p,
     format_range,
     format_score,
     format_seconds,
+    format_share,
+    format_size,
     shorten,
     title_of,
-    title_of_finding,
 )
 from tfclassify.scoring.intervals import Interval
 
@@ -81,11 +87,47 @@ def test_counts() -> None:
 def test_titles() -> None:
     assert title_of("f1_weighted") == "F1, weighted"
     assert title_of("something") == "something"
-    assert title_of_finding("empty") == "empty file"
-    assert title_of_finding("new_kind") == "new kind"
 
 
 def test_texts() -> None:
     assert clean_text("a\x00b\x9bc\ud800\nd\té") == "a�b�c�\nd\té"
     assert shorten("abcdef", 6) == "abcdef"
     assert shorten("abc defg", 5) == "abc…"
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "text"),
+    [
+        ("accuracy", 0.125, "+12.5 points"),
+        ("accuracy", -0.125, "-12.5 points"),
+        ("accuracy", -0.0004, "0.0 points"),
+        ("loss", 0.0321, "+0.032"),
+        ("loss", None, "–"),
+    ],
+)
+def test_differences_have_signs(metric: str, value: float | None, text: str) -> None:
+    assert format_difference(metric, value) == text
+
+
+def test_ends_of_a_difference_have_signs() -> None:
+    found = format_difference_range("accuracy", Interval(0.0, -0.02, 0.031, 9))
+    assert found == "-2.0 to +3.1 points"
+    assert format_difference_range("loss", Interval(0.0, None, None, 9)) == "–"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (0.0009, "< 0.001"), (0.0192, "0.019"), (1.0, "1.000")]
+)
+def test_p_values(value: float | None, text: str) -> None:
+    assert format_p(value) == text
+
+
+def test_large_numbers_times_and_shares() -> None:
+    assert format_large(3_857_973_248) == "3.858 G"
+    assert format_large(300_774_272) == "300.8 M"
+    assert format_large(1500) == "1.5 k"
+    assert format_large(12) == "12"
+    assert format_large(2e12) == "2 T"
+    assert (format_ms(None), format_ms(0.1234), format_ms(25.04)) == ("–", "0.123", "25.0")
+    assert (format_share(1, 4), format_share(1, 0)) == ("25.0 %", "–")
+    assert format_size((64, 96)) == "96 × 64 pixels"

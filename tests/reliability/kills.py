@@ -34,8 +34,8 @@ _IMPORTED = (
     "tfclassify.training.tensorboard",
     "tfclassify.inference.prediction",
     "tfclassify.model.prediction",
-    "tfclassify.pages.figures",
-    "tfclassify.pages.page",
+    "tfclassify.pages.drawing",
+    "tfclassify.pages.run_page",
     "tests.reliability.kills",
 )
 

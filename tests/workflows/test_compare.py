@@ -262,5 +262,5 @@ def test_costs_stand_beside_scores(
     told = tfclassify("compare", *runs, "--out", tmp_path / "page.html", "--latency", "-q")
     assert told.code == 0, told.err
     assert "note: tiny/002: its cost is not known" in told.out
-    assert "ms a view" in told.out
+    assert "ms per view" in told.out
     assert f"page  {tmp_path / 'page.html'}" in told.out

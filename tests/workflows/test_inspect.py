@@ -112,7 +112,7 @@ def test_a_table_of_several_labels_is_counted(tagged: Path, in_tmp: Path) -> Non
     assert sets.together == ((3, 1), (1, 2))
     assert result.statistics.flags == {"dark": 1}
     text = page.read_text("utf-8")
-    assert "6 images with 5 labels, 0.83 an image, from 0 to 2." in text
+    assert "6 images with 5 labels, 0.83 per image, from 0 to 2." in text
     assert "Which of 2 classes are together: most often big with loud in 1 image." in text
     assert "Marked dark" in text
 
@@ -132,9 +132,9 @@ def test_annotations_of_boxes_are_counted(tagged: Path, in_tmp: Path) -> None:
 def test_several_labels_are_printed(tagged: Path, tfclassify: CommandLine) -> None:
     answer = tfclassify("inspect", tagged)
     assert answer.code == 0, answer.err
-    assert "5 labels on 6 images, 0.83 an image" in answer.out
+    assert "5 labels on 6 images, 0.83 per image" in answer.out
     assert "marks   dark 1" in answer.out
-    assert "all images" in answer.out
+    assert "All images" in answer.out
     content = json.loads(tfclassify("inspect", tagged, "--json").out)
     assert content["images"] == {"train": 4, "validation": 2}
     assert content["statistics"]["label_sets"]["per_image"] == [2, 3, 1]

@@ -13,7 +13,7 @@ from tfclassify.recipe.schema import AugmentRecipe
 from tfclassify.workflows.preview import (
     PreviewRequest,
     choose_images,
-    draw_thumbnail,
+    list_preview,
     preview_recipe,
 )
 
@@ -43,26 +43,31 @@ def test_every_class_is_shown_before_one_comes_twice() -> None:
     assert choose_images(index, 99, seed=1).frame["label"].value_counts()["a"] == 6
 
 
-def test_the_report_has_no_sheet_where_nothing_is_augmented(tiny_run: TinyRun) -> None:
+def test_the_page_shows_nothing_where_nothing_is_augmented(tiny_run: TinyRun) -> None:
     recipe = load_recipe(tiny_run.recipe)
     nothing = Index(make_frame([], []), ("a", "b"), "empty")
     plain = recipe.model_copy(update={"augment": AugmentRecipe()})
-    assert draw_thumbnail(plain, nothing) is None
+    assert list_preview(plain, nothing) == ()
     phases = tuple(
         phase.model_copy(update={"augment": False, "mix": False}) for phase in recipe.phases
     )
-    assert draw_thumbnail(recipe.model_copy(update={"phases": phases}), nothing) is None
+    assert list_preview(recipe.model_copy(update={"phases": phases}), nothing) == ()
 
 
 @pytest.mark.parametrize("side", [16, 224])
-def test_the_report_s_sheet_is_small(tiny_run: TinyRun, tmp_path: Path, side: int) -> None:
+def test_the_pictures_of_the_page_are_small(tiny_run: TinyRun, tmp_path: Path, side: int) -> None:
     recipe = load_recipe(tiny_run.recipe, (f"data.image_size={side}",))
     names = [f"{number}.png" for number in range(4)]
     for number, name in enumerate(names):
         pixels = np.random.default_rng(number).integers(0, 256, (300, 300, 3), np.uint8)
         Image.fromarray(pixels).save(tmp_path / name)
     frame = make_frame(names, [str(tmp_path / name) for name in names], label="a", split="train")
-    thumbnail = draw_thumbnail(recipe, Index(frame, ("a", "b"), "noise"))
-    assert thumbnail is not None
+    rows = list_preview(recipe, Index(frame, ("a", "b"), "noise"))
+    assert len(rows) == 4
+    for row in rows:
+        assert row.original.titles == ("a",)
+        assert [photo.name for photo in row.versions] == [f"epoch {n}" for n in range(1, 7)]
+    pictures = [photo.thumbnail for row in rows for photo in (row.original, *row.versions)]
+    assert {(each.width, each.height) for each in pictures} == {(min(side, 160),) * 2}
     # Noise is the worst that JPEG can meet.
-    assert len(thumbnail.data_uri) < 1_000_000
+    assert sum(len(each.data_uri) for each in pictures) < 1_000_000

@@ -10,9 +10,12 @@ from tests.tiny_run import TinyRun
 from tfclassify.data.preparation import PreparedData
 from tfclassify.judging.answers import make_answers
 from tfclassify.judging.verdicts import summarise_headline, warn_of_choice
+from tfclassify.pages.data_page import summarise_data
+from tfclassify.pages.rendering import Fact
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import EarlyStoppingRecipe, MiningRecipe
 from tfclassify.runs.directory import RunDirectory
+from tfclassify.runs.documents import Environment
 from tfclassify.scoring.epochs import EpochRecord
 from tfclassify.scoring.judgement import judge
 from tfclassify.scoring.verdicts import Verdict
@@ -22,8 +25,6 @@ from tfclassify.workflows.reporting import (
     describe_verdict,
     list_commands,
     picture_hard_images,
-    picture_mistakes,
-    summarise_data,
 )
 
 
@@ -66,16 +67,17 @@ def test_phases_tell_their_best_epoch_and_why_they_ended(tiny_run: TinyRun) -> N
     assert second.best_epoch is None
 
 
-def test_mistakes_are_the_surest_first_with_their_pictures(tiny_run: TinyRun) -> None:
-    verdict = make_verdict(tiny_run)
-    mistakes = picture_mistakes(verdict, load_recipe(tiny_run.recipe))
+def test_mistakes_are_the_most_confident_first_with_their_pictures(tiny_run: TinyRun) -> None:
+    verdict, recipe = make_verdict(tiny_run), load_recipe(tiny_run.recipe)
+    mistakes = describe_verdict(verdict, recipe).mistakes
     names = verdict.answers.images
-    assert [mistake.image for mistake in mistakes] == [names[4], names[2], names[0]]
-    assert np.allclose([mistake.probability for mistake in mistakes], [0.9, 0.7, 0.5])
+    assert [mistake.name for mistake in mistakes] == [names[4], names[2], names[0]]
+    sure = [mistake.titles[0].rsplit(" ", 2)[1] for mistake in mistakes]
+    assert sure == ["90", "70", "50"]
     assert all(mistake.thumbnail is not None for mistake in mistakes)
     gone = dataclasses.replace(verdict.answers, paths=("gone.png",) * len(names))
     lost = dataclasses.replace(verdict, answers=gone)
-    assert picture_mistakes(lost, load_recipe(tiny_run.recipe))[0].thumbnail is None
+    assert describe_verdict(lost, recipe).mistakes[0].thumbnail is None
 
 
 def test_validation_scores_come_with_a_caution(tiny_run: TinyRun) -> None:
@@ -108,12 +110,19 @@ def test_images_are_counted_by_class_and_split(tiny_run: TinyRun) -> None:
 
 
 def test_the_machine_is_told_line_by_line() -> None:
-    facts = describe_machine({"python": "3.11", "memory_gb": 8, "packages": {"keras": "3.15"}})
-    assert [(fact.name, fact.value) for fact in facts] == [
-        ("python", "3.11"),
-        ("memory gb", "8"),
-        ("keras", "3.15"),
-    ]
+    environment = Environment(
+        python="3.11",
+        system="Linux",
+        processor="a",
+        cores=2,
+        memory_gib=8.0,
+        packages={"keras": "3.15"},
+    )
+    facts = [(fact.name, fact.value) for fact in describe_machine(environment)]
+    assert facts[0] == ("python", "3.11")
+    assert facts[-2:] == [("memory gib", "8.0"), ("keras", "3.15")]
+    again = environment.model_copy(update={"resumed_despite": ("seed: 3 -> 4",)})
+    assert describe_machine(again)[-1] == Fact("resumed despite", "seed: 3 -> 4")
 
 
 def test_commands_are_quoted_for_the_shell() -> None:
@@ -132,6 +141,6 @@ def test_hard_images_are_pictured_where_they_were_mined(tiny_run: TinyRun, tmp_p
     name = index.in_split("train").frame["image"][0]
     run.mining_path.write_text(f"image,label,start,weight,misses\n{name},x,1,2.5,3\n", "utf-8")
     (hard,) = picture_hard_images(run, index, mined)
-    assert (hard.image, hard.misses, hard.weight) == (name, 3, 2.5)
-    assert hard.label in index.classes
+    assert (hard.name, hard.lines) == (name, ("misclassified 3 times, weight 2.5",))
+    assert hard.titles[0] in index.classes
     assert hard.thumbnail is not None

@@ -119,7 +119,7 @@ def test_the_report_is_one_page_that_loads_nothing(tiny_run: TinyRun) -> None:
     addresses = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert addresses
     assert all(address.startswith(("data:", "#")) for address in addresses)
-    assert "What the model saw" in page
+    assert "Training images as augmented" in page
     assert "confident mistakes" in page.lower()
 
 

@@ -11,8 +11,7 @@ import typer
 from tfclassify.cli.options import Json, Quiet, Set, Verbose
 from tfclassify.cli.output import to_json
 from tfclassify.cli.progress import make_observer
-from tfclassify.pages.label_tables import tabulate_label_sets
-from tfclassify.pages.tables import tabulate_data, tabulate_integrity
+from tfclassify.pages.data_page import describe_integrity, describe_label_sets
 from tfclassify.pages.wording import count_of
 
 if TYPE_CHECKING:
@@ -86,9 +85,10 @@ def _render_inspect(result: InspectResult, *, as_json: bool) -> str:
         marks = (f"{name} {count:,}" for name, count in statistics.flags.items())
         facts.append(f"marks   {', '.join(marks)}")
     parts = ["\n".join(result.remarks)] if result.remarks else []
-    parts += [tabulate_data(result.data), "\n".join(facts), tabulate_integrity(result.integrity)]
+    parts += [result.data.table.to_text(), "\n".join(facts)]
     if statistics.label_sets is not None:
-        parts.insert(-2, tabulate_label_sets(statistics.label_sets))
+        parts.insert(-1, describe_label_sets(statistics.label_sets))
+    parts.append(describe_integrity(result.integrity))
     if result.html:
         parts.append(f"page  {result.html}")
     return "\n\n".join(parts)

@@ -11,8 +11,8 @@ import typer
 from tfclassify.cli.options import Json, Quiet, RunPath, Tta, Verbose
 from tfclassify.cli.output import list_score_facts, say_score, to_json
 from tfclassify.cli.progress import make_observer
-from tfclassify.pages.label_score_tables import tabulate_verdict
-from tfclassify.pages.tables import Column, render_table, tabulate_metrics
+from tfclassify.pages.scores import describe_judgement, describe_metrics
+from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import count_of
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def _render_evaluate(result: EvaluateResult, *, as_json: bool) -> str:
     for verdict in result.verdicts:
         parts += [
             say_score(verdict, result.metric),
-            tabulate_metrics(verdict.plain, verdict.tta),
-            *tabulate_verdict(verdict.headline),
+            describe_metrics(verdict.plain, verdict.tta),
+            *describe_judgement(verdict.headline),
         ]
     parts += [verdict.caution for verdict in result.verdicts[-1:] if verdict.caution]
     if result.quarantined:

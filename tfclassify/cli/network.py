@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tfclassify import __version__
 from tfclassify.cli.options import Json, Quiet, Verbose
 from tfclassify.cli.output import to_json
 from tfclassify.cli.progress import make_observer
 from tfclassify.errors import RequestError
-from tfclassify.pages.profile_tables import (
+from tfclassify.pages.profile_page import (
+    render_networks,
     render_profile,
-    tabulate_networks,
+    render_profile_page,
     write_layers_csv,
     write_networks_csv,
 )
@@ -204,12 +204,11 @@ def _render_profiles(found: Sequence[Profiled], form: str) -> str:
         return to_json(contents[0] if len(contents) == 1 else contents)
     networks = [describe_network(each, is_whole=form == "html") for each in found]
     if form == "html":
-        from tfclassify.pages.profile_page import render_profile_page
-        from tfclassify.workflows.reporting import format_now
+        from tfclassify.pages.rendering import format_now
 
-        return render_profile_page(networks, created=format_now(), version=__version__)
+        return render_profile_page(networks, created=format_now())
     of_one, of_several = (
-        (render_profile, tabulate_networks)
+        (render_profile, render_networks)
         if form == "table"
         else (write_layers_csv, write_networks_csv)
     )

@@ -11,14 +11,13 @@ import typer
 from tfclassify.cli.options import Force, Json, Quiet, Set, Verbose
 from tfclassify.cli.output import to_json
 from tfclassify.cli.progress import make_observer
-from tfclassify.pages.compare_tables import render_comparison, render_scores
+from tfclassify.pages.compare_page import describe_comparison, describe_scores
+from tfclassify.pages.crossval_page import tabulate_folds
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import (
     count_of,
-    format_count,
     format_range,
     format_score,
-    format_seconds,
     title_of,
 )
 
@@ -106,12 +105,14 @@ def _render_crossval(result: CrossvalResult, *, as_json: bool) -> str:
                 "seconds": round(result.seconds, 1),
             }
         )
+    from tfclassify.workflows.crossval import list_shown
+
     metric = result.recipe.metric
     title = title_of(metric, result.recipe.task)
     interval, spread = result.judgement.metrics[metric], result.spreads[metric]
     return "\n".join(
         [
-            _tabulate_folds(result),
+            tabulate_folds(result.folds, list_shown(result.recipe), result.recipe.task).to_text(),
             "",
             f"out of fold: {title} {format_score(metric, interval.value)} "
             f"({format_range(metric, interval)}), {count_of(result.images, 'image')}",
@@ -121,28 +122,6 @@ def _render_crossval(result: CrossvalResult, *, as_json: bool) -> str:
             f"report  {result.report}",
         ]
     )
-
-
-def _tabulate_folds(result: CrossvalResult) -> str:
-    from tfclassify.workflows.crossval import list_shown
-
-    shown = list_shown(result.recipe)
-    is_repeated = any(row.repeat > 1 for row in result.folds)
-    columns = [Column("fold"), Column("images", "right"), Column("epochs", "right")]
-    columns += [Column(title_of(name, result.recipe.task), "right") for name in shown] + [
-        Column("epochs took", "right")
-    ]
-    rows = [
-        [
-            f"{row.repeat}.{row.fold}" if is_repeated else str(row.fold),
-            format_count(row.images),
-            str(row.epochs),
-            *(format_score(name, row.metrics.get(name)) for name in shown),
-            format_seconds(row.seconds),
-        ]
-        for row in result.folds
-    ]
-    return render_table(columns, rows)
 
 
 def compare(
@@ -190,7 +169,7 @@ def _render_compare(result: CompareResult, *, as_json: bool) -> str:
         page = str(result.out) if result.out else None
         return to_json({**result.report.to_dict(), "page": page})
     page_line = f"\n\npage  {result.out}" if result.out else ""
-    return render_comparison(result.report) + page_line
+    return describe_comparison(result.report) + page_line
 
 
 def ensemble(
@@ -241,7 +220,7 @@ def _render_ensemble(result: EnsembleResult, *, as_json: bool) -> str:
     rows = [[name, f"{weight:.3f}" if weight else "left out"] for name, weight in pairs]
     parts = [render_table(columns, rows)]
     if result.comparison is not None:
-        parts.append(render_scores(result.comparison))
+        parts.append(describe_scores(result.comparison))
     else:
         parts.append("no image was held out by every member, so there is no score")
     return "\n\n".join([*parts, f"run     {result.run}\nreport  {result.report}"])

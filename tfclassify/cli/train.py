@@ -10,8 +10,9 @@ import typer
 from tfclassify.cli.options import Force, Json, Quiet, RecipePath, Set, Verbose
 from tfclassify.cli.output import list_score_facts, say_scores, to_json
 from tfclassify.cli.progress import make_observer
-from tfclassify.pages.tables import Column, render_table, tabulate_data, tabulate_integrity
-from tfclassify.pages.wording import count_of
+from tfclassify.pages.data_page import describe_integrity, summarise_data
+from tfclassify.pages.tables import Column, render_table
+from tfclassify.pages.wording import count_of, format_seconds
 
 if TYPE_CHECKING:
     from tfclassify.workflows.check import CheckResult
@@ -72,7 +73,7 @@ def _render_train(result: TrainResult, *, as_json: bool) -> str:
     if not lines:
         lines = ["trained on all images; none was held out to judge by"]
     lines += [
-        f"{count_of(result.epochs, 'epoch')} in {_say_time(result.seconds)}",
+        f"{count_of(result.epochs, 'epoch')} in {format_seconds(result.seconds)}",
         f"run     {result.run}",
         f"report  {result.report}",
     ]
@@ -97,10 +98,9 @@ def check(
 def _render_check(result: CheckResult, *, as_json: bool) -> str:
     """Write what would be trained."""
     from tfclassify.recipe.model_schema import name_backbones
-    from tfclassify.workflows.reporting import describe_integrity, summarise_data
 
     data = summarise_data(result.index, result.recipe.data.source)
-    integrity = describe_integrity(result.integrity, len(result.index))
+    integrity = result.integrity
     if as_json:
         return to_json(
             {
@@ -115,11 +115,11 @@ def _render_check(result: CheckResult, *, as_json: bool) -> str:
     total = sum(phase.seconds_at_most for phase in result.phases)
     return "\n\n".join(
         [
-            tabulate_data(data),
-            tabulate_integrity(integrity),
+            data.table.to_text(),
+            describe_integrity(integrity),
             f"{name_backbones(result.recipe.model)}: {result.parameters:,} parameters",
             _tabulate_planned(result),
-            f"roughly {_say_time(total)} at most on this machine, timed on a few steps",
+            f"roughly {format_seconds(total)} at most on this machine, timed on a few steps",
         ]
     )
 
@@ -137,19 +137,12 @@ def _tabulate_planned(result: CheckResult) -> str:
             phase.epochs,
             phase.steps,
             f"{phase.trainable_parameters:,}",
-            _say_time(phase.seconds_per_epoch),
-            _say_time(phase.seconds_at_most),
+            format_seconds(phase.seconds_per_epoch),
+            format_seconds(phase.seconds_at_most),
         ]
         for phase in result.phases
     ]
     return render_table(columns, rows)
-
-
-def _say_time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
 def preview(

@@ -11,11 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from tfclassify import __version__
 from tfclassify.judging.contenders import Contender, find_common
-from tfclassify.pages.compare_content import CompareReport, ContenderRow, PairRow
-from tfclassify.pages.content import Command
-from tfclassify.pages.score_sections import is_telling
+from tfclassify.pages.compare_page import CompareReport, ContenderRow, PairRow
+from tfclassify.pages.rendering import Command
+from tfclassify.pages.scores import is_telling
 from tfclassify.scoring.comparison import (
     Statistic,
     adjust_holm,
@@ -54,7 +53,6 @@ def make_comparison(
         contenders=tuple(_describe(contender) for contender in contenders),
         pairs=tuple(pair_with(reference, contenders, metric, task)),
         remarks=tuple(notes),
-        version=__version__,
         commands=commands,
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tfclassify.data.index import load_index
 from tfclassify.errors import RunError
 from tfclassify.judging.answers import read_answers
-from tfclassify.pages.crossval_content import FoldRow
+from tfclassify.pages.crossval_page import FoldRow
 from tfclassify.runs.crossval_directory import CrossvalDirectory
 from tfclassify.scoring.verdicts import Answers
 

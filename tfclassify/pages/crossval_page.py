@@ -1,20 +1,23 @@
 """The page of a cross-validation: out-of-fold scores, and how they vary over the folds.
 
-Owns: the parts that only such a page has. Does not own: the scores' parts
-(``score_sections``), the frame (``page``).
+Owns: what it says, the spread over folds, its tables and its figure. Does not own: the parts
+on scores (``scores``), training and judging the folds (``workflows``).
 """
 
 from __future__ import annotations
 
-from tfclassify.pages.crossval_content import CrossvalReport, FoldRow, find_spreads
-from tfclassify.pages.data_sections import make_data
-from tfclassify.pages.dot_figures import DotRow, draw_dots
-from tfclassify.pages.drawing import Drawing
-from tfclassify.pages.figures import Figures, draw_data_figures, draw_verdict_figures
-from tfclassify.pages.markup import Markup, embed_drawing, join, make_table, tag
-from tfclassify.pages.page import judge_sections, render_plain_page
-from tfclassify.pages.score_sections import make_headline, show_interval
-from tfclassify.pages.sections import Section, make_integrity, make_repetition
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tfclassify.pages.charts import DotRow, draw_dots
+from tfclassify.pages.data_page import DataPage, draw_data_figures
+from tfclassify.pages.drawing import Figures, keep_drawn
+from tfclassify.pages.rendering import render_page
+from tfclassify.pages.run_page import SCORE_WORDS
+from tfclassify.pages.score_figures import draw_score_figures
+from tfclassify.pages.scores import Judged
+from tfclassify.pages.tables import Cell, Row, Table, show_interval
 from tfclassify.pages.wording import (
     count_of,
     format_count,
@@ -24,16 +27,183 @@ from tfclassify.pages.wording import (
 )
 
 
+@dataclass(frozen=True)
+class FoldRow:
+    """One fold, as its own run judged it.
+
+    Attributes:
+        repeat: Deal of the images, from 1.
+        fold: Number within the deal, from 1.
+        path: The fold's run, relative to the cross-validation's folder.
+        images: Images that it was validated on.
+        metrics: Every metric of its validation images; None where it has no value.
+        epochs: Epochs trained.
+        seconds: Time that they took.
+    """
+
+    repeat: int
+    fold: int
+    path: str
+    images: int
+    metrics: Mapping[str, float | None]
+    epochs: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a metric varies over the folds.
+
+    Attributes:
+        mean: Mean of the folds' values; None if none has one.
+        deviation: Standard deviation (with ``n - 1``) of the values; None below two.
+        values: The folds' values, those without one left out.
+    """
+
+    mean: float | None
+    deviation: float | None
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossvalReport(DataPage):
+    """Everything that the page of a cross-validation says.
+
+    Attributes:
+        name: The recipe's name.
+        place: Name of the folder, such as ``cv-001``.
+        description: The recipe's one line; may be empty.
+        metric: The metric that headlines.
+        shown: Metrics of the table and the figure, the headline's first.
+        folds: Parts that the images were dealt into.
+        repeats: How many times they were dealt.
+        images: Images that were judged.
+        rows: The folds, in their order.
+        judged: Every image by the model that did not train on it.
+    """
+
+    name: str
+    place: str
+    description: str
+    metric: str
+    shown: tuple[str, ...]
+    folds: int
+    repeats: int
+    images: int
+    rows: tuple[FoldRow, ...]
+    judged: Judged
+
+    @property
+    def seconds(self) -> float:
+        """Time of all epochs of all folds."""
+        return sum(row.seconds for row in self.rows)
+
+    @property
+    def caution(self) -> str:
+        """What the scores stand for, and what they do not."""
+        times = "" if self.repeats == 1 else f", {self.repeats} times with other folds"
+        words = (
+            f"Each of the {count_of(self.images, 'image')} is judged by the model that did not "
+            f"train on it{times}. The score is that of this recipe trained on "
+            f"{100 * (self.folds - 1) / self.folds:.0f} % of the images, not of one model."
+        )
+        if self.repeats > 1:
+            words += " The interval resamples images with all of their judgements together."
+        return words
+
+    @property
+    def fold_table(self) -> Table:
+        """How each fold fared."""
+        return tabulate_folds(self.rows, self.shown, self.task)
+
+    @property
+    def task(self) -> str:
+        """The task of the recipe."""
+        return self.judged.headline.task
+
+    @property
+    def spread_table(self) -> Table:
+        """Mean and deviation over the folds."""
+        spreads, metrics = find_spreads(self.rows), self.judged.headline.metrics
+        rows: list[Row] = []
+        for name in self.shown:
+            spread = spreads[name]
+            ends = (min(spread.values, default=None), max(spread.values, default=None))
+            shown = (spread.mean, spread.deviation, *ends)
+            rows.append(
+                [
+                    title_of(name, self.task),
+                    show_interval(name, metrics[name]),
+                    *(format_score(name, value) for value in shown),
+                ]
+            )
+        head = ["Metric", "Out of fold", "Mean of folds", "± deviation", "Lowest", "Highest"]
+        return Table("Mean and deviation over the folds", head, rows, 5)
+
+
+def find_spreads(rows: Sequence[FoldRow]) -> dict[str, Spread]:
+    """Return mean and deviation over the folds of every metric.
+
+    The deviation tells how much a score depends on which images are held out. It is no
+    interval of the mean: the folds share most of what they trained on.
+    """
+    names = rows[0].metrics if rows else ()
+    return {name: _spread([row.metrics.get(name) for row in rows]) for name in names}
+
+
+def _spread(given: Sequence[float | None]) -> Spread:
+    values = tuple(value for value in given if value is not None)
+    mean = statistics.fmean(values) if values else None
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return Spread(mean, deviation, values)
+
+
+def tabulate_folds(rows: Sequence[FoldRow], shown: Sequence[str], task: str) -> Table:
+    """Tell how each fold fared, with a link to its own page.
+
+    Args:
+        rows: The folds.
+        shown: Metrics, a column each.
+        task: Of the recipe.
+    """
+    is_repeated = any(row.repeat > 1 for row in rows)
+    cells: list[Row] = [
+        [
+            Cell(
+                f"{row.repeat}.{row.fold}" if is_repeated else str(row.fold),
+                link=f"{row.path}/report.html",
+            ),
+            format_count(row.images),
+            format_count(row.epochs),
+            *(format_score(name, row.metrics.get(name)) for name in shown),
+            format_seconds(row.seconds),
+        ]
+        for row in rows
+    ]
+    head = ["Fold", "Images", "Epochs", *(title_of(name, task) for name in shown), "Trained for"]
+    return Table("Scores of each fold", head, cells, len(head) - 1)
+
+
 def draw_crossval_figures(report: CrossvalReport) -> Figures:
     """Draw the figures of a cross-validation."""
-    figures = {
-        **draw_data_figures(report.data),
-        **draw_verdict_figures(report.verdict),
-    }
-    folds = _draw_folds(report)
-    if folds is not None:
-        figures["folds"] = folds
-    return figures
+    spreads, metrics = find_spreads(report.rows), report.judged.headline.metrics
+    rows = [
+        DotRow(
+            title_of(name, report.task),
+            metrics[name].value,
+            metrics[name].low,
+            metrics[name].high,
+            spreads[name].values,
+        )
+        for name in report.shown
+        if name != "loss"  # it is not bounded by 1
+    ]
+    alt = f"Scores of {len(report.rows)} folds as dots, out-of-fold scores with their intervals."
+    return (
+        draw_data_figures(report.data)
+        | draw_score_figures(report.judged)
+        | keep_drawn(folds=draw_dots(rows, "score", alt))
+    )
 
 
 def render_crossval_page(report: CrossvalReport, figures: Figures | None = None) -> str:
@@ -44,108 +214,4 @@ def render_crossval_page(report: CrossvalReport, figures: Figures | None = None)
         figures: From ``draw_crossval_figures``, where they are drawn already.
     """
     figures = draw_crossval_figures(report) if figures is None else figures
-    headline = join(
-        [make_headline(report.verdict, report.metric), tag("p", _warn(report), class_="caution")]
-    )
-    sections = [
-        Section("folds", "The folds", _make_folds(report, figures)),
-        *judge_sections(report.verdict, figures),
-        make_data(report.data, figures),
-        make_integrity(report.integrity),
-        make_repetition(report.commands, report.environment, report.recipe_text),
-    ]
-    seconds = sum(row.seconds for row in report.rows)
-    facts = f"{report.place} · {report.created} · {format_seconds(seconds)} of training"
-    title = f"{report.name}: cross-validation in {report.folds} folds"
-    return render_plain_page(
-        title, facts, report.description, sections, report.version, headline=headline
-    )
-
-
-def _warn(report: CrossvalReport) -> str:
-    """Say what the scores stand for, and what they do not."""
-    times = "" if report.repeats == 1 else f", {report.repeats} times with other folds"
-    words = (
-        f"Each of the {count_of(report.images, 'image')} is judged by the model that did not train "
-        f"on it{times}. The score is that of this recipe trained on "
-        f"{100 * (report.folds - 1) / report.folds:.0f} % of the images, not of one model."
-    )
-    if report.repeats > 1:
-        words += " The interval resamples images with all of their judgements together."
-    if report.has_chosen:
-        words += (
-            " The images of a fold also chose its best epoch, so new images may score a little "
-            "lower."
-        )
-    return words
-
-
-def _list_bounded(report: CrossvalReport) -> list[str]:
-    """Return the shown metrics that lie between 0 and 1."""
-    return [name for name in report.shown if name != "loss"]
-
-
-def _draw_folds(report: CrossvalReport) -> Drawing | None:
-    spreads, metrics = find_spreads(report.rows), report.verdict.headline.metrics
-    rows = [
-        DotRow(
-            title_of(name, report.verdict.headline.task),
-            metrics[name].value,
-            metrics[name].low,
-            metrics[name].high,
-            spreads[name].values,
-        )
-        for name in _list_bounded(report)
-    ]
-    alt = f"Scores of {len(report.rows)} folds as dots, out-of-fold scores with their intervals."
-    return draw_dots(rows, "score", alt)
-
-
-def _make_folds(report: CrossvalReport, figures: Figures) -> Markup:
-    figure = embed_drawing(
-        figures.get("folds"),
-        "folds",
-        "Dot and line: out of fold, with its interval. Grey dots: the single folds.",
-    )
-    shown = list(report.shown)
-    titles = [title_of(name, report.verdict.headline.task) for name in shown]
-    head = ["Fold", "Images", "Epochs", *titles, "Time"]
-    rows = [_fold_cells(row, report, shown) for row in report.rows]
-    table = make_table(head, rows, numeric=len(head) - 1, caption="Scores of each fold")
-    note = tag(
-        "p",
-        "Mean ± standard deviation over the folds tells how much a score depends on which images "
-        "are held out; it is no interval, since folds share what they train on.",
-        class_="quiet",
-    )
-    return join([figure, table, tag("h3", "Over the folds"), _make_spreads(report), note])
-
-
-def _fold_cells(row: FoldRow, report: CrossvalReport, shown: list[str]) -> list[str | Markup]:
-    name = f"{row.repeat}.{row.fold}" if report.repeats > 1 else str(row.fold)
-    return [
-        tag("a", name, href=f"{row.path}/report.html"),
-        format_count(row.images),
-        format_count(row.epochs),
-        *(format_score(metric, row.metrics.get(metric)) for metric in shown),
-        format_seconds(row.seconds),
-    ]
-
-
-def _make_spreads(report: CrossvalReport) -> Markup:
-    spreads, metrics = find_spreads(report.rows), report.verdict.headline.metrics
-    rows = []
-    for name in report.shown:
-        spread = spreads[name]
-        rows.append(
-            [
-                title_of(name, report.verdict.headline.task),
-                show_interval(name, metrics[name]),
-                format_score(name, spread.mean),
-                format_score(name, spread.deviation),
-                format_score(name, min(spread.values, default=None)),
-                format_score(name, max(spread.values, default=None)),
-            ]
-        )
-    head = ["Metric", "Out of fold", "Mean of folds", "± deviation", "Lowest", "Highest"]
-    return make_table(head, rows, numeric=5, caption="Mean and deviation over the folds")
+    return render_page("crossval.html", page=report, figures=figures, **SCORE_WORDS)

@@ -2,7 +2,7 @@
 
 Owns: colours, fonts and sizes; turning a figure into SVG text that is the same on
 every run, follows a page's light or dark theme and keeps its words as text.
-Does not own: what is drawn (``training_figures``, ``score_figures``, ``data_figures``).
+Does not own: what is drawn (``charts``, ``training_figures``, ``score_figures``).
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfclassify.files import write_text
 from tfclassify.pages.wording import clean_text, shorten
 
 if TYPE_CHECKING:
@@ -40,18 +42,22 @@ THEME = {
 
 SPLIT_COLOURS = {"train": ACCENT, "validation": SECOND, "test": THIRD, "all": ACCENT}
 
+#: Width of a figure in inches. A page shrinks it to a narrow screen, where its words must
+#: still be read, and enlarges it a little on a wide one.
+WIDTH = 5.5
+
 #: Characters of a class name that fit beside an axis.
 LABEL_LENGTH = 22
 
 _SETTINGS: dict[str, Any] = {
     "font.family": ["DejaVu Sans"],
-    "font.size": 9.0,
+    "font.size": 9.5,
     "text.color": INK,
     # A class called "$x$" is no formula.
     "text.parse_math": False,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": MUTED,
-    "axes.labelsize": 9.0,
+    "axes.labelsize": 9.5,
     "axes.titlesize": 10.0,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -66,10 +72,10 @@ _SETTINGS: dict[str, Any] = {
     "ytick.color": FAINT,
     "xtick.labelcolor": MUTED,
     "ytick.labelcolor": MUTED,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
+    "xtick.labelsize": 9.0,
+    "ytick.labelsize": 9.0,
     "legend.frameon": False,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": 9.0,
     "lines.linewidth": 1.6,
     "lines.solid_capstyle": "round",
     "svg.fonttype": "none",
@@ -112,6 +118,7 @@ class Drawing:
             f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
             f'viewBox="{self._view_box()}" '
             f'width="{self.width}" height="{self.height}" role="img" '
+            f'style="--natural: {self.width}px" '
             f'aria-label="{escape(self.alt)}">{body}'
         )
 
@@ -163,6 +170,22 @@ def _compact(svg: str) -> str:
 def label(name: str, longest: int = LABEL_LENGTH) -> str:
     """Return a class name fit for an axis: cleaned and cut."""
     return shorten(clean_text(name).replace("\n", " ").replace("\t", " "), longest)
+
+
+#: Name, as in ``figures/<name>.svg``, and drawing.
+Figures = dict[str, Drawing]
+
+
+def keep_drawn(**drawings: Drawing | None) -> Figures:
+    """Return the drawings by name, without those that have nothing to show."""
+    return {name: drawing for name, drawing in drawings.items() if drawing is not None}
+
+
+def save_figures(figures: Figures, folder: Path) -> None:
+    """Write each figure as ``<name>.svg``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, drawing in figures.items():
+        write_text(folder / f"{name}.svg", drawing.svg)
 
 
 def rule_grid(axes: Axes, which: str = "y") -> None:

@@ -1,226 +1,358 @@
-"""The page of a profile: totals, the most expensive layers, and every layer by block.
+"""Profiles: what a network and each of its layers cost, as a page, as text and as CSV.
 
-Owns: the parts of the page, and sorting without a script: each layer carries its place in
-every order, and the button that is pressed decides which one the style sheet uses. Does
-not own: the frame (``page``), the words (``profile_tables``).
+Owns: the records, filled by the workflow, and their tables. Does not own: measuring
+(``profiler``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from tfclassify.pages.content import Fact
-from tfclassify.pages.markup import Markup, embed_drawing, join, make_table, tag
-from tfclassify.pages.page import render_plain_page
-from tfclassify.pages.profile_content import SORTS, LayerRow, NetworkReport
-from tfclassify.pages.profile_figures import MOST_BARS, draw_dearest
-from tfclassify.pages.profile_tables import (
-    COMPARED,
-    compare_cells,
+from tfclassify.files import guard_formula
+from tfclassify.pages.charts import draw_bars
+from tfclassify.pages.drawing import Drawing, Figures, keep_drawn
+from tfclassify.pages.rendering import Fact, render_page
+from tfclassify.pages.tables import Table
+from tfclassify.pages.wording import (
+    ABSENT,
+    count_of,
+    format_bytes,
+    format_count,
     format_large,
     format_ms,
     format_share,
-    list_times,
-    list_totals,
 )
-from tfclassify.pages.sections import Section, list_facts
-from tfclassify.pages.wording import ABSENT, count_of, format_bytes, format_count
 
-_ORDERS = {"place": "network order"} | {
-    "macs": "MACs",
-    "flops": "FLOPs",
-    "params": "parameters",
-    "activation": "activation",
-    "latency": "time",
+#: Bars of one figure.
+MOST_BARS = 20
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer, or several folded into one.
+
+    Attributes:
+        name: Its path in the network.
+        kind: Its class.
+        block: The part of the network that it stands in; may be empty.
+        output_shape: Such as ``112x112x64``; empty if unknown.
+        params: Numbers that it holds.
+        macs: Multiply-accumulates for one image.
+        flops: Twice the MACs and the element-wise operations.
+        weight_bytes: Bytes of its parameters.
+        activation_bytes: Bytes of its outputs for one image.
+        receptive_field: Such as ``483/32``; empty if unknown.
+        latency_ms: Median time, or None if not measured.
+        uncounted: Operations that were not counted.
+    """
+
+    name: str
+    kind: str
+    block: str
+    output_shape: str
+    params: int
+    macs: int
+    flops: int
+    weight_bytes: int
+    activation_bytes: int
+    receptive_field: str
+    latency_ms: float | None
+    uncounted: int = 0
+
+
+@dataclass(frozen=True)
+class LatencyRow:
+    """Times of one network.
+
+    Attributes:
+        batch_size: Images a run.
+        runs: Timed runs.
+        median_ms: Median of the runs.
+        p5_ms: Time that 5 % of the runs were under.
+        p95_ms: Time that 95 % of the runs were under.
+        images_per_second: Images a second at the median.
+    """
+
+    batch_size: int
+    runs: int
+    median_ms: float
+    p5_ms: float
+    p95_ms: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class NetworkReport:
+    """One profiled network.
+
+    Attributes:
+        model: What it is called.
+        target: What the user named.
+        input_shape: Such as ``224x224x3``.
+        params: Numbers in the network.
+        trainable_params: Those that training changes.
+        macs: Multiply-accumulates for one image.
+        flops: Twice the MACs and the element-wise operations.
+        elementwise: The element-wise operations, by name.
+        uncounted: Operations that were not counted, by type.
+        weight_bytes: Bytes of the parameters.
+        activation_bytes: Bytes of all layers' outputs for one image.
+        peak_activation_bytes: Estimate of the most held at once for one image.
+        receptive_field: Such as ``483/32``; empty if unknown.
+        precision: Types that the layers compute in.
+        layers: Those to be shown, in the order to be shown.
+        layer_count: How many there are in all.
+        most_expensive: Name of the layer with the most MACs.
+        latency: Times at batch 1 and at the batch size asked for; empty if not measured.
+        latency_facts: Device, threads, shares: name and value.
+        remarks: What a reader should know.
+    """
+
+    model: str
+    target: str
+    input_shape: str
+    params: int
+    trainable_params: int
+    macs: int
+    flops: int
+    elementwise: Mapping[str, int]
+    uncounted: Mapping[str, int]
+    weight_bytes: int
+    activation_bytes: int
+    peak_activation_bytes: int
+    receptive_field: str
+    precision: str
+    layers: tuple[LayerRow, ...]
+    layer_count: int
+    most_expensive: str
+    latency: tuple[LatencyRow, ...] = ()
+    latency_facts: tuple[tuple[str, str], ...] = ()
+    remarks: tuple[str, ...] = field(default=())
+
+
+#: What layers can be sorted by: word on the command line -> value of a layer.
+SORTS: dict[str, Callable[[LayerRow], float]] = {
+    "macs": lambda layer: layer.macs,
+    "flops": lambda layer: layer.flops,
+    "params": lambda layer: layer.params,
+    "latency": lambda layer: -1.0 if layer.latency_ms is None else layer.latency_ms,
+    "activation": lambda layer: layer.activation_bytes,
 }
-_TITLES = (
-    *("layer", "kind", "output", "params", "MACs", "share", "FLOPs", "activation", "field"),
-    "ms",
-)
-_GRID = "grid-template-columns: minmax(15em, 3fr) 8.5em 7.5em repeat(7, minmax(4.8em, 1fr))"
-
-_STYLE = (
-    """
-.costs { font-size: 13.5px; min-width: 980px; }
-.costs .line { display: grid; GRID; gap: 0 12px; padding: 5px 0;
-  border-bottom: 1px solid var(--line); align-items: baseline; }
-.costs .line > * { overflow-wrap: anywhere; }
-.costs .line > :nth-child(n+4) { text-align: right; white-space: nowrap; }
-.costs .head { color: var(--muted); border-bottom-color: var(--faint); }
-.costs .lines, .costs .blocks { display: flex; flex-direction: column; }
-.costs details { margin: 0; }
-.costs summary { list-style: none; color: inherit; }
-.costs summary .line > :first-child::before { content: "▸ "; color: var(--accent); }
-.costs details[open] > summary .line > :first-child::before { content: "▾ "; }
-.costs details .lines { padding-left: 0; }
-.costs summary .line { background: var(--panel); font-weight: 600; }
-.sorting { display: flex; flex-wrap: wrap; gap: 4px 14px; margin: 8px 0; }
-.sorting label { cursor: pointer; }
-""".replace("GRID", _GRID)
-    + "\n".join(
-        f".costs:has(.sort-{name}:checked) .lines > *, "
-        f".costs:has(.sort-{name}:checked) .blocks > * {{ order: var(--{name}); }}"
-        for name in _ORDERS
-    )
-)
 
 
-def render_profile_page(networks: Sequence[NetworkReport], *, created: str, version: str) -> str:
-    """Return the page of one profile, or of several to compare.
-
-    Args:
-        networks: With all of their layers, in the network's order.
-        created: When it was made.
-        version: Of this package.
-    """
-    sections = []
-    if len(networks) > 1:
-        sections.append(_make_comparison(networks))
-    for number, network in enumerate(networks):
-        ending = f"-{number}" if len(networks) > 1 else ""
-        lead = f"{network.model}, {network.input_shape}: " if ending else ""
-        sections += [
-            Section(f"totals{ending}", f"{lead}Totals", _make_totals(network)),
-            Section(f"dearest{ending}", f"{lead}Most expensive", _make_dearest(network, ending)),
-            Section(f"layers{ending}", f"{lead}All layers", _make_layers(network, ending)),
-        ]
-    title = networks[0].model if len(networks) == 1 else count_of(len(networks), "network")
-    return render_plain_page(
-        f"Cost of {title}",
-        created,
-        "What each layer costs for one image; times are for the batch named.",
-        sections,
-        version,
-        style=_STYLE,
-    )
+def tabulate_layers(network: NetworkReport, layers: Sequence[LayerRow]) -> Table:
+    """Tell what each layer costs, in the order given."""
+    is_timed = any(layer.latency_ms is not None for layer in network.layers)
+    head = ["Layer", "Kind", "Output", "Parameters", "MACs", "Share", "FLOPs", "Weights"]
+    head += ["Activation", "Field", *(["ms"] if is_timed else [])]
+    rows = [_layer_cells(layer, network, is_timed) for layer in layers]
+    return Table("Cost of each layer", head, rows, len(head) - 3)
 
 
-def _make_comparison(networks: Sequence[NetworkReport]) -> Section:
-    table = make_table(
-        [COMPARED[0], *COMPARED[1:2], COMPARED[-1], *COMPARED[2:-1]],
-        [[cells[0], cells[1], cells[-1], *cells[2:-1]] for cells in map(compare_cells, networks)],
-        numeric=len(COMPARED) - 3,
-        caption="Networks side by side",
-    )
-    return Section("comparison", "Comparison", table)
-
-
-def _make_totals(network: NetworkReport) -> Markup:
-    facts = [Fact(name, value) for name, value in list_totals(network) + list_times(network)]
-    notes = [tag("p", remark, class_="caution") for remark in network.remarks]
-    return join([list_facts(facts), *notes])
-
-
-def _make_dearest(network: NetworkReport, ending: str) -> Markup:
-    figures = [
-        embed_drawing(
-            draw_dearest(network.layers, SORTS["macs"], format_large, "MACs"),
-            f"macs{ending}",
-            f"The {MOST_BARS} layers with the most multiply-accumulates.",
-        ),
-        embed_drawing(
-            draw_dearest(network.layers, SORTS["latency"], format_ms, "milliseconds"),
-            f"latency{ending}",
-            f"The {MOST_BARS} slowest layers, each run by itself on its real input.",
-        ),
-    ]
-    return join(figures)
-
-
-def _make_layers(network: NetworkReport, ending: str) -> Markup:
-    names = [name for name in _ORDERS if name != "latency" or network.latency]
-    buttons = [
-        tag(
-            "label",
-            tag(
-                "input",
-                type="radio",
-                name=f"sort{ending}",
-                class_=f"sort-{name}",
-                checked="" if name == "place" else None,
-            ),
-            _ORDERS[name],
-        )
-        for name in names
-    ]
-    head = tag("div", *(tag("span", title) for title in _TITLES), class_="line head")
-    blocks = _group(network.layers)
-    places = _rank([_add_up(name, members) for name, members in blocks])
-    orders = _rank(network.layers)
-    if len(blocks) == 1:
-        body = _make_lines(network, blocks[0][1], orders)
-    else:
-        body = tag(
-            "div",
-            *(
-                tag(
-                    "details",
-                    tag("summary", _make_line(_add_up(name, members), network)),
-                    _make_lines(network, members, orders),
-                    style=places[_add_up(name, members).name],
-                )
-                for name, members in blocks
-            ),
-            class_="blocks",
-        )
-    sorting = tag("div", "Sort by ", *buttons, class_="sorting")
-    return tag("div", tag("div", sorting, head, body, class_="costs"), class_="scroll")
-
-
-def _make_lines(
-    network: NetworkReport, layers: Sequence[LayerRow], orders: dict[str, str]
-) -> Markup:
-    lines = [_make_line(layer, network, orders[layer.name]) for layer in layers]
-    return tag("div", *lines, class_="lines")
-
-
-def _make_line(layer: LayerRow, network: NetworkReport, style: str | None = None) -> Markup:
+def _layer_cells(layer: LayerRow, network: NetworkReport, is_timed: bool) -> list[str]:
     cells = [
-        layer.name.rpartition("/")[2] or layer.name,
+        layer.name,
         layer.kind,
         layer.output_shape,
         format_count(layer.params),
         format_large(layer.macs),
         format_share(layer.macs, network.macs),
         format_large(layer.flops),
+        format_bytes(layer.weight_bytes),
         format_bytes(layer.activation_bytes),
         layer.receptive_field or ABSENT,
-        format_ms(layer.latency_ms),
     ]
-    return tag("div", *(tag("span", cell) for cell in cells), class_="line", style=style)
+    return cells + ([format_ms(layer.latency_ms)] if is_timed else [])
 
 
-def _group(layers: Sequence[LayerRow]) -> list[tuple[str, list[LayerRow]]]:
+def list_totals(network: NetworkReport) -> list[Fact]:
+    """Return the totals of a network."""
+    frozen = network.params - network.trainable_params
+    named = sorted(network.elementwise.items(), key=lambda item: -item[1])
+    listed = ", ".join(f"{name} {format_large(number)}" for name, number in named)
+    added = format_large(sum(network.elementwise.values()))
+    reach = f"{network.receptive_field} (size/stride), of the last layer that has one"
+    facts = {
+        "input": network.input_shape,
+        "parameters": f"{format_count(network.params)} ({format_count(frozen)} not trainable)",
+        "MACs": f"{format_large(network.macs)} ({format_count(network.macs)})",
+        "FLOPs": f"{format_large(network.flops)} = 2 x MACs + {added} element-wise",
+        "element-wise": listed or "none",
+        "weights": f"{format_bytes(network.weight_bytes)}, computed in {network.precision}",
+        "activations": f"{format_bytes(network.peak_activation_bytes)} at the peak (estimate), "
+        f"{format_bytes(network.activation_bytes)} in all, for one image",
+        "receptive field": reach if network.receptive_field else "not known",
+        "not counted": say_uncounted(network),
+    }
+    return [Fact(name, value) for name, value in facts.items()]
+
+
+def say_uncounted(network: NetworkReport) -> str:
+    """Write which operations were not counted, and how many."""
+    if not network.uncounted:
+        return "nothing: every operation was counted"
+    return ", ".join(f"{number} x {name}" for name, number in sorted(network.uncounted.items()))
+
+
+def list_times(network: NetworkReport) -> list[Fact]:
+    """Return what was measured."""
+    times = [
+        Fact(
+            f"batch {row.batch_size}",
+            f"{format_ms(row.median_ms)} ms (p5 {format_ms(row.p5_ms)}, p95 "
+            f"{format_ms(row.p95_ms)}, {row.runs} runs), {row.images_per_second:.1f} images/s",
+        )
+        for row in network.latency
+    ]
+    return times + [Fact(name, value) for name, value in network.latency_facts]
+
+
+def render_profile(network: NetworkReport) -> str:
+    """Write a network's layers, totals and times as text for a terminal."""
+    facts = list_totals(network) + list_times(network)
+    width = max(len(fact.name) for fact in facts)
+    lines = [f"{fact.name:<{width}}  {fact.value}" for fact in facts]
+    lines += [f"note: {remark}" for remark in network.remarks]
+    shown = count_of(network.layer_count, "layer")
+    if len(network.layers) < network.layer_count:
+        shown = f"{len(network.layers)} of {shown} shown"
+    table = tabulate_layers(network, network.layers).to_text(56)
+    return "\n".join([network.model, "", table, shown, "", *lines])
+
+
+def tabulate_networks(networks: Sequence[NetworkReport]) -> Table:
+    """Tell what each network costs, one a row."""
+    rows = [[each.model, *_compare_cells(each)] for each in networks]
+    head = ["Model", "Most expensive layer", "Input", "Parameters", "MACs", "FLOPs", "Weights"]
+    return Table("Networks side by side", [*head, "Peak activation", "ms", "Images/s"], rows, 7)
+
+
+def _compare_cells(network: NetworkReport) -> list[str]:
+    timed = network.latency[-1] if network.latency else None
+    return [
+        network.most_expensive,
+        network.input_shape,
+        format_count(network.params),
+        format_large(network.macs),
+        format_large(network.flops),
+        format_bytes(network.weight_bytes),
+        format_bytes(network.peak_activation_bytes),
+        format_ms(timed.median_ms) if timed else ABSENT,
+        f"{timed.images_per_second:.1f}" if timed else ABSENT,
+    ]
+
+
+def render_networks(networks: Sequence[NetworkReport]) -> str:
+    """Write one line a network for a terminal, to compare them."""
+    lines = [tabulate_networks(networks).to_text()]
+    for network in networks:
+        if network.uncounted:
+            lines.append(f"{network.model}: not counted: {say_uncounted(network)}")
+    lines += dict.fromkeys(f"{each.model}: {text}" for each in networks for text in each.remarks)
+    facts = next((network.latency_facts for network in networks if network.latency_facts), ())
+    lines += [f"{name}: {value}" for name, value in facts if name in ("device", "precision")]
+    return "\n".join(lines)
+
+
+def write_layers_csv(network: NetworkReport) -> str:
+    """Write one line a layer as CSV, with plain numbers."""
+    names = [name for name in LayerRow.__dataclass_fields__ if name != "uncounted"]
+    rows = [[getattr(layer, name) for name in (*names, "uncounted")] for layer in network.layers]
+    return _to_csv([*names, "uncounted"], rows)
+
+
+def write_networks_csv(networks: Sequence[NetworkReport]) -> str:
+    """Write one line a network as CSV, with plain numbers."""
+    names = [
+        *("model", "target", "input_shape", "params", "trainable_params", "macs", "flops"),
+        *("weight_bytes", "activation_bytes", "peak_activation_bytes", "most_expensive"),
+    ]
+    rows: list[list[object]] = []
+    for network in networks:
+        timed = network.latency[-1] if network.latency else None
+        times = [timed.batch_size, timed.median_ms, timed.images_per_second] if timed else [""] * 3
+        uncounted = sum(network.uncounted.values())
+        rows.append([*(getattr(network, name) for name in names), *times, uncounted])
+    return _to_csv([*names, "batch_size", "latency_ms", "images_per_second", "uncounted"], rows)
+
+
+def _to_csv(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(
+        [guard_formula(cell) if isinstance(cell, str) else cell for cell in row] for row in rows
+    )
+    return buffer.getvalue()
+
+
+def list_blocks(network: NetworkReport) -> list[tuple[LayerRow, list[LayerRow]]]:
+    """Return the blocks of a network in their order, each with its sums and its layers."""
     groups: dict[str, list[LayerRow]] = {}
-    for layer in layers:
+    for layer in network.layers:
         groups.setdefault(layer.block, []).append(layer)
-    return list(groups.items())
+    return [(_add_up(name or "(no block)", layers), layers) for name, layers in groups.items()]
 
 
 def _add_up(name: str, layers: Sequence[LayerRow]) -> LayerRow:
     times = [layer.latency_ms for layer in layers if layer.latency_ms is not None]
-    last = layers[-1]
-    return LayerRow(
-        name or "(no block)",
-        count_of(len(layers), "layer"),
-        name,
-        last.output_shape,
-        sum(layer.params for layer in layers),
-        sum(layer.macs for layer in layers),
-        sum(layer.flops for layer in layers),
-        sum(layer.weight_bytes for layer in layers),
-        sum(layer.activation_bytes for layer in layers),
-        last.receptive_field,
-        sum(times) if times else None,
+    sums = {
+        key: sum(getattr(layer, key) for layer in layers)
+        for key in ("params", "macs", "flops", "weight_bytes", "activation_bytes", "uncounted")
+    }
+    return replace(
+        layers[-1],
+        name=name,
+        kind=count_of(len(layers), "layer"),
+        latency_ms=sum(times) if times else None,
+        **sums,
     )
 
 
-def _rank(layers: Sequence[LayerRow]) -> dict[str, str]:
-    """Return each layer's place in every order, as the style of its line, by its name."""
-    ranks: dict[str, list[str]] = {layer.name: [] for layer in layers}
-    for place, layer in enumerate(layers):
-        ranks[layer.name].append(f"--place:{place}")
-    for key, value_of in SORTS.items():
-        for place, layer in enumerate(sorted(layers, key=value_of, reverse=True)):
-            ranks[layer.name].append(f"--{key}:{place}")
-    return {name: ";".join(values) for name, values in ranks.items()}
+def draw_most_expensive(
+    layers: Sequence[LayerRow], by: str, say: Callable[[float], str], title: str
+) -> Drawing | None:
+    """Draw the layers with the most of something, the first on top; None if none has any.
+
+    Args:
+        layers: Any number of layers, in any order.
+        by: A key of ``SORTS``.
+        say: Writes a value behind its bar.
+        title: What it is, with its unit.
+    """
+    chosen = sorted(layers, key=SORTS[by], reverse=True)[:MOST_BARS]
+    chosen = [layer for layer in chosen if SORTS[by](layer) > 0]
+    if not chosen:
+        return None
+    alt = (
+        f"Bars of the {count_of(len(chosen), 'layer')} with the most {title}; "
+        f"{chosen[0].name} leads."
+    )
+    names = [layer.name.rpartition("/")[2] for layer in chosen]
+    return draw_bars(names, {title: [SORTS[by](layer) for layer in chosen]}, title, alt, say)
+
+
+def render_profile_page(networks: Sequence[NetworkReport], *, created: str) -> str:
+    """Return the page of one profile, or of several to compare.
+
+    Args:
+        networks: With all of their layers, in the network's order.
+        created: When it was made.
+    """
+    figures: Figures = {}
+    for number, network in enumerate(networks):
+        for by, say, title in (("macs", format_large, "MACs"), ("latency", format_ms, "ms")):
+            drawing = draw_most_expensive(network.layers, by, say, title)
+            figures |= keep_drawn(**{f"{by}-{number}": drawing})
+    words = (tabulate_networks, tabulate_layers, list_blocks, list_totals, list_times)
+    return render_page(
+        "profile.html",
+        networks=networks,
+        created=created,
+        figures=figures,
+        most=MOST_BARS,
+        **{each.__name__: each for each in words},
+    )

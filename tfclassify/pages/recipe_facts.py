@@ -7,7 +7,7 @@ Does not own: the recipe (``recipe``), the page (``run_sections``).
 from __future__ import annotations
 
 from tfclassify.augmentations.catalogue import describe_chosen
-from tfclassify.pages.content import Fact
+from tfclassify.pages.rendering import Fact
 from tfclassify.pages.wording import count_of
 from tfclassify.recipe.names import OUTSIDE_SOURCES
 from tfclassify.recipe.schema import (
@@ -171,6 +171,24 @@ def _describe_phase(phase: PhaseRecipe) -> str:
         patience = count_of(phase.early_stopping.patience, "epoch")
         parts.append(f"stops after {patience} without a better {phase.early_stopping.metric}")
     return ", ".join(parts)
+
+
+def describe_curves(recipe: Recipe) -> str:
+    """Say what the training scores of a recipe's epochs are measured on."""
+    augment = recipe.augment
+    is_augmented = any(phase.augment for phase in recipe.phases) and bool(
+        augment.model_dump(exclude_defaults=True).keys() - {"engine", "mix"}
+    )
+    is_mixed = any(phase.mix for phase in recipe.phases) and bool(
+        augment.mix.cutmix or augment.mix.mixup
+    )
+    words = [word for word, is_on in (("augmented", is_augmented), ("mixed", is_mixed)) if is_on]
+    if not words:
+        return "Training scores are measured during the epoch, while the weights still change."
+    return (
+        f"Training scores are measured on {' and '.join(words)} images during the epoch, so they "
+        f"may lie below validation."
+    )
 
 
 def describe_trained_part(phase: PhaseRecipe) -> str:

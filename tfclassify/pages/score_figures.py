@@ -1,7 +1,7 @@
-"""How good the model is: confusion, classes, calibration.
+"""The figures of a judgement: classes, confusion, calibration, labels.
 
-Owns: the figures of a judgement. Does not own: the scores (``scoring``), the look
-(``drawing``).
+Owns: what each shows. Does not own: the scores (``scoring``), how bars and matrices look
+(``charts``).
 """
 
 from __future__ import annotations
@@ -9,122 +9,112 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tfclassify.pages.class_bars import ClassBar, draw_class_bars
+import numpy as np
+
+from tfclassify.pages.charts import (
+    DotRow,
+    MatrixCell,
+    draw_columns,
+    draw_matrix,
+    draw_score_bars,
+)
 from tfclassify.pages.drawing import (
     ACCENT,
     ALERT,
     FAINT,
-    GRID,
-    INK,
     SECOND,
     SOFT,
     Drawing,
+    Figures,
     finish_drawing,
+    keep_drawn,
     label,
     new_figure,
     rule_grid,
 )
-from tfclassify.pages.wording import format_score
+from tfclassify.pages.scores import Judged, average_labels
+from tfclassify.pages.wording import count_of, format_score
 from tfclassify.scoring.calibration import ReliabilityBin
 from tfclassify.scoring.judgement import Calibration, ClassScore, Judgement
+from tfclassify.scoring.multi_label_judgement import LabelScore, MultiLabelJudgement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.path import Path
 
-#: Up to this many classes, cells hold their counts.
-COUNTED_CLASSES = 24
+#: Rows and columns of the figure of labels too many: those it happened to most.
+SHOWN_LABELS = 16
 
-#: Beyond this many classes, names no longer fit beside the matrix.
-NAMED_CLASSES = 80
+#: Labels an image from which on images are counted together.
+MANY_LABELS = 12
+
+
+def draw_score_figures(judged: Judged | None) -> Figures:
+    """Draw the figures of a verdict; those without anything to show are left out."""
+    if judged is None:
+        return {}
+    judgement, plain = judged.headline, judged.verdict.plain
+    if isinstance(judgement, MultiLabelJudgement):
+        return keep_drawn(
+            class_ap=draw_class_scores(judgement.class_scores, "ap"),
+            label_counts=draw_label_counts(judgement),
+            additions=draw_additions(judgement),
+        )
+    figures = keep_drawn(
+        class_recall=draw_class_scores(judgement.class_scores, "recall"),
+        confusion_matrix=draw_confusion(judgement),
+    )
+    if isinstance(plain, Judgement):
+        # The temperature was fitted on plain views, so it is shown on them.
+        figures["reliability"] = draw_reliability(plain.calibration)
+    return figures
+
+
+#: Score of a class: name of the metric for its form, title, axis, what no class has.
+_BARS = {
+    "recall": ("recall", "Recall", "recall (images of the class in brackets)", "images"),
+    "ap": ("map", "Average precision", "average precision (images with the label)", "images"),
+}
+
+
+def draw_class_scores(class_scores: Sequence[ClassScore | LabelScore], score: str) -> Drawing:
+    """Draw a score of each class with its interval, the weakest class on top.
+
+    Args:
+        class_scores: One a class.
+        score: ``recall`` or ``ap``.
+    """
+    metric, title, axis, _ = _BARS[score]
+    rows = []
+    for each in class_scores:
+        interval = getattr(each, score)
+        name = f"{label(each.name)}  ({each.support})"
+        rows.append((each.name, DotRow(name, interval.value, interval.low, interval.high)))
+    scored = sorted((row.value, name) for name, row in rows if row.value is not None)
+    alt = f"{title} of each class: no class has images."
+    if scored:
+        (least, weakest), (most, strongest) = scored[0], scored[-1]
+        alt = (
+            f"{title} of {count_of(len(scored), 'class', 'classes')}, from "
+            f"{format_score(metric, least)} ({weakest}) to {format_score(metric, most)} "
+            f"({strongest})."
+        )
+    in_percent = format_score(metric, 0.0).endswith("%")
+    return draw_score_bars([row for _, row in rows], axis, alt, "no images", in_percent=in_percent)
 
 
 def draw_confusion(judgement: Judgement) -> Drawing:
     """Draw the confusion matrix, shaded by the share of each true class.
 
-    A row is a true class, a column a predicted one. Counts stand in the cells while
-    there are few enough classes to read them.
+    A row is a true class, a column a predicted one.
     """
-    size = len(judgement.classes)
-    side = min(9.0, max(2.6, 0.5 * size if size <= COUNTED_CLASSES else 0.17 * size))
-    names = max((len(label(name)) for name in judgement.classes), default=0)
-    margin = 0.45 + 0.075 * names * (1 if size <= NAMED_CLASSES else 0)
-    with new_figure(min(10.0, side + margin), min(10.0, side + min(margin, 1.6))) as figure:
-        axes = figure.add_subplot()
-        _fill_cells(axes, judgement.confusion)
-        _name_cells(axes, judgement.classes)
-        return finish_drawing(figure, _describe_confusion(judgement))
-
-
-def _fill_cells(axes: Axes, confusion: Sequence[Sequence[int]]) -> None:
-    from matplotlib.patches import PathPatch
-
-    size = len(confusion)
-    is_counted = size <= COUNTED_CLASSES
-    gap = 0.03 if is_counted else 0.0
-    axes.set_xlim(-0.5, size - 0.5)
-    axes.set_ylim(size - 0.5, -0.5)
-    axes.set_aspect("equal")
-    empty = []
-    for true, row in enumerate(confusion):
-        for predicted, count in enumerate(row):
-            square = _make_square(predicted, true, gap)
-            if not count:
-                empty.append(square)
-                continue
-            share = count / sum(row)
-            colour = ACCENT if true == predicted else ALERT
-            # Even one image among many must be seen, hence the floor.
-            alpha = 0.12 + 0.88 * share
-            axes.add_patch(PathPatch(square, facecolor=colour, alpha=alpha, linewidth=0))
-            if is_counted:
-                _write_count(axes, true, predicted, count, share)
-    if empty and is_counted:
-        # All empty cells as one path: a hundred single ones would triple the figure.
-        path = empty[0].make_compound_path(*empty)
-        axes.add_patch(PathPatch(path, facecolor=GRID, alpha=0.45, linewidth=0))
-
-
-def _make_square(column: int, row: int, gap: float) -> Path:
-    from matplotlib.path import Path
-
-    left, right = column - 0.5 + gap, column + 0.5 - gap
-    top, bottom = row - 0.5 + gap, row + 0.5 - gap
-    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
-    return Path(corners, closed=True)
-
-
-def _write_count(axes: Axes, true: int, predicted: int, count: int, share: float) -> None:
-    axes.text(
-        predicted, true, str(count), ha="center", va="center",
-        color="white" if share > 0.45 else INK,
-        fontsize=8.5 if count < 1000 else 7,
-        fontweight="bold" if true == predicted else "normal",
-    )  # fmt: skip
-
-
-def _name_cells(axes: Axes, classes: Sequence[str]) -> None:
-    size = len(classes)
-    for spine in axes.spines.values():
-        spine.set_visible(size > COUNTED_CLASSES)
-    axes.tick_params(length=0, top=True, bottom=False, labeltop=True, labelbottom=False)
-    axes.set_ylabel("true class")
-    axes.set_xlabel("predicted class")
-    axes.xaxis.set_label_position("top")
-    if size > NAMED_CLASSES:
-        return
-    names = [label(name) for name in classes]
-    font = 8.5 if size <= COUNTED_CLASSES else max(5.0, 9.0 - 0.06 * size)
-    is_short = max(len(name) for name in names) <= 4 and size <= COUNTED_CLASSES
-    axes.set_xticks(
-        range(size), names, fontsize=font, color=INK,
-        rotation=0 if is_short else 45, ha="center" if is_short else "left",
-        rotation_mode="default" if is_short else "anchor",
-    )  # fmt: skip
-    axes.set_yticks(range(size), names, fontsize=font, color=INK)
-
-
-def _describe_confusion(judgement: Judgement) -> str:
+    cells = {
+        (true, predicted): MatrixCell(
+            count / sum(row), str(count), ACCENT if true == predicted else ALERT
+        )
+        for true, row in enumerate(judgement.confusion)
+        for predicted, count in enumerate(row)
+        if count
+    }
     right = sum(row[number] for number, row in enumerate(judgement.confusion))
     parts = [
         f"Confusion matrix of {len(judgement.classes)} classes: {right} of {judgement.n} images "
@@ -132,24 +122,67 @@ def _describe_confusion(judgement: Judgement) -> str:
     ]
     for true, predicted, count in judgement.top_confusions(3):
         parts.append(f"{count} of {true} predicted as {predicted}.")
-    return " ".join(parts)
+    names = (judgement.classes, judgement.classes)
+    return draw_matrix(names, cells, ("true class", "predicted class"), " ".join(parts))
 
 
-def draw_class_recall(class_scores: Sequence[ClassScore]) -> Drawing:
-    """Draw the recall of each class with its interval, the weakest class on top."""
-    return draw_class_bars(
-        [ClassBar(row.name, row.support, row.recall) for row in class_scores],
-        metric="recall",
-        title="Recall",
-        axis="recall: share of the class's images that were found (images in brackets)",
-        nothing="no class has images",
-        in_percent=True,
-    )
+def draw_label_counts(judgement: MultiLabelJudgement) -> Drawing:
+    """Draw how many images have so many labels, and were given so many."""
+    pairs = np.array(judgement.label_counts, dtype=np.int64)
+    if len(pairs) > MANY_LABELS + 1:
+        pairs = np.concatenate([pairs[:MANY_LABELS], [pairs[MANY_LABELS:].sum(axis=0)]])
+    names = [str(size) for size in range(len(pairs))]
+    if len(judgement.label_counts) > len(pairs):
+        names[-1] += "+"
+    own, given = (average_labels(judgement, column) for column in (0, 1))
+    alt = f"An image has {own:.2f} labels on average and was given {given:.2f}."
+    series = {"own labels": pairs[:, 0].tolist(), "given": pairs[:, 1].tolist()}
+    return draw_columns(names, series, "labels of an image", alt)
+
+
+def draw_additions(judgement: MultiLabelJudgement) -> Drawing | None:
+    """Draw which labels are given though absent, beside which that are there.
+
+    A row is a label that is there, a column one that is not; the shade is the share of the
+    images with the first and without the second that were given it. Shown are the rows and
+    the columns to which that happened most.
+
+    Returns:
+        The drawing, or None if no image with a label was given one too many.
+    """
+    added, together = np.array(judgement.added), np.array(judgement.pairs)
+    rows, columns = (_pick_most(added.sum(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    cells = {}
+    for row, there in enumerate(rows):
+        for column, absent in enumerate(columns):
+            images = int(added[there, absent])
+            chances = together[there, there] - together[there, absent]
+            if images:
+                cells[row, column] = MatrixCell(images / chances, str(images), ALERT)
+    parts = ["Labels given though absent, beside labels that are there."]
+    for most in judgement.top_additions(3):
+        parts.append(
+            f"{most.given} beside {most.beside}: {most.images} of "
+            f"{count_of(most.chances, 'image')}."
+        )
+    names = tuple([judgement.classes[number] for number in shown] for shown in (rows, columns))
+    titles = ("label that is there", "label given though absent")
+    return draw_matrix((names[0], names[1]), cells, titles, " ".join(parts))
+
+
+def _pick_most(totals: np.ndarray) -> np.ndarray:
+    """Return the classes of the largest totals, none of 0, the largest first."""
+    order = np.argsort(-totals, kind="stable")[:SHOWN_LABELS]
+    return order[totals[order] > 0]
 
 
 def draw_reliability(calibration: Calibration) -> Drawing:
     """Draw accuracy against confidence, and how many images have which confidence."""
-    with new_figure(5.0, 4.6) as figure:
+    images = sum(row.count for row in calibration.curve)
+    alt = f"Reliability diagram of {images} images: accuracy against confidence in 15 bins."
+    with new_figure(4.6, 4.4) as figure:
         grid = figure.add_gridspec(2, 1, height_ratios=[4.0, 1.0])
         axes = figure.add_subplot(grid[0])
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.0, linestyle=(0, (4, 3)))
@@ -157,6 +190,8 @@ def draw_reliability(calibration: Calibration) -> Drawing:
         if calibration.curve_after and calibration.temperature is not None:
             named = f"at temperature {calibration.temperature:.2f}"
             _draw_bins(axes, calibration.curve_after, SECOND, named)
+            after = format_score("ece", calibration.ece_after)
+            alt += f" {named.capitalize()} the calibration error is {after}."
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.02)
         axes.set_ylabel("accuracy")
@@ -164,7 +199,7 @@ def draw_reliability(calibration: Calibration) -> Drawing:
         axes.legend(loc="upper left", handlelength=1.6)
         rule_grid(axes)
         _draw_bin_counts(figure.add_subplot(grid[1], sharex=axes), calibration.curve)
-        return finish_drawing(figure, _describe_reliability(calibration))
+        return finish_drawing(figure, alt)
 
 
 def _draw_bins(axes: Axes, curve: Sequence[ReliabilityBin], colour: str, name: str) -> None:
@@ -175,10 +210,9 @@ def _draw_bins(axes: Axes, curve: Sequence[ReliabilityBin], colour: str, name: s
         if row.confidence is not None and row.accuracy is not None
     ]
     confidence, accuracy, counts = zip(*filled, strict=True)
-    largest = max(counts)
     axes.plot(confidence, accuracy, color=colour, linewidth=1.0, alpha=0.5, zorder=3)
     axes.plot([], [], "o", color=colour, markersize=5, label=name)
-    sizes = [9 + 70 * count / largest for count in counts]
+    sizes = [9 + 70 * count / max(counts) for count in counts]
     axes.scatter(confidence, accuracy, s=sizes, color=colour, linewidths=0, zorder=4, clip_on=False)
 
 
@@ -193,12 +227,3 @@ def _draw_bin_counts(axes: Axes, curve: Sequence[ReliabilityBin]) -> None:
     axes.set_ylabel("images")
     axes.set_xlabel("confidence: probability of the predicted class")
     rule_grid(axes)
-
-
-def _describe_reliability(calibration: Calibration) -> str:
-    images = sum(row.count for row in calibration.curve)
-    text = f"Reliability diagram of {images} images: accuracy against confidence in 15 bins."
-    if calibration.temperature is None:
-        return text
-    after = format_score("ece", calibration.ece_after)
-    return f"{text} At temperature {calibration.temperature:.2f} the calibration error is {after}."

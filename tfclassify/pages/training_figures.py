@@ -1,14 +1,15 @@
 """How training went: curves over the epochs of all phases.
 
-Owns: the learning curves. Does not own: the look (``drawing``).
+Owns: the record of a phase and the learning curves. Does not own: the look (``drawing``),
+where epochs are recorded (``training``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tfclassify.pages.content import EpochRecord, PhaseRecord
 from tfclassify.pages.drawing import (
     ACCENT,
     ALERT,
@@ -16,6 +17,7 @@ from tfclassify.pages.drawing import (
     GRID,
     MUTED,
     SECOND,
+    WIDTH,
     Drawing,
     finish_drawing,
     label,
@@ -23,20 +25,70 @@ from tfclassify.pages.drawing import (
     rule_grid,
 )
 from tfclassify.pages.wording import format_score, title_of
+from tfclassify.scoring.epochs import EpochRecord
 from tfclassify.scoring.tasks import MULTI_CLASS, MULTI_LABEL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Panels side by side, and metrics shown: with the learning rate, two rows.
-_COLUMNS, _SHOWN = 3, 5
+#: Panels side by side, and metrics shown: with the learning rate, three rows.
+_COLUMNS, _SHOWN = 2, 5
 
 #: Up to this many learning rates, each has its own tick.
 _NAMED_RATES = 3
 
 #: Up to this many epochs, each one gets a dot.
 _DOTTED_EPOCHS = 25
+
+
+@dataclass(frozen=True)
+class PhaseRecord:
+    """One phase of training, as it went.
+
+    Attributes:
+        name: As in the recipe.
+        trained: What was trained, in words, such as ``head`` or ``last 2 blocks``.
+        epochs: The epochs that were finished.
+        best_epoch: Epoch within the phase whose weights were kept, from 1; None if
+            the last epoch's were kept.
+        planned_epochs: Epochs that the recipe allows.
+        reason: Why the phase ended, such as ``no gain in 5 epochs``.
+        trainable_parameters: Parameters that were trained; None if unknown.
+    """
+
+    name: str
+    trained: str
+    epochs: tuple[EpochRecord, ...]
+    best_epoch: int | None = None
+    planned_epochs: int | None = None
+    reason: str = ""
+    trainable_parameters: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Time that the phase's epochs took."""
+        return sum(record.seconds for record in self.epochs)
+
+    @property
+    def kept_epoch(self) -> int | None:
+        """Epoch within the phase whose weights it ended with; None if none was finished."""
+        return self.best_epoch or len(self.epochs) or None
+
+    @property
+    def rates(self) -> list[tuple[float, float]]:
+        """``(epochs since the phase began, learning rate)``, several within an epoch."""
+        points = []
+        for record in self.epochs:
+            rates = record.learning_rates or (record.learning_rate,) * 2
+            for number, rate in enumerate(rates):
+                points.append((record.epoch - 1 + number / max(1, len(rates) - 1), rate))
+        return points
+
+    def kept_score(self, metric: str) -> float | None:
+        """Return the validation score of the kept epoch; None if it is not known."""
+        kept = self.kept_epoch
+        return self.epochs[kept - 1].validation.get(metric) if kept else None
 
 
 def draw_learning_curves(phases: Sequence[PhaseRecord], metric: str) -> Drawing | None:
@@ -53,17 +105,18 @@ def draw_learning_curves(phases: Sequence[PhaseRecord], metric: str) -> Drawing 
     Returns:
         The drawing, or None if no epoch was finished.
     """
-    if not any(phase.epochs for phase in phases):
+    phases = [phase for phase in phases if phase.epochs]
+    if not phases:
         return None
     shown = _list_shown(phases, metric)
-    columns = min(_COLUMNS, len(shown) + 1)
-    rows = -(-(len(shown) + 1) // columns)
-    with new_figure(10.2, 0.7 + 2.5 * rows) as figure:
-        grid = figure.add_gridspec(rows, columns)
-        places = [divmod(number, columns) for number in range(len(shown) + 1)]
-        for name, (row, column) in zip(shown, places, strict=False):
-            _draw_metric(figure.add_subplot(grid[row, column]), phases, name)
-        _draw_rates(figure.add_subplot(grid[places[-1]]), phases)
+    rows = -(-(len(shown) + 1) // _COLUMNS)
+    with new_figure(WIDTH, 0.6 + 2.1 * rows) as figure:
+        axes = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
+        for place, name in zip(axes, shown, strict=False):
+            _draw_metric(place, phases, name)
+        _draw_rates(axes[len(shown)], phases)
+        for empty in axes[len(shown) + 1 :]:
+            empty.remove()
         _add_legend(figure, phases)
         return finish_drawing(figure, _describe(phases, metric))
 
@@ -80,16 +133,16 @@ def _list_shown(phases: Sequence[PhaseRecord], metric: str) -> list[str]:
 
 def _starts(phases: Sequence[PhaseRecord]) -> list[int]:
     """Return how many epochs went before each phase."""
-    starts, total = [], 0
-    for phase in phases:
-        starts.append(total)
-        total += len(phase.epochs)
-    return starts
+    return [sum(len(phase.epochs) for phase in phases[:place]) for place in range(len(phases))]
+
+
+def _mark_dots(count: int) -> dict[str, object]:
+    """Give each epoch a dot, while there are few enough of them."""
+    return {"marker": "o", "markersize": 2.6} if count <= _DOTTED_EPOCHS else {}
 
 
 def _draw_metric(axes: Axes, phases: Sequence[PhaseRecord], name: str) -> None:
-    total = sum(len(phase.epochs) for phase in phases)
-    marker = {"marker": "o", "markersize": 2.6} if total <= _DOTTED_EPOCHS else {}
+    marker = _mark_dots(sum(len(phase.epochs) for phase in phases))
     for start, phase in zip(_starts(phases), phases, strict=True):
         for split, colour in (("train", FAINT), ("validation", ACCENT)):
             points = _points(phase.epochs, split, name)
@@ -111,15 +164,41 @@ def _find_task(phases: Sequence[PhaseRecord]) -> str:
     return MULTI_LABEL if any("map" in record.validation for record in records) else MULTI_CLASS
 
 
-def _finish_axes(axes: Axes, phases: Sequence[PhaseRecord], title: str) -> None:
+def _finish_axes(
+    axes: Axes, phases: Sequence[PhaseRecord], title: str, *, is_continuous: bool = False
+) -> None:
+    """Name the axes and the phases.
+
+    Args:
+        axes: Of one panel.
+        phases: The phases.
+        title: What the panel shows.
+        is_continuous: Whether values stand within epochs, so that the axis starts at 0.
+    """
     from matplotlib.ticker import MaxNLocator
 
+    total = sum(len(phase.epochs) for phase in phases)
     axes.set_title(title, pad=20 if len(phases) > 1 else 9)
     axes.set_xlabel("epoch")
-    axes.set_xlim(0.5, sum(len(phase.epochs) for phase in phases) + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
+    axes.set_xlim(0.0 if is_continuous else 0.5, total + (0.0 if is_continuous else 0.5))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     rule_grid(axes)
-    _mark_phases(axes, phases)
+    _mark_phases(axes, phases, 0.0 if is_continuous else 0.5)
+
+
+def _mark_phases(axes: Axes, phases: Sequence[PhaseRecord], shift: float) -> None:
+    from matplotlib.transforms import blended_transform_factory
+
+    place = blended_transform_factory(axes.transData, axes.transAxes)
+    for number, (start, phase) in enumerate(zip(_starts(phases), phases, strict=True)):
+        if number % 2:
+            end = start + len(phase.epochs) + shift
+            axes.axvspan(start + shift, end, color=GRID, alpha=0.55, linewidth=0, zorder=0)
+        if len(phases) > 1:
+            axes.text(
+                start + shift, 1.02, label(phase.name, 12), transform=place,
+                ha="left", va="bottom", fontsize=8.5, color=MUTED,
+            )  # fmt: skip
 
 
 def _add_legend(figure: Figure, phases: Sequence[PhaseRecord]) -> None:
@@ -147,34 +226,16 @@ def _points(epochs: Sequence[EpochRecord], split: str, name: str) -> list[tuple[
     return found
 
 
-def _mark_phases(axes: Axes, phases: Sequence[PhaseRecord]) -> None:
-    from matplotlib.transforms import blended_transform_factory
-
-    place = blended_transform_factory(axes.transData, axes.transAxes)
-    for number, (start, phase) in enumerate(zip(_starts(phases), phases, strict=True)):
-        if not phase.epochs:
-            continue
-        if number % 2:
-            end = start + len(phase.epochs) + 0.5
-            axes.axvspan(start + 0.5, end, color=GRID, alpha=0.55, linewidth=0, zorder=0)
-        if len(phases) > 1:
-            axes.text(
-                start + 0.5, 1.02, label(phase.name, 14), transform=place,
-                ha="left", va="bottom", fontsize=8, color=MUTED,
-            )  # fmt: skip
-
-
 def _draw_rates(axes: Axes, phases: Sequence[PhaseRecord]) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
     rates: set[float] = set()
     for start, phase in zip(_starts(phases), phases, strict=True):
-        points = [(start + e.epoch, e.learning_rate) for e in phase.epochs if e.learning_rate]
+        points = [(place, rate) for place, rate in phase.rates if rate > 0]
         if points:
-            rates |= {rate for _, rate in points}
-            epochs, values = zip(*points, strict=True)
-            marker = {"marker": "o", "markersize": 2.6} if len(points) == 1 else {}
-            axes.plot(epochs, values, color=SECOND, linewidth=1.4, **marker)
+            places, values = zip(*points, strict=True)
+            rates |= set(values)
+            axes.plot([start + place for place in places], values, color=SECOND, linewidth=1.4)
     if rates:
         axes.set_yscale("log")
         is_few = len(rates) <= _NAMED_RATES
@@ -187,7 +248,7 @@ def _draw_rates(axes: Axes, phases: Sequence[PhaseRecord]) -> None:
         )
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.tick_params(axis="y", which="minor", length=0)
-    _finish_axes(axes, phases, "Learning rate")
+    _finish_axes(axes, phases, "Learning rate", is_continuous=True)
 
 
 def _describe(phases: Sequence[PhaseRecord], metric: str) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import unicodedata
 
-from tfclassify.data.integrity import KINDS
 from tfclassify.scoring.intervals import Interval
 from tfclassify.scoring.tasks import MULTI_CLASS, TASKS
 
@@ -52,11 +51,6 @@ def title_of(name: str, task: str = MULTI_CLASS) -> str:
     return name
 
 
-def title_of_finding(kind: str) -> str:
-    """Return what a kind of integrity finding is called; the kind itself if it is unknown."""
-    return KINDS[kind].title if kind in KINDS else kind.replace("_", " ")
-
-
 def format_count(number: int) -> str:
     """Write a whole number with a separator of thousands, such as ``12,345``."""
     return f"{number:,}"
@@ -88,6 +82,52 @@ def format_bytes(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
+
+
+def format_large(number: float) -> str:
+    """Write a count of operations with four digits, such as ``3.858 G`` or ``100 M``."""
+    for factor, sign in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= factor:
+            return f"{number / factor:.4g}{sign}"
+    return f"{number:g}"
+
+
+def format_ms(time: float | None) -> str:
+    """Write a number of milliseconds, without the unit; a dash if there is none."""
+    return ABSENT if time is None else f"{time:.3f}" if time < 10 else f"{time:.1f}"
+
+
+def format_share(part: float, whole: float) -> str:
+    """Write a share in per cent; a dash where there is no whole."""
+    return f"{100 * part / whole:.1f} %" if whole else ABSENT
+
+
+def format_difference(name: str, value: float | None) -> str:
+    """Write a difference of two scores with its sign, such as ``+1.3 points`` of per cent."""
+    if value is None:
+        return ABSENT
+    text = format_score(name, abs(value)).replace(" %", " points")
+    # A difference that rounds to nothing has no sign.
+    is_nothing = not any(digit in text for digit in "123456789")
+    return text if is_nothing else f"{'+' if value > 0 else '-'}{text}"
+
+
+def format_difference_range(name: str, interval: Interval) -> str:
+    """Write both ends of a difference with their signs; a dash if there are none."""
+    if interval.low is None or interval.high is None:
+        return ABSENT
+    low = format_difference(name, interval.low).removesuffix(" points")
+    return f"{low} to {format_difference(name, interval.high)}"
+
+
+def format_p(value: float | None) -> str:
+    """Write a p-value, such as ``0.031`` or ``< 0.001``; a dash if there is none."""
+    return ABSENT if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def format_size(size: tuple[int, int]) -> str:
+    """Write an image's ``(height, width)`` as people say it: ``224 × 160 pixels``, width first."""
+    return f"{size[1]} × {size[0]} pixels"
 
 
 def clean_text(text: str) -> str:

@@ -68,12 +68,14 @@ def load_subject(target: Target, size: Size | None, observer: Observer = SILENT)
     if target.kind == "recipe":
         return _build_recipe(target, size, observer)
     if target.kind == "keras":
-        model = load_keras_file(target.path)
+        model, title = load_keras_file(target.path), target.path.stem
     else:
         folder = target.path / "bundle" if target.kind == "run" else target.path
         model = load_bundle(folder).model
+        # A run's own name is a mere number.
+        title = "/".join(target.path.resolve().parts[-2:])
     shapes = fix_shapes(target.text, input_shapes(model), size)
-    return Subject(model, shapes, target.path.stem or target.text, target.text)
+    return Subject(model, shapes, title, target.text)
 
 
 def _build_published(target: Target, size: Size | None) -> Subject:

@@ -19,8 +19,8 @@ from tfclassify.judging.contenders import (
     describe_differences,
     read_contenders,
 )
-from tfclassify.pages.compare_content import CompareReport
-from tfclassify.pages.content import Command
+from tfclassify.pages.compare_page import CompareReport, render_compare_page
+from tfclassify.pages.rendering import Command, format_now
 from tfclassify.recipe.wording import suggest
 from tfclassify.scoring.tasks import Task, get_task
 from tfclassify.workflows.start import verb
@@ -181,9 +181,6 @@ def _repeat(request: CompareRequest) -> str:
 
 
 def _write_page(report: CompareReport, out: Path) -> None:
-    from tfclassify.pages.compare_page import render_compare_page
-    from tfclassify.workflows.reporting import format_now
-
     if out.is_dir():
         raise RequestError(f"--out: {out} is a folder; name the page to write")
     write_text(out, render_compare_page(replace(report, created=format_now())))

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tfclassify import __version__
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData, prepare_data
 from tfclassify.data.scan import find_changed_files
@@ -37,8 +36,17 @@ from tfclassify.judging.folds import (
     read_fold,
     read_folds,
 )
-from tfclassify.pages.content import Command
-from tfclassify.pages.crossval_content import CrossvalReport, FoldRow, Spread, find_spreads
+from tfclassify.pages.crossval_page import (
+    CrossvalReport,
+    FoldRow,
+    Spread,
+    draw_crossval_figures,
+    find_spreads,
+    render_crossval_page,
+)
+from tfclassify.pages.data_page import summarise_data
+from tfclassify.pages.drawing import save_figures
+from tfclassify.pages.rendering import Command, format_now
 from tfclassify.recipe.loading import dump_recipe, load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.crossval_directory import CrossvalDirectory, FoldPlan
@@ -394,9 +402,6 @@ def _join_tables(place: CrossvalDirectory) -> str:
 def _write_page(
     place: CrossvalDirectory, result: CrossvalResult, data: PreparedData, verdict: Verdict
 ) -> None:
-    from tfclassify.pages.crossval_page import draw_crossval_figures, render_crossval_page
-    from tfclassify.pages.figures import save_figures
-
     recipe = result.recipe
     described = reporting.describe_verdict(verdict, recipe)
     report = CrossvalReport(
@@ -408,13 +413,11 @@ def _write_page(
         folds=place.plan.folds,
         repeats=place.plan.repeats,
         images=result.images,
-        created=reporting.format_now(),
-        version=__version__,
+        created=format_now(),
         rows=result.folds,
-        verdict=replace(described, judged_on="all folds"),
-        has_chosen=False,
-        data=reporting.summarise_data(data.index, recipe.data.source, is_split=False),
-        integrity=reporting.describe_integrity(data.integrity, len(data.index)),
+        judged=described,
+        data=summarise_data(data.index, recipe.data.source, is_split=False),
+        integrity=data.integrity,
         environment=reporting.describe_machine(describe_environment()),
         commands=_list_next(place),
         recipe_text=dump_recipe(recipe),

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfclassify import __version__
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData
 from tfclassify.events import SILENT, Observer
@@ -43,15 +42,16 @@ from tfclassify.judging.weights import (
     find_weights,
     parse_weights,
 )
-from tfclassify.pages.compare_content import CompareReport
-from tfclassify.pages.content import Command
+from tfclassify.pages.compare_page import CompareReport
+from tfclassify.pages.data_page import summarise_data
+from tfclassify.pages.drawing import save_figures
 from tfclassify.pages.ensemble_page import (
     EnsembleReport,
     MemberRow,
     draw_ensemble_figures,
     render_ensemble_page,
 )
-from tfclassify.pages.figures import save_figures
+from tfclassify.pages.rendering import Command, format_now
 from tfclassify.recipe.loading import dump_recipe, parse_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
@@ -313,16 +313,15 @@ def _write_ensemble_report(
         name=recipe.name,
         run=run.path.name,
         metric=recipe.metric,
-        created=reporting.format_now(),
-        version=__version__,
+        created=format_now(),
         members=_list_members(members, weights),
         how=_HOW.get(how, "The weights were given."),
         image_size=recipe.data.image_size,
-        verdict=described[-1] if described else None,
+        judged=described[-1] if described else None,
         others=tuple(described[:-1]),
         comparison=comparison,
-        data=reporting.summarise_data(data.index, recipe.data.source),
-        integrity=reporting.describe_integrity(data.integrity, len(data.index)),
+        data=summarise_data(data.index, recipe.data.source),
+        integrity=data.integrity,
         environment=reporting.describe_machine(describe_environment()),
         commands=_list_next(run, members, how),
         recipe_text=dump_recipe(recipe),

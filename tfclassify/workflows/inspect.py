@@ -7,20 +7,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tfclassify import __version__
 from tfclassify.data.columns import conclude_source
 from tfclassify.data.images import open_image
+from tfclassify.data.integrity import IntegrityReport
 from tfclassify.data.preparation import PreparedData, prepare_data, survey_source
 from tfclassify.data.statistics import Statistics, describe_index, pick_per_class
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_text
-from tfclassify.pages.content import Command, DataSummary, Fact, InspectReport, Integrity
+from tfclassify.pages.data_page import (
+    DataSummary,
+    InspectReport,
+    render_inspect_page,
+    summarise_data,
+)
 from tfclassify.pages.pictures import Thumbnail, make_thumbnail
+from tfclassify.pages.rendering import Command, Fact, format_now
 from tfclassify.pages.wording import count_of
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import DataRecipe
-from tfclassify.workflows.reporting import describe_integrity, format_now, summarise_data
 from tfclassify.workflows.start import verb
 
 #: Pictures of each class on the page, and their longest side in pixels.
@@ -58,7 +63,7 @@ class InspectResult:
 
     data: DataSummary
     statistics: Statistics
-    integrity: Integrity
+    integrity: IntegrityReport
     html: Path | None
     remarks: tuple[str, ...] = ()
 
@@ -75,13 +80,10 @@ def inspect_source(request: InspectRequest, observer: Observer = SILENT) -> Insp
     index = prepared.index
     statistics = describe_index(index, observer=observer)
     data = summarise_data(index, index.source)
-    integrity = describe_integrity(prepared.integrity, len(index))
     if request.html is not None:
-        page = _fill_page(request, prepared, statistics, data, integrity)
-        from tfclassify.pages.page import render_inspect_page
-
+        page = _fill_page(request, prepared, statistics, data)
         write_text(request.html, render_inspect_page(page))
-    return InspectResult(data, statistics, integrity, request.html, remarks)
+    return InspectResult(data, statistics, prepared.integrity, request.html, remarks)
 
 
 def _read(request: InspectRequest, observer: Observer) -> tuple[PreparedData, tuple[str, ...]]:
@@ -107,7 +109,6 @@ def _fill_page(
     prepared: PreparedData,
     statistics: Statistics,
     data: DataSummary,
-    integrity: Integrity,
 ) -> InspectReport:
     frame = prepared.index.usable().frame
     colours = statistics.colours
@@ -124,13 +125,12 @@ def _fill_page(
         following = Command("Train on it", f"tfclassify train {source}")
     return InspectReport(
         created=format_now(),
-        version=__version__,
         data=data,
         sizes=tuple(zip(frame["width"].tolist(), frame["height"].tolist(), strict=True)),
         mean=_to_unit(colours.mean) if colours.images else None,
         std=_to_unit(colours.std) if colours.images else None,
         samples=samples,
-        integrity=integrity,
+        integrity=prepared.integrity,
         facts=facts,
         commands=(following,),
     )

@@ -13,7 +13,8 @@ from tfclassify.data.index import Index
 from tfclassify.data.preparation import prepare_data
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_bytes
-from tfclassify.pages.pictures import Thumbnail, make_thumbnail
+from tfclassify.pages.pictures import Photo, make_thumbnail
+from tfclassify.pages.run_page import PreviewRow
 from tfclassify.recipe.schema import AugmentRecipe, Recipe
 from tfclassify.workflows.material import open_training_set
 from tfclassify.workflows.recipes import Given, open_recipe
@@ -22,8 +23,10 @@ from tfclassify.workflows.start import start_tensorflow, verb
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-#: Images and versions on a report's sheet, and its longest side in pixels.
-REPORTED_IMAGES, REPORTED_VERSIONS, REPORTED_SIDE = 4, 5, 1280
+    from tfclassify.pipeline.stream import TrainingSet
+
+#: Images and versions on a run's page, and the longest side of a picture in pixels.
+REPORTED_IMAGES, REPORTED_VERSIONS, REPORTED_SIDE = 4, 6, 160
 
 
 @dataclass(frozen=True)
@@ -57,31 +60,59 @@ def preview_recipe(request: PreviewRequest, observer: Observer = SILENT) -> Path
     return request.out
 
 
-def draw_thumbnail(recipe: Recipe, index: Index) -> Thumbnail | None:
-    """Draw the sheet of a run's report; None where the recipe augments nothing."""
+def list_preview(recipe: Recipe, index: Index) -> tuple[PreviewRow, ...]:
+    """Return a few training images as augmented, for a run's page; none where nothing is."""
     augment = recipe.augment
     is_used = any(phase.augment or phase.mix for phase in recipe.phases)
     if augment == AugmentRecipe(engine=augment.engine) or not is_used:
-        return None
-    sheet = _draw(recipe, index, REPORTED_IMAGES, REPORTED_VERSIONS, SILENT)
-    return make_thumbnail(sheet, longest=REPORTED_SIDE)
+        return ()
+    from tfclassify.pipeline.preview import make_caption, make_sheet
+
+    sheet = make_sheet(
+        _open_few(recipe, index, REPORTED_IMAGES, SILENT),
+        augment,
+        index.classes,
+        versions=REPORTED_VERSIONS,
+        seed=recipe.seed,
+        batch_size=recipe.batch_size,
+    )
+
+    def show(title: str, pixels: np.ndarray, label: np.ndarray) -> Photo:
+        shares = make_caption(label, index.classes, sheet.caption_limit)
+        lines = [name if share > 0.995 else f"{name} {share:.0%}" for name, share in shares]
+        return Photo(title, make_thumbnail(pixels, longest=REPORTED_SIDE), tuple(lines))
+
+    return tuple(
+        PreviewRow(
+            show("original", sheet.originals[row], sheet.targets[row]),
+            tuple(
+                show(f"epoch {epoch + 1}", sheet.views[row, epoch], sheet.labels[row, epoch])
+                for epoch in range(REPORTED_VERSIONS)
+            ),
+        )
+        for row in range(len(sheet.originals))
+    )
 
 
 def _draw(recipe: Recipe, index: Index, images: int, versions: int, observer: Observer) -> Image:
-    start_tensorflow()
     from tfclassify.pipeline.preview import draw_preview
 
-    chosen = choose_images(index.in_split("train"), images, recipe.seed)
     return draw_preview(
-        open_training_set(recipe, chosen, observer),
+        _open_few(recipe, index, images, observer),
         recipe.augment,
-        chosen.classes,
+        index.classes,
         versions=versions,
         seed=recipe.seed,
         batch_size=recipe.batch_size,
         augmented=any(phase.augment for phase in recipe.phases),
         mix=any(phase.mix for phase in recipe.phases),
     )
+
+
+def _open_few(recipe: Recipe, index: Index, images: int, observer: Observer) -> TrainingSet:
+    start_tensorflow()
+    chosen = choose_images(index.in_split("train"), images, recipe.seed)
+    return open_training_set(recipe, chosen, observer)
 
 
 def choose_images(index: Index, count: int, seed: int) -> Index:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
-from tfclassify.pages.profile_content import SORTS, LatencyRow, LayerRow, NetworkReport
+from tfclassify.pages.profile_page import SORTS, LatencyRow, LayerRow, NetworkReport
 from tfclassify.profiler.results import LayerProfile, Profile, fold_layers
 from tfclassify.profiler.targets import Target, find_newest_run, find_target
 from tfclassify.workflows.start import start_tensorflow, verb

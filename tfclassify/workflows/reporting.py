@@ -1,62 +1,52 @@
-"""Fills the report of a run or an evaluation from what was measured.
+"""Fills the pages of a run and an evaluation from what was measured.
 
-Owns: from records, verdicts and integrity to the report's plain content.
-Does not own: how the page looks (``report``).
+Owns: from records and verdicts to what a page says. Does not own: how it says it
+(``pages``).
 """
 
 from __future__ import annotations
 
-import datetime
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from tfclassify import __version__
 from tfclassify.data.images import decode_image
 from tfclassify.data.index import Index
-from tfclassify.data.integrity import IntegrityReport
 from tfclassify.data.preparation import PreparedData
-from tfclassify.data.statistics import count_label_sets
 from tfclassify.errors import ImageError
 from tfclassify.files import write_text
-from tfclassify.pages.content import (
-    Command,
-    DataSummary,
-    EpochRecord,
-    EvaluationReport,
-    Fact,
-    HardImage,
-    Integrity,
-    IntegrityRow,
-    LabelMistake,
-    Mistake,
-    PhaseRecord,
-    RunReport,
-    Verdict,
-)
-from tfclassify.pages.pictures import Thumbnail, make_thumbnail
+from tfclassify.pages.data_page import summarise_data
+from tfclassify.pages.drawing import save_figures
+from tfclassify.pages.pictures import Photo, Thumbnail, make_thumbnail
 from tfclassify.pages.recipe_facts import (
+    describe_curves,
     describe_network,
     describe_trained_part,
     describe_training,
 )
+from tfclassify.pages.rendering import Command, Fact, format_now
+from tfclassify.pages.run_page import (
+    EvaluationReport,
+    PreviewRow,
+    RunReport,
+    draw_run_figures,
+    render_evaluation_page,
+    render_run_page,
+)
+from tfclassify.pages.scores import Judged, picture_mistakes
+from tfclassify.pages.training_figures import PhaseRecord
+from tfclassify.pages.wording import count_of
 from tfclassify.recipe.loading import dump_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.crossval_directory import find_crossval
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.runs.documents import Environment
 from tfclassify.runs.environment import describe_environment
-from tfclassify.scoring import verdicts as scoring
-from tfclassify.scoring.mistakes import find_mistakes, find_wrong_labels
-from tfclassify.scoring.tasks import find_class_ids
+from tfclassify.scoring.epochs import EpochRecord, best_epoch
+from tfclassify.scoring.verdicts import Verdict
 from tfclassify.training.mining import read_hardest
 from tfclassify.workflows.resume_checks import read_environment
-
-if TYPE_CHECKING:
-    from tfclassify.scoring.epochs import EpochRecord as TrainedEpoch
 
 #: Pictures of mistakes on a page, and their longest side in pixels.
 MISTAKES, MISTAKE_SIDE = 24, 160
@@ -66,13 +56,14 @@ def write_run_report(
     run: RunDirectory,
     recipe: Recipe,
     data: PreparedData,
-    records: Sequence[TrainedEpoch],
-    verdicts: Sequence[scoring.Verdict],
+    records: Sequence[EpochRecord],
+    verdicts: Sequence[Verdict],
     *,
     parameters: int,
     trainable: Sequence[int],
-    preview: Thumbnail | None = None,
-    kept_phase: str | None = None,
+    preview: tuple[PreviewRow, ...] = (),
+    kept_phase: str = "",
+    total_seconds: float | None = None,
 ) -> None:
     """Write ``report.html`` and the figures of a run.
 
@@ -84,37 +75,37 @@ def write_run_report(
         verdicts: Judgements of the held-out splits; the last one headlines.
         parameters: Of the network.
         trainable: Parameters that each phase trained, in the recipe's order.
-        preview: Sheet of what the model saw.
-        kept_phase: Name of the phase whose weights the run has, where the best is kept.
+        preview: Training images as augmented.
+        kept_phase: Name of the phase whose weights the run has.
+        total_seconds: Wall time of the command so far; None where it is not known.
     """
-    from tfclassify.pages.figures import write_figures
-    from tfclassify.pages.page import render_page
-
-    environment = read_environment(run)
-    seconds = sum(record.seconds for record in records)
+    described = tuple(describe_verdict(verdict, recipe) for verdict in verdicts)
     report = RunReport(
         name=recipe.name,
         run=run.path.name,
         metric=recipe.metric,
         created=format_now(),
-        seconds=seconds,
-        version=__version__,
+        training_seconds=sum(record.seconds for record in records),
+        total_seconds=total_seconds,
         description=recipe.description,
         data=summarise_data(data.index, recipe.data.source),
         model=describe_network(recipe, parameters),
         recipe=describe_training(recipe, kept_phase),
         recipe_text=dump_recipe(recipe),
         phases=describe_phases(recipe, records, trainable),
-        verdict=describe_verdict(verdicts[-1], recipe) if verdicts else None,
-        others=tuple(describe_verdict(verdict, recipe) for verdict in verdicts[:-1]),
-        integrity=describe_integrity(data.integrity, len(data.index)),
-        environment=describe_machine(environment),
+        kept_phase=kept_phase,
+        curves_note=describe_curves(recipe),
+        judged=described[-1] if described else None,
+        others=described[:-1],
+        integrity=data.integrity,
+        environment=describe_machine(read_environment(run)),
         commands=list_commands(run),
         preview=preview,
         hard=picture_hard_images(run, data.index, recipe),
     )
-    figures = write_figures(report, run.figures_dir)
-    write_text(run.report_path, render_page(report, figures))
+    figures = draw_run_figures(report)
+    save_figures(figures, run.figures_dir)
+    write_text(run.report_path, render_run_page(report, figures))
 
 
 def write_evaluation_report(
@@ -122,12 +113,10 @@ def write_evaluation_report(
     run: RunDirectory,
     recipe: Recipe,
     data: PreparedData,
-    verdict: scoring.Verdict,
+    verdict: Verdict,
     source: str | None,
 ) -> None:
     """Write the page of an evaluation; ``data`` holds the images that were judged, or more."""
-    from tfclassify.pages.page import render_evaluation_page
-
     judged = data.index.frame["image"].isin(verdict.answers.images)
     index = data.index.with_frame(data.index.frame[judged])
     other = f" --data {shlex.quote(source)}" if source else ""
@@ -137,41 +126,25 @@ def write_evaluation_report(
         model=str(run.path),
         metric=recipe.metric,
         created=format_now(),
-        version=__version__,
         data=summarise_data(index, source or recipe.data.source, is_split=False),
-        verdict=describe_verdict(verdict, recipe),
-        integrity=describe_integrity(data.integrity, len(data.index)),
+        judged=describe_verdict(verdict, recipe),
+        integrity=data.integrity,
         environment=describe_machine(describe_environment()),
         commands=(Command("Repeat the evaluation", line),),
     )
     write_text(path, render_evaluation_page(report))
 
 
-def format_now() -> str:
-    """Write the present time as people read it."""
-    return f"{datetime.datetime.now():%d %B %Y, %H:%M}"
-
-
-def summarise_data(index: Index, source: str, *, is_split: bool = True) -> DataSummary:
-    """Count the usable images of each class in each split, or in all."""
-    usable = index.usable()
-    marks, frame = usable.mark_labels(), usable.frame
-    splits = frame["split"].replace("", "all") if is_split else pd.Series("all", frame.index)
-    counts, images = {}, {}
-    for split in sorted(splits.unique()):
-        rows = marks[(splits == split).to_numpy()]
-        counts[split] = tuple(rows.sum(axis=0).tolist())
-        images[split] = len(rows)
-    if not index.is_multi_label:
-        return DataSummary(source, index.classes, counts)
-    return DataSummary(source, index.classes, counts, images, count_label_sets(usable))
-
-
 def describe_phases(
-    recipe: Recipe, records: Sequence[TrainedEpoch], trainable: Sequence[int]
+    recipe: Recipe, records: Sequence[EpochRecord], trainable: Sequence[int]
 ) -> tuple[PhaseRecord, ...]:
-    """Tell each phase as it went."""
-    from tfclassify.scoring.epochs import best_epoch
+    """Tell each phase as it went.
+
+    Args:
+        recipe: The recipe as trained.
+        records: Every epoch of every phase.
+        trainable: Parameters that each phase trained.
+    """
     from tfclassify.training.schedules import should_stop
 
     phases = []
@@ -183,93 +156,38 @@ def describe_phases(
             best = best_epoch(values, phase.keep_best) + 1
         reason = "all epochs done"
         if phase.early_stopping and should_stop(own, phase.early_stopping):
-            reason = f"no gain in {phase.early_stopping.patience} epochs"
-        trained, epochs = describe_trained_part(phase), tuple(map(_copy_epoch, own))
-        phases.append(PhaseRecord(phase.name, trained, epochs, best, phase.epochs, reason, count))
+            reason = f"no gain in {count_of(phase.early_stopping.patience, 'epoch')}"
+        phases.append(
+            PhaseRecord(
+                name=phase.name,
+                trained=describe_trained_part(phase),
+                epochs=tuple(own),
+                best_epoch=best,
+                planned_epochs=phase.epochs,
+                reason=reason,
+                trainable_parameters=count,
+            )
+        )
     return tuple(phases)
 
 
-def _copy_epoch(record: TrainedEpoch) -> EpochRecord:
-    return EpochRecord(
-        record.epoch,
-        record.learning_rate,
-        dict(record.train),
-        dict(record.validation),
-        record.seconds,
-    )
+def describe_verdict(verdict: Verdict, recipe: Recipe) -> Judged:
+    """Add pictures of its worst mistakes to a verdict."""
+    read = partial(_read_thumbnail, recipe=recipe)
+    return Judged(verdict, picture_mistakes(verdict.answers, read, limit=MISTAKES))
 
 
-def describe_verdict(verdict: scoring.Verdict, recipe: Recipe) -> Verdict:
-    """Put a verdict into the report's words, with pictures of its mistakes."""
-    return Verdict(
-        judgement=verdict.plain,
-        judged_on=verdict.split,
-        with_views=verdict.tta,
-        views=len(verdict.views),
-        mistakes=picture_mistakes(verdict, recipe),
-        caution=verdict.caution,
-    )
-
-
-def picture_mistakes(
-    verdict: scoring.Verdict, recipe: Recipe
-) -> tuple[Mistake, ...] | tuple[LabelMistake, ...]:
-    """Return the worst mistakes with their pictures.
-
-    They are the most confident wrong predictions, or the wrong label sets of the greatest
-    loss.
-    """
-    answers = verdict.answers
-    if answers.is_multi_label:
-        return _picture_wrong_labels(answers, recipe)
-    classes, ids = answers.classes, find_class_ids(answers.targets)
-    return tuple(
-        Mistake(
-            image=answers.images[wrong.position],
-            thumbnail=_read_thumbnail(answers.paths[wrong.position], recipe),
-            true_label=classes[wrong.target],
-            predicted_label=classes[wrong.predicted],
-            probability=wrong.probability,
-            true_probability=wrong.true_probability,
-        )
-        for wrong in find_mistakes(ids, answers.probabilities, limit=MISTAKES)
-    )
-
-
-def _picture_wrong_labels(answers: scoring.Answers, recipe: Recipe) -> tuple[LabelMistake, ...]:
-    classes = answers.classes
-    wrong_sets = find_wrong_labels(
-        answers.targets, answers.probabilities, answers.thresholds, limit=MISTAKES
-    )
-
-    def name(position: int, ids: tuple[int, ...]) -> tuple[tuple[str, float], ...]:
-        return tuple((classes[i], float(answers.probabilities[position, i])) for i in ids)
-
-    return tuple(
-        LabelMistake(
-            image=answers.images[wrong.position],
-            thumbnail=_read_thumbnail(answers.paths[wrong.position], recipe),
-            loss=wrong.loss,
-            found=tuple(classes[number] for number in wrong.found),
-            missed=name(wrong.position, wrong.missed),
-            added=name(wrong.position, wrong.added),
-        )
-        for wrong in wrong_sets
-    )
-
-
-def picture_hard_images(run: RunDirectory, index: Index, recipe: Recipe) -> tuple[HardImage, ...]:
+def picture_hard_images(run: RunDirectory, index: Index, recipe: Recipe) -> tuple[Photo, ...]:
     """Return the training images that mining missed most, with pictures; none without it."""
     if recipe.mining is None or not run.mining_path.exists():
         return ()
     rows = index.frame.set_index("image")
     return tuple(
-        HardImage(
-            image=image,
-            thumbnail=_read_thumbnail(str(rows.loc[image, "path"]), recipe),
-            label=str(rows.loc[image, "label"]),
-            misses=misses,
-            weight=weight,
+        Photo(
+            image,
+            _read_thumbnail(str(rows.loc[image, "path"]), recipe),
+            (str(rows.loc[image, "label"]) or "no label",),
+            (f"misclassified {count_of(misses, 'time')}, weight {weight:g}",),
         )
         for image, misses, weight in read_hardest(run.mining_path, index, limit=MISTAKES)
     )
@@ -285,15 +203,6 @@ def _read_thumbnail(path: str, recipe: Recipe) -> Thumbnail | None:
     return make_thumbnail(photo, longest=MISTAKE_SIDE)
 
 
-def describe_integrity(report: IntegrityReport, checked: int) -> Integrity:
-    """Put the integrity findings into the report's form."""
-    rows = tuple(
-        IntegrityRow(finding.image, finding.kind, finding.severity, finding.detail)
-        for finding in report.rows
-    )
-    return Integrity(checked, rows)
-
-
 def describe_machine(environment: Environment) -> tuple[Fact, ...]:
     """Flatten ``environment.json`` to lines; packages come as one line each."""
     facts = []
@@ -301,7 +210,8 @@ def describe_machine(environment: Environment) -> tuple[Fact, ...]:
         if isinstance(value, dict):
             facts += [Fact(str(key), str(item)) for key, item in value.items()]
         else:
-            facts.append(Fact(name.replace("_", " "), str(value)))
+            words = ", ".join(value) if isinstance(value, list) else str(value)
+            facts.append(Fact(name.replace("_", " "), words))
     return tuple(facts)
 
 

@@ -38,7 +38,7 @@ from tfclassify.workflows.material import (
     count_trainable,
     open_material,
 )
-from tfclassify.workflows.preview import draw_thumbnail
+from tfclassify.workflows.preview import list_preview
 from tfclassify.workflows.recipes import Given, open_recipe
 from tfclassify.workflows.resume_checks import (
     check_unchanged,
@@ -102,6 +102,7 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
         RecipeError: If the recipe is wrong; nothing is made then.
         TfclassifyError: If the data, the model or the training fails.
     """
+    started = time.perf_counter()
     recipe = open_recipe(request.recipe, request.overrides, observer)
     if request.out is not None:
         run = RunDirectory.create_at(request.out, dump_recipe(recipe))
@@ -110,7 +111,7 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
     observer.on_note(f"run {run.path}")
     with run.lock(), _explain_interruption(run), _remove_unstarted(run):
         data = _prepare(run, recipe, observer)
-        return train_prepared(run, recipe, data, observer, resume=False)
+        return train_prepared(run, recipe, data, observer, resume=False, started=started)
 
 
 @verb
@@ -204,7 +205,13 @@ def _prepare(run: RunDirectory, recipe: Recipe, observer: Observer) -> PreparedD
 
 
 def train_prepared(
-    run: RunDirectory, recipe: Recipe, data: PreparedData, observer: Observer, *, resume: bool
+    run: RunDirectory,
+    recipe: Recipe,
+    data: PreparedData,
+    observer: Observer,
+    *,
+    resume: bool,
+    started: float | None = None,
 ) -> TrainResult:
     """Train on prepared data in a run that is locked already, judge and report it.
 
@@ -214,11 +221,12 @@ def train_prepared(
         data: The images, split.
         observer: Told of progress.
         resume: Go on from the last finished epoch, where there is one.
+        started: ``time.perf_counter`` at the start of the command; None means now.
 
     Raises:
         TfclassifyError: If the model cannot be built or trained.
     """
-    started = time.perf_counter()
+    started = time.perf_counter() if started is None else started
     set_up_keras(recipe)
     from tfclassify.training.tensorboard import TensorBoardLog
     from tfclassify.training.trainer import Trainer
@@ -322,5 +330,6 @@ def _write_results(
         parameters=classifier.network.count_params(),
         trainable=count_trainable(recipe, classifier),
         kept_phase=kept_phase,
-        preview=draw_thumbnail(recipe, data.index),
+        preview=list_preview(recipe, data.index),
+        total_seconds=seconds,
     )

@@ -9,16 +9,21 @@ import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
 
 import pytest
 
 from tests.hub_modules import make_hub_module
+from tfclassify.backbones import hub_modules
 from tfclassify.backbones.hub_modules import (
     fetch_module,
     find_cached_module,
     has_module,
     locate_module,
 )
+from tfclassify.data.archives import ArchiveLimits
 from tfclassify.errors import DownloadError, WeightsError
 
 HANDLE = "https://tfhub.dev/example/tiny/1"
@@ -36,7 +41,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every request fail at once."""
 
     def refuse(*arguments: object, **keywords: object) -> None:
-        raise OSError("no network")
+        raise URLError("no network")
 
     monkeypatch.setattr("urllib.request.OpenerDirector.open", refuse)
 
@@ -47,14 +52,21 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """Serve ``tmp_path/site`` on this machine."""
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Serve ``tmp_path/site`` on this machine, by what passes for https."""
     (tmp_path / "site").mkdir()
+
+    def open_plainly(request: Request, timeout: float) -> Any:
+        response = urlopen(request.full_url.replace("https:", "http:"), timeout=timeout)
+        response.geturl = lambda: request.full_url
+        return response
+
+    monkeypatch.setattr("tfclassify.data.download.urlopen", open_plainly)
     handler = functools.partial(_Quiet, directory=str(tmp_path / "site"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{running.server_address[1]}"
+        yield f"https://127.0.0.1:{running.server_address[1]}"
         running.shutdown()
         thread.join()
 
@@ -116,5 +128,44 @@ def test_a_download_that_is_no_module_is_refused(tmp_path: Path, cache: Path, se
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "readme.txt").write_text("an older module")
     pack(tmp_path / "other", tmp_path / "site" / "old.tar.gz")
-    with pytest.raises(DownloadError, match=r"holds no saved_model\.pb, so it is no TF2"):
+    with pytest.raises(DownloadError, match=r"holds no saved_model\.pb: no TF2 SavedModel"):
         fetch_module(f"{server}/old.tar.gz")
+    assert not list(cache.iterdir())
+
+
+@pytest.mark.parametrize("scheme", ["http", "gs"])
+def test_only_https_is_fetched(scheme: str, cache: Path) -> None:
+    with pytest.raises(DownloadError, match="only https addresses are fetched, since others can"):
+        fetch_module(f"{scheme}://tfhub.dev/example/tiny/1")
+    assert not list(cache.iterdir())
+
+
+def test_a_bomb_leaves_nothing(
+    tmp_path: Path, cache: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module of 3 MB left 3.1 GB in the cache."""
+    make_hub_module(tmp_path / "m")
+    with (tmp_path / "m" / "assets" / "zeros").open("wb") as stream:
+        stream.truncate(300 << 20)
+    pack(tmp_path / "m", tmp_path / "site" / "bomb.tar.gz")
+    with pytest.raises(DownloadError, match=r"cannot be fetched: .*times"):
+        fetch_module(f"{server}/bomb.tar.gz")
+    assert not list(cache.iterdir())
+    monkeypatch.setattr(hub_modules, "_LIMITS", ArchiveLimits(max_bytes=1 << 20))
+    with pytest.raises(DownloadError, match=r"cannot be fetched: .*unpacks to more than 0\.0 GiB"):
+        fetch_module(f"{server}/bomb.tar.gz")
+    assert not list(cache.iterdir())
+
+
+def test_a_download_without_end_is_given_up(
+    tmp_path: Path, cache: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site" / "long").write_bytes(bytes(1 << 20))
+    monkeypatch.setattr(hub_modules, "_LARGEST_DOWNLOAD", (1 << 20) - 1)
+    with pytest.raises(DownloadError, match="sends more than 0 MiB"):
+        fetch_module(f"{server}/long")
+    monkeypatch.setattr(hub_modules, "_LARGEST_DOWNLOAD", 1 << 20)
+    monkeypatch.setattr(hub_modules, "_LONGEST_S", -1.0)
+    with pytest.raises(DownloadError, match="has not come within -1 s"):
+        fetch_module(f"{server}/long")
+    assert not list(cache.iterdir())

@@ -323,6 +323,17 @@ def test_what_keras_cannot_load_is_told(folder: Path) -> None:
         load_bundle(folder)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(value: float, tmp_path: Path) -> None:
+    """They said the first class of every image, with a probability of nan."""
+    classifier = make_tiny()
+    kernel = classifier.network.layers[-1].weights[0]
+    kernel.assign(np.full(kernel.shape, value))
+    save_bundle(tmp_path / "bundle", classifier, classes=CLASSES, recipe=RECIPE)
+    with pytest.raises(BundleError, match=r"its weights '.*kernel' are not all finite"):
+        load_bundle(tmp_path / "bundle")
+
+
 def test_weights_that_are_none_are_told(folder: Path) -> None:
     path = folder / "model.keras"
     with zipfile.ZipFile(path) as archive:

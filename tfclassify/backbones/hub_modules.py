@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
+import shutil
 import tempfile
-import warnings
 from pathlib import Path
 
-from tfclassify.errors import DownloadError, WeightsError
+from tfclassify.data.archives import ArchiveLimits, extract_archive
+from tfclassify.data.download import fetch_into
+from tfclassify.errors import ArchiveError, DownloadError, WeightsError
 
 #: What a recipe writes before the handle of a module.
 PREFIX = "hub:"
 _SCHEMES = ("https://", "http://", "gs://")
-#: Seconds without a byte after which a download has failed.
-_PATIENCE_S = 20.0
+#: Bytes and seconds of a download; the largest modules of images take some 3 GiB.
+_LARGEST_DOWNLOAD, _LONGEST_S = 4 << 30, 3600.0
+#: Weights hardly pack, so what unpacks to much more is none.
+_LIMITS = ArchiveLimits(max_bytes=8 << 30, max_files=10_000, max_ratio=10.0)
 _GRAPH = "saved_model.pb"
 
 
@@ -71,45 +74,41 @@ def fetch_module(handle: str) -> Path:
     """Return the folder of a module with an address, from the cache or the network.
 
     Raises:
-        DownloadError: If it is not cached and cannot be fetched.
+        DownloadError: If it is not cached and cannot be fetched, or is over the limits;
+            nothing of it is then kept.
     """
     cached = find_cached_module(handle)
     if cached is not None:
         return cached
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_PATIENCE_S)
+    place = _cache_place(handle)
     try:
-        folder = Path(_resolve(handle))
-    except Exception as error:  # the resolver raises whatever the network does
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetching-", dir=place.parent) as work:
+            packed, unpacked = Path(work) / "module.tar.gz", Path(work) / "module"
+            fetch_into(_packed_address(handle), packed, limit=_LARGEST_DOWNLOAD, seconds=_LONGEST_S)
+            extract_archive(packed, unpacked, limits=_LIMITS)
+            if not is_saved_model(unpacked):
+                raise DownloadError(f"what was downloaded holds no {_GRAPH}: no TF2 SavedModel")
+            shutil.rmtree(place, ignore_errors=True)  # what an interrupted download left
+            unpacked.rename(place)
+    except (DownloadError, ArchiveError, OSError) as error:
         raise DownloadError(_explain(handle, error)) from error
-    finally:
-        socket.setdefaulttimeout(before)
-    if not is_saved_model(folder):
-        raise DownloadError(
-            f"{handle}: what was downloaded to {folder} holds no {_GRAPH}, so it is no TF2 "
-            "SavedModel; give the address of one, or a folder"
-        )
-    return folder
+    return place
 
 
-def _resolve(handle: str) -> str:
-    """Let TensorFlow Hub download a module into its cache."""
-    with warnings.catch_warnings():
-        # It asks a package that is about to go for TensorFlow's version; nothing to act on.
-        warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
-        import tensorflow_hub as hub
-    return str(hub.resolve(handle))
+def _packed_address(handle: str) -> str:
+    """Return the address of a module's archive."""
+    mark = "&" if "?" in handle else "?"
+    return f"{handle}{mark}tf-hub-format=compressed"
 
 
 def _explain(handle: str, error: Exception) -> str:
     """Say what failed and the ways out."""
     reason = " ".join(str(error).split())[:200] or type(error).__name__
-    mark = "&" if "?" in handle else "?"
-    archive = f"{handle}{mark}tf-hub-format=compressed" if handle.startswith("http") else handle
     return (
         f"{handle}: is not in TensorFlow Hub's cache and cannot be fetched: {reason}. Ways out: "
-        f"download {archive} elsewhere and unpack it to {_cache_place(handle)}; or set "
-        "TFHUB_CACHE_DIR to a cache that has it; or unpack it anywhere and name that folder"
+        f"download {_packed_address(handle)} elsewhere and unpack it to {_cache_place(handle)}; or "
+        "set TFHUB_CACHE_DIR to a cache that has it; or unpack it anywhere and name that folder"
     )
 
 

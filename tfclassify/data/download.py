@@ -7,6 +7,7 @@ Does not own: what the file holds (``sources``).
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
@@ -80,6 +81,36 @@ def fetch_bytes(url: str, limit: int = MAX_IMAGE_BYTES) -> bytes:
             f"{url}: more than {limit >> 20} MiB; fetch the file elsewhere and name its path"
         )
     return content
+
+
+def fetch_into(url: str, path: Path, *, limit: int, seconds: float) -> None:
+    """Write what an https address sends to a file, within bounds.
+
+    Args:
+        url: The address.
+        path: Where to; what has arrived stays there where it fails.
+        limit: Bytes at most.
+        seconds: Time at most.
+
+    Raises:
+        DownloadError: If the address is not https, cannot be reached, or sends more or
+            for longer.
+    """
+    if urlsplit(url).scheme != "https":
+        raise DownloadError(
+            f"{url}: only https addresses are fetched, since others can be changed on their way"
+        )
+    end, done = time.monotonic() + seconds, 0
+    try:
+        with _open(url) as response, path.open("wb") as stream:
+            while chunk := response.read(_CHUNK):
+                done += stream.write(chunk)
+                if done > limit:
+                    raise DownloadError(f"{url}: sends more than {limit >> 20} MiB")
+                if time.monotonic() > end:
+                    raise DownloadError(f"{url}: has not come within {seconds:.0f} s")
+    except (URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        raise DownloadError(f"{url}: {getattr(error, 'reason', None) or error}") from error
 
 
 @contextmanager

@@ -278,6 +278,7 @@ def load_bundle(folder: Path) -> Bundle:
     check_modules(folder, facts.sha256)
     recipe = _read_recipe(folder / RECIPE)
     model = load_keras_file(folder / MODEL, find_modules(folder, facts.sha256))
+    _check_finite(folder / MODEL, model)
     height, width = facts.image_size
     expected = ((None, height, width, 3), (None, len(facts.classes)))
     if (model.input_shape, model.output_shape) != expected:
@@ -297,6 +298,16 @@ def load_bundle(folder: Path) -> Bundle:
         folder,
         facts.views_temperature,
     )
+
+
+def _check_finite(path: Path, model: keras.Model) -> None:
+    """Refuse weights that are no numbers: every answer would be the first class."""
+    for weight in model.weights:
+        if not bool(keras.ops.all(keras.ops.isfinite(weight))):
+            raise BundleError(
+                f"{path}: its weights {weight.path!r} are not all finite (NaN or infinite), so it "
+                "cannot predict; the training had diverged: train again at a lower learning_rate"
+            )
 
 
 def _read_facts(folder: Path) -> _Facts:

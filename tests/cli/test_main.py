@@ -114,12 +114,11 @@ def test_an_image_of_zero_bytes_is_told_and_an_error_under_strict(
 def test_no_network_for_weights_names_the_ways_out(
     in_tmp: Path, tfclassify: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tfclassify.backbones import imagenet_weights
 
     def fail(*given: object, **named: object) -> None:
         raise Exception("URL fetch failure on https://…: None -- Name or service not known")
 
-    monkeypatch.setattr(imagenet_weights, "construct", fail)
+    monkeypatch.setattr("tfclassify.backbones.building.construct", fail)
     make_photo_folder(in_tmp / "photos")
     data = "data: {source: photos, image_size: 32}"
     recipe = write(f"name: a\n{data}\nmodel: {{backbone: mobilenet_v2}}\n{PHASES}")

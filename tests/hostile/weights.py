@@ -151,8 +151,7 @@ def _claim() -> list[Case]:
 
 def read(case: Case, folder: Path) -> str:
     """Read a weight file as every format that it may be; say what came of it."""
-    from tfclassify.backbones.safetensors_reader import read_safetensors
-    from tfclassify.backbones.torch_files import read_torch_file
+    from tfclassify.backbones.tensor_files import read_safetensors, read_torch_file
 
     os.chdir(folder)
     is_other = case.name.startswith("safetensors") or case.name == "nested header"

@@ -13,12 +13,16 @@ import tensorflow as tf
 from tests.hub_modules import apply_module, make_hub_module
 from tests.model.classifiers import make_images, make_recipe
 from tests.model.tampering import rewrite, seal
-from tfclassify.backbones.hub_backbone import name_module
+from tfclassify.backbones.hub_layer import name_module
 from tfclassify.errors import BundleError, ModelError
 from tfclassify.files import hash_file
 from tfclassify.model.assembly import Classifier, build_classifier
-from tfclassify.model.bundle import build_probability_model, load_bundle, save_bundle
-from tfclassify.model.bundle_modules import list_hub_layers
+from tfclassify.model.bundle import (
+    build_probability_model,
+    list_hub_layers,
+    load_bundle,
+    save_bundle,
+)
 from tfclassify.model.freezing import apply_freezing
 from tfclassify.recipe.schema import Recipe
 

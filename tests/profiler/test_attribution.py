@@ -7,9 +7,8 @@ import pytest
 
 from tests.profiler.networks import L, build_objects50, by_name, profile_function
 from tfclassify.errors import ProfileError
-from tfclassify.profiler.blocks import name_blocks
 from tfclassify.profiler.keras_profile import check_sums, profile_model
-from tfclassify.profiler.results import fold_layers
+from tfclassify.profiler.results import fold_layers, name_blocks
 
 
 def assert_sums(profile) -> None:

@@ -9,10 +9,17 @@ import tensorflow as tf
 
 from tests.profiler.networks import L
 from tfclassify.errors import ProfileError, RequestError
-from tfclassify.profiler import timing
-from tfclassify.profiler.devices import choose_device, count_cores, list_devices, name_device
+from tfclassify.profiler import latency
 from tfclassify.profiler.keras_profile import profile_model
-from tfclassify.profiler.latency import add_latency, draw_inputs, measure_whole
+from tfclassify.profiler.latency import (
+    add_latency,
+    choose_device,
+    count_cores,
+    draw_inputs,
+    list_devices,
+    measure_whole,
+    name_device,
+)
 
 
 def make_network():
@@ -84,19 +91,19 @@ def test_a_network_that_fails_when_it_runs() -> None:
 
 def test_measuring_waits_warms_up_and_stops() -> None:
     calls = []
-    times = timing.measure(
+    times = latency.measure(
         lambda: (calls.append(1), time.sleep(0.002)), warm_ups=2, least=3, most=4, seconds=60
     )
     assert len(times) == 4
     assert len(calls) == 6
     assert min(times) >= 2
-    assert len(timing.measure(lambda: None, warm_ups=0, least=3, most=9, seconds=0)) == 3
+    assert len(latency.measure(lambda: None, warm_ups=0, least=3, most=9, seconds=0)) == 3
 
 
 def test_summary_by_hand() -> None:
-    timing_ = timing.summarise([float(n) for n in range(1, 102)], 4)
-    assert (timing_.p5_ms, timing_.median_ms, timing_.p95_ms) == (6.0, 51.0, 96.0)
-    assert timing_.runs == 101
+    timing = latency.summarise([float(n) for n in range(1, 102)], 4)
+    assert (timing.p5_ms, timing.median_ms, timing.p95_ms) == (6.0, 51.0, 96.0)
+    assert timing.runs == 101
 
 
 def test_devices() -> None:
@@ -104,6 +111,6 @@ def test_devices() -> None:
     assert choose_device(None) in list_devices()
     assert name_device("cpu:0")
     assert count_cores() >= 1
-    assert timing.measure_peak("cpu:0") > 0.1
+    assert latency.measure_peak("cpu:0") > 0.1
     with pytest.raises(RequestError, match="TensorFlow sees no 'gpu:7' here, only cpu:0"):
         choose_device("gpu:7")

@@ -11,8 +11,7 @@ from tests.profiler.networks import L, build_objects50
 from tfclassify.backbones.hub_modules import fetch_module
 from tfclassify.errors import ProfileError, RequestError
 from tfclassify.profiler.keras_profile import profile_model
-from tfclassify.profiler.saved_model_profile import profile_saved, time_saved
-from tfclassify.profiler.saved_models import open_saved_model
+from tfclassify.profiler.saved_models import open_saved_model, profile_saved, time_saved
 
 
 def export_convolution(folder: Path, *, rank_is_known: bool = True, is_callable: bool = True):
@@ -92,7 +91,7 @@ def test_saved_models_that_cannot_be_used(tmp_path: Path) -> None:
         open_saved_model(tmp_path / "broken", None)
     export_convolution(tmp_path / "lame")
     (tmp_path / "lame" / "variables" / "variables.index").write_bytes(b"no")
-    with pytest.raises(ProfileError, match="is not a SavedModel that TensorFlow can load"):
+    with pytest.raises(ProfileError, match="TensorFlow cannot load the SavedModel"):
         open_saved_model(tmp_path / "lame", None)
 
 

@@ -24,7 +24,7 @@ def split_blocks(network: keras.Model, rule: BlockRule) -> list[list[keras.Layer
 
     Args:
         network: A network that ``build_backbone`` made.
-        rule: The ``blocks`` of its backbone.
+        rule: The ``results`` of its backbone.
 
     Returns:
         The network's layers, each in exactly one block; nested models count as one

@@ -1,12 +1,18 @@
 """Builds any backbone: of the catalog, of TensorFlow Hub, of KerasHub.
 
-Owns: the way from a name, a size and a word for weights to a network. Does not own:
-scaling of the input (``contracts``), the head (``model``).
+Owns: the way from a name, a size and a word for weights to a network; when Keras may
+download ImageNet weights and what is said without a network; the seed behind
+initialisers. Does not own: scaling of the input (``contracts``), the head (``model``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import random
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -16,8 +22,6 @@ from tfclassify.backbones.catalog import BackboneSpec, get_backbone
 from tfclassify.backbones.custom_cnn import build_custom_cnn
 from tfclassify.backbones.efficientnet_lite import build_lite
 from tfclassify.backbones.hub_modules import locate_module
-from tfclassify.backbones.imagenet_weights import build_pretrained, construct
-from tfclassify.backbones.lite_weights import load_lite_weights
 from tfclassify.backbones.origins import (
     HubNetwork,
     KerasNetwork,
@@ -25,10 +29,10 @@ from tfclassify.backbones.origins import (
     TorchNetwork,
     WheelNetwork,
 )
-from tfclassify.backbones.seeding import seeded_construction
 from tfclassify.backbones.torch_weights import (
     ENDINGS,
     find_published_weights,
+    load_lite_weights,
     load_torch_weights,
 )
 from tfclassify.backbones.weight_files import load_weight_file
@@ -80,7 +84,7 @@ def build_network(
     """Build the network of a backbone whose facts are known; see ``build_backbone``.
 
     Args:
-        spec: From the catalog, or from ``outside``.
+        spec: From the catalog, or from ``catalog``.
         image_size: ``(height, width)`` in pixels.
         weights: ``imagenet``, ``none``, or the path of a weight file. A hub module always
             has its own; a preset has its own but for ``none``.
@@ -114,7 +118,7 @@ def _construct(
     if isinstance(origin, TorchNetwork):
         return _build_torch(spec, origin, image_size, weights)
     if isinstance(origin, HubNetwork):
-        from tfclassify.backbones.hub_backbone import build_hub
+        from tfclassify.backbones.hub_layer import build_hub
 
         return build_hub(locate_module(origin.handle), image_size, spec.name)
     if isinstance(origin, PresetNetwork):
@@ -194,3 +198,104 @@ def _check_request(
             f"model.weights: {spec.name!r} comes with its own weights, got {weights!r}; "
             "remove weights"
         )
+
+
+#: Seconds without a byte after which a download has failed.
+_PATIENCE_S = 20.0
+
+
+def construct(
+    origin: KerasNetwork, image_size: tuple[int, int], weights: str | None
+) -> keras.Model:
+    """Call the constructor of a network without its top.
+
+    Args:
+        origin: Which constructor.
+        image_size: ``(height, width)`` in pixels.
+        weights: ``imagenet`` or None.
+
+    Returns:
+        Images ``(batch, height, width, 3)``, scaled as the network's contract says,
+        to a feature map.
+    """
+    constructor = getattr(keras.applications, origin.constructor)
+    width = {} if origin.alpha is None else {"alpha": origin.alpha}
+    return constructor(include_top=False, weights=weights, input_shape=(*image_size, 3), **width)
+
+
+def build_pretrained(origin: KerasNetwork, image_size: tuple[int, int], name: str) -> keras.Model:
+    """Build a network with ImageNet weights, from Keras' cache or the network.
+
+    Args:
+        origin: Which network.
+        image_size: ``(height, width)`` in pixels.
+        name: The backbone's name, for messages.
+
+    Raises:
+        WeightsError: If the weights are not cached and cannot be downloaded, or the
+            cached file is damaged; the message holds the ways out.
+    """
+    size = origin.weights_size
+    # Keras has one MobileNet file for each of a few sizes. One of them serves every
+    # size here, so that what a recipe learns from does not hinge on its image size.
+    weighted_size = image_size if size is None else (size, size)
+    was_cached = origin.weights_here()  # asked now: Keras removes a file that does not fit
+    try:
+        with _bounded_download():
+            network = construct(origin, weighted_size, "imagenet")
+    except Exception as error:  # Keras raises bare Exception when a download fails
+        raise WeightsError(_explain(origin, name, was_cached, error)) from error
+    if weighted_size == image_size:
+        return network
+    resized = construct(origin, image_size, None)
+    resized.set_weights(network.get_weights())
+    return resized
+
+
+@contextlib.contextmanager
+def _bounded_download() -> Iterator[None]:
+    """Let a dead connection fail soon, and keep standard output for results."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_PATIENCE_S)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _explain(origin: KerasNetwork, name: str, was_cached: bool, error: Exception) -> str:
+    """Say what failed and the three ways out."""
+    path = origin.weights_path()
+    reason = " ".join(str(error).split()) or type(error).__name__
+    trouble = (
+        "the cached file was damaged or of another version, and could not be replaced"
+        if was_cached
+        else "they are not on this machine and could not be downloaded"
+    )
+    return (
+        f"model.weights: no ImageNet weights for {name!r}: {trouble} ({reason}). Three ways out: "
+        f"put Keras' file {origin.weights_file} at {path}; or set weights: <path of that file>; "
+        "or set backbone: efficientnet_lite0, whose weights need no download, or weights: none "
+        "to start from nothing"
+    )
+
+
+@contextmanager
+def seeded_construction(seed: int, part: str) -> Iterator[None]:
+    """Build layers inside this block, and the same seed gives the same weights.
+
+    ``part`` names what is built, so that a change of one part of a network leaves
+    the weights of the others as they were.
+
+    Keras draws the seed of every initialiser and dropout without one from
+    Python's global generator when the layer is made. The networks of
+    ``keras.applications`` offer no other way in. The generator goes on afterwards
+    as if nothing had been drawn.
+    """
+    state = random.getstate()
+    random.seed(f"{part}/{seed}")
+    try:
+        yield
+    finally:
+        random.setstate(state)

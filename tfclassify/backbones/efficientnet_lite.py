@@ -2,7 +2,7 @@
 
 Owns: the architecture (Google's ``efficientnet-lite``, 2020). Against EfficientNet:
 no squeeze-and-excitation, ReLU6 for swish, and stem, head, first and last stage of
-fixed size. Does not own: its weights (``lite_weights``).
+fixed size. Does not own: its weights (``torch_weights``).
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
-"""A SavedModel as a Keras layer: TensorFlow Hub's modules on Keras 3.
+"""A SavedModel as a Keras layer and as a backbone: TensorFlow Hub's modules on Keras 3.
 
-Owns: calling a module, sharing its variables with Keras, its regularisation losses, and
-where a saved layer finds its module again. Does not own: which modules are safe
-(``saved_models``), their place on disk (``hub_modules``, ``model.bundle_modules``).
+Owns: calling a module, sharing its variables with Keras, its regularisation losses, its
+name and feature shape, where a saved layer finds its module again, and writing a backbone
+as such a module. Does not own: which modules are safe (``saved_models``), their place on
+disk (``hub_modules``, ``model.bundle``), the input range (``catalog``).
 
 TensorFlow Hub's own layer is one of Keras 2, whose weights Keras 3 does not see.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,8 +21,10 @@ import keras
 import tensorflow as tf
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
+from tfclassify.backbones.catalog import BackboneSpec
 from tfclassify.backbones.saved_models import load_saved_model
 from tfclassify.errors import ModelError
+from tfclassify.files import build_folder, hash_file
 
 #: Which output of a module that gives several is taken.
 _DEFAULT_OUTPUT = "default"
@@ -255,3 +259,156 @@ def _list_sizes(functions: Sequence[Any]) -> set[tuple[int | None, int | None]]:
             if isinstance(spec, tf.TensorSpec) and spec.shape.rank == 4:
                 sizes.add((spec.shape[1], spec.shape[2]))
     return sizes
+
+
+#: What a module consists of, besides its variables and assets.
+_FILES = ("saved_model.pb", "fingerprint.pb")
+_PARTS = ("variables", "assets")
+
+
+def build_hub(folder: Path, image_size: tuple[int, int], name: str) -> keras.Model:
+    """Build a network of one layer, which is the module.
+
+    Args:
+        folder: A TF2 SavedModel.
+        image_size: ``(height, width)`` in pixels.
+        name: The backbone's name, for messages.
+
+    Returns:
+        Float32 ``(batch, height, width, 3)`` in the module's own range to features
+        ``(batch, h, w, c)``; a module that gives vectors has h and w of 1.
+
+    Raises:
+        ModelError: If the module is unsafe, cannot be used, or takes other images.
+    """
+    loaded, module = load_module(folder), name_module(folder)
+    shape = _measure_features(loaded, image_size, name)
+    layer = HubFeatures(module, shape, loaded, name=module)
+    images = keras.Input((*image_size, 3), name="scaled_images")
+    return keras.Model(images, layer(images), name="hub")
+
+
+def list_module_files(folder: Path) -> list[str]:
+    """List the files that make up a module, relative to its folder, sorted."""
+    files = [name for name in _FILES if (folder / name).is_file()]
+    for part in _PARTS:
+        files += [
+            path.relative_to(folder).as_posix()
+            for path in (folder / part).rglob("*")
+            if path.is_file()
+        ]
+    return sorted(files)
+
+
+def name_module(folder: Path) -> str:
+    """Name a module by its content: ``hub_`` and twelve hexadecimal digits."""
+    digest = hashlib.sha256()
+    for file in list_module_files(folder):
+        digest.update(f"{file}\n{hash_file(folder / file)}\n".encode())
+    return f"hub_{digest.hexdigest()[:12]}"
+
+
+def _measure_features(
+    module: Module, image_size: tuple[int, int], name: str
+) -> tuple[int, int, int]:
+    """Run a module on two blank images and return the ``(h, w, c)`` that it gives."""
+    try:
+        answer = module(tf.zeros((2, *image_size, 3)), False)
+    except ModelError:
+        raise
+    except Exception as error:  # a module may raise anything on what it was not traced for
+        raise ModelError(_explain(name, image_size, module.sizes, error)) from error
+    return _read_shape(answer, name)
+
+
+def _read_shape(answer: Any, name: str) -> tuple[int, int, int]:
+    lengths = tuple(answer.shape)
+    if len(lengths) == 2 and lengths[0] == 2:
+        return (1, 1, lengths[1])
+    if len(lengths) == 3 and lengths[0] == 2:
+        return (lengths[1], 1, lengths[2])
+    if len(lengths) == 4 and lengths[0] == 2:
+        return (lengths[1], lengths[2], lengths[3])
+    raise ModelError(
+        f"model.backbone: {name!r} gives {lengths} for 2 images; features are (2, c) or "
+        "(2, h, w, c). Take a module of feature vectors"
+    )
+
+
+def _explain(name: str, image_size: tuple[int, int], sizes: set[Any], error: Exception) -> str:
+    """Say that a module does not take the images, and what it takes."""
+    height, width = image_size
+    fixed = sorted(f"{h}x{w}" for h, w in sizes if h is not None and w is not None)
+    if fixed and f"{height}x{width}" not in fixed:
+        return (
+            f"data.image_size: {name!r} takes images of {' or '.join(fixed)} pixels, got "
+            f"{height}x{width}; set data.image_size: {fixed[0].partition('x')[0]}"
+        )
+    reason = " ".join(str(error).split())[:300]
+    return (
+        f"model.backbone: {name!r} cannot be run on float32 images of {height}x{width}x3: "
+        f"{reason}. Take a module of image features, or another data.image_size"
+    )
+
+
+#: What the written modules take for black and white.
+INPUT_RANGE = (0.0, 1.0)
+
+
+def export_hub_module(
+    spec: BackboneSpec, network: keras.Model, image_size: tuple[int, int], folder: Path
+) -> int:
+    """Write a backbone's pooled features as a SavedModel.
+
+    The SavedModel is called with float32 images ``(b, height, width, 3)`` from 0 to 1
+    and gives ``(b, c)``. It takes ``training=``, and has ``variables``,
+    ``trainable_variables`` and ``regularization_losses``, so that it can be fine-tuned.
+
+    Args:
+        spec: The backbone's facts.
+        network: The backbone's own network, as ``build_backbone`` makes it.
+        image_size: ``(height, width)`` in pixels, which the module is fixed to.
+        folder: Where to; what is there is replaced.
+
+    Returns:
+        The number of features, c.
+    """
+    images = keras.Input((*image_size, 3), name="inputs")
+    # The contract starts at 0..255.
+    x = keras.layers.Rescaling(255.0, name="from_unit", dtype="float32")(images)
+    for layer in spec.contract.as_layers():
+        x = layer(x)
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(network(x))
+    model = keras.Model(images, pooled, name=spec.name)
+    with build_folder(folder) as work:
+        _save(model, image_size, work)
+    return int(pooled.shape[-1])
+
+
+def _save(model: keras.Model, image_size: tuple[int, int], folder: Path) -> None:
+    """Save a model with the attributes by which a module is fine-tuned."""
+    spec = tf.TensorSpec((None, *image_size, 3), tf.float32, name="inputs")
+
+    def compute(inputs: Any, training: bool = False) -> Any:
+        return model(inputs, training=training)
+
+    call = tf.function(compute)
+    call.get_concrete_function(spec, training=True)
+    inference = call.get_concrete_function(spec, training=False)
+    module = tf.__internal__.tracking.AutoTrackable()
+    module.__call__ = call
+    module.variables = [variable.value for variable in model.variables]
+    module.trainable_variables = [variable.value for variable in model.trainable_variables]
+    module.regularization_losses = [
+        _make_penalty(variable) for variable in model.trainable_variables if variable.regularizer
+    ]
+    tf.saved_model.save(module, str(folder), signatures=inference)
+
+
+def _make_penalty(variable: Any) -> Any:
+    """Return a function without arguments of a variable's penalty."""
+
+    def compute() -> Any:
+        return variable.regularizer(variable)
+
+    return tf.function(compute, input_signature=[])

@@ -1,8 +1,8 @@
 """Where a network and its pretrained weights come from, and whether they are here.
 
 Owns: the kinds of origin and where their weight files lie on this machine.
-Does not own: building (``building``), reading weights (``lite_weights``,
-``imagenet_weights``). Imports no TensorFlow and none of the packages it looks for.
+Does not own: building (``building``), reading weights (``torch_weights``,
+``building``). Imports no TensorFlow and none of the packages it looks for.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns: reading arrays out of HDF5 and matching them to layers by their order. Nothing
 else of the file is used: no model is rebuilt from it and no object comes to life.
-Does not own: where ImageNet weights come from (``imagenet_weights``).
+Does not own: where ImageNet weights come from (``building``).
 """
 
 from __future__ import annotations

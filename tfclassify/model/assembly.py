@@ -13,8 +13,7 @@ from typing import Any
 import keras
 
 from tfclassify.backbones.building import build_network
-from tfclassify.backbones.catalog import BackboneSpec
-from tfclassify.backbones.outside import find_spec
+from tfclassify.backbones.catalog import BackboneSpec, find_spec
 from tfclassify.errors import ModelError
 from tfclassify.model.head import build_head, make_pool
 from tfclassify.recipe.schema import ModelRecipe, StackMemberRecipe

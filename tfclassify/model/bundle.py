@@ -7,7 +7,7 @@ bundle (``runs``).
     bundle.json   format, classes, thresholds, temperature, checksums of the parts
     model.keras   image to probabilities, preprocessing included
     recipe.json   the recipe that it was trained with
-    modules/      the hub modules that the model runs, where it runs any
+    modules/<name>/   a hub module that the model runs; its name is made of its content
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -25,15 +27,11 @@ import keras
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tfclassify.backbones.hub_layer import HubFeatures, list_module_files
+from tfclassify.backbones.saved_models import check_saved_model
 from tfclassify.errors import BundleError, RecipeError
 from tfclassify.files import build_folder, find_irregular, hash_file, write_json
 from tfclassify.model.assembly import Classifier
-from tfclassify.model.bundle_modules import (
-    check_modules,
-    copy_modules,
-    find_modules,
-    is_module_part,
-)
 from tfclassify.model.keras_files import check_keras_file, load_keras_file
 from tfclassify.recipe.schema import Recipe
 from tfclassify.scoring.multi_label_outcome import DEFAULT_THRESHOLD
@@ -369,3 +367,76 @@ def _read_recipe(path: Path) -> Recipe:
             f"{path}: not a recipe of this version: {reason}; "
             "use the version of tfclassify that wrote it"
         ) from error
+
+
+_MODULES = "modules"
+#: A file of a module within a bundle: no way out, nothing hidden.
+_PART = re.compile(rf"{_MODULES}/(hub_[0-9a-f]{{12}})(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+")
+
+
+def list_hub_layers(model: keras.Model) -> Iterator[HubFeatures]:
+    """Yield the layers of a model that run hub modules, nested models included."""
+    for layer in model.layers:
+        if isinstance(layer, HubFeatures):
+            yield layer
+        elif isinstance(layer, keras.Model):
+            yield from list_hub_layers(layer)
+
+
+def copy_modules(model: keras.Model, bundle: Path) -> list[str]:
+    """Copy the hub modules that a model runs into a bundle.
+
+    Args:
+        model: The model that the bundle is to hold.
+        bundle: The bundle's folder.
+
+    Returns:
+        The files that were written, relative to the bundle, sorted; none for most models.
+    """
+    parts = []
+    for name, folder in {layer.module: layer.folder for layer in list_hub_layers(model)}.items():
+        for file in list_module_files(folder):
+            target = bundle / _MODULES / name / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / file, target)
+            parts.append(f"{_MODULES}/{name}/{file}")
+    return sorted(parts)
+
+
+def find_modules(bundle: Path, parts: Iterable[str]) -> dict[str, Path]:
+    """Return the folder of each hub module of a bundle, by its name.
+
+    Args:
+        bundle: The bundle's folder.
+        parts: The files that the bundle says it has.
+    """
+    found = (_PART.fullmatch(part) for part in sorted(parts))
+    return {match[1]: bundle / _MODULES / match[1] for match in found if match}
+
+
+def is_module_part(part: str) -> bool:
+    """Say whether a part's name is that of a file of a hub module."""
+    return _PART.fullmatch(part) is not None
+
+
+def check_modules(bundle: Path, parts: Iterable[str]) -> None:
+    """Refuse modules with files that the bundle does not name, or that are unsafe.
+
+    Raises:
+        BundleError: If there are such files.
+        ModelError: If a module could do more than compute.
+    """
+    known = set(parts)
+    present = [
+        path.relative_to(bundle).as_posix()
+        for path in (bundle / _MODULES).rglob("*")
+        if not path.is_dir() or path.is_symlink()
+    ]
+    extra = sorted(set(present) - known)
+    if extra:
+        raise BundleError(
+            f"{bundle}: holds files that bundle.json does not name, such as {extra[0]}; copy the "
+            "bundle afresh, or train the model again"
+        )
+    for folder in find_modules(bundle, known).values():
+        check_saved_model(folder)

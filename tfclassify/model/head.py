@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from tfclassify.backbones.seeding import seeded_construction
+from tfclassify.backbones.building import seeded_construction
 from tfclassify.errors import ModelError
 from tfclassify.recipe.schema import HeadRecipe
 

@@ -12,9 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfclassify.profiler.cost import Cost, add_costs
-from tfclassify.profiler.counters import UnknownShapeError
-from tfclassify.profiler.operations import ELEMENTWISE, FREE, PRODUCTS
+from tfclassify.profiler.operations import ELEMENTWISE, FREE, PRODUCTS, UnknownShapeError
+from tfclassify.profiler.results import Cost, add_costs
 
 CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _LOOPS = frozenset({"While", "StatelessWhile"})

@@ -12,12 +12,54 @@ is copied, and TensorFlow infers the rest.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
+from tensorflow.python.grappler import tf_optimizer
+from tensorflow.python.training.saver import export_meta_graph
 
-from tfclassify.profiler.inlining import inline_functions
+from tfclassify.profiler.control_flow import CALLS, count_node, order_needed
+from tfclassify.profiler.tracing import LayerCalls, Shape, Trace
+
+#: Marks that keep a function from being inlined.
+_BARRIERS = ("api_implements", "_XlaMustCompile", "_noinline", "_nospecialize")
+#: Mark on loops and branches that would take them apart.
+_LOWERING = "_lower_using_switch_merge"
+
+
+def inline_functions(function: Any) -> Any:
+    """Return a concrete function's graph as a ``GraphDef`` without plain calls.
+
+    Loops and branches stay whole. Nothing is run, and no weight is read.
+    """
+    graph = function.graph.as_graph_def()
+    _clear_marks(graph.node)
+    for inner in graph.library.function:
+        _clear_marks(inner.node_def)
+        for mark in _BARRIERS:
+            inner.attr.pop(mark, None)
+    meta = export_meta_graph(graph_def=graph, graph=function.graph)
+    fetched = meta_graph_pb2.CollectionDef()
+    for tensor in (*function.inputs, *function.outputs):
+        fetched.node_list.value.append(tensor.name)
+    # Where the optimiser looks for what must not be lost.
+    meta.collection_def["train_op"].CopyFrom(fetched)
+    config = config_pb2.ConfigProto()
+    rewrite = config.graph_options.rewrite_options
+    rewrite.min_graph_nodes = -1
+    rewrite.optimizers.append("function")
+    rewrite.function_optimization = rewriter_config_pb2.RewriterConfig.AGGRESSIVE
+    return tf_optimizer.OptimizeGraph(config, meta)
+
+
+def _clear_marks(nodes: Any) -> None:
+    for node in nodes:
+        for mark in _BARRIERS:
+            node.attr.pop(mark, None)
+        if _LOWERING in node.attr:
+            node.attr[_LOWERING].b = False
 
 
 @dataclass(frozen=True)
@@ -112,3 +154,54 @@ def _hold_value(node: Any, variable: Any) -> None:
         return
     node.attr["dtype"].type = variable.dtype.as_datatype_enum
     node.attr["shape"].shape.CopyFrom(variable.shape.as_proto())
+
+
+_UNKNOWN = " of unknown shape"
+
+
+def expand_calls(trace: Trace, shapes: Sequence[Shape]) -> Trace:
+    """Return a trace without calls, if any of them hides shapes; else the trace itself.
+
+    Args:
+        trace: The trace of a model.
+        shapes: The shape of each input, batch of 1 included.
+    """
+    if not any(_hides_shapes(node) for node in trace.nodes):
+        return trace
+    imported = import_graph(trace.function, [shape[1:] for shape in shapes])
+    nodes = order_needed(imported.graph, [tensor.op for tensor in imported.outputs])
+    owners = {node.name: calls for calls in trace.layers for node in calls.nodes}
+    inside: dict[int, list[Any]] = {id(calls): [] for calls in trace.layers}
+    for node in nodes:
+        inside[id(_find_owner(node.name, owners, trace.layers[0]))].append(node)
+    for calls in trace.layers:
+        calls.nodes = inside[id(calls)]
+        calls.outputs = [_find_tensor(imported.graph, tensor) for tensor in calls.outputs]
+    return replace(
+        trace,
+        graph=imported.graph,
+        inputs=list(imported.inputs),
+        outputs=list(imported.outputs),
+        nodes=nodes,
+    )
+
+
+def _hides_shapes(node: Any) -> bool:
+    return node.type in CALLS and any(
+        name.endswith(_UNKNOWN) for name in count_node(node).uncounted
+    )
+
+
+def _find_owner(name: str, owners: dict[str, LayerCalls], root: LayerCalls) -> LayerCalls:
+    """Return the layer of a node, or of the call that it came out of."""
+    while name and name not in owners:
+        name = name.rpartition("/")[0]
+    return owners.get(name, root)
+
+
+def _find_tensor(graph: Any, tensor: Any) -> Any:
+    """Return the tensor by the same name, or the old one where a call gave it."""
+    try:
+        return graph.get_tensor_by_name(tensor.name)
+    except (KeyError, ValueError):
+        return tensor

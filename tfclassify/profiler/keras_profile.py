@@ -14,15 +14,12 @@ from typing import Any
 import tensorflow as tf
 
 from tfclassify.errors import ProfileError
-from tfclassify.profiler.blocks import name_blocks
 from tfclassify.profiler.control_flow import count_node
-from tfclassify.profiler.cost import add_costs
-from tfclassify.profiler.expansion import expand_calls
-from tfclassify.profiler.fields import Field
+from tfclassify.profiler.fields import Extent, Field
+from tfclassify.profiler.graph_import import expand_calls
 from tfclassify.profiler.memory import bytes_of, estimate_peak_bytes
 from tfclassify.profiler.receptive_field import find_fields, start_fields
-from tfclassify.profiler.results import LayerProfile, Profile
-from tfclassify.profiler.spans import Extent
+from tfclassify.profiler.results import LayerProfile, Profile, add_costs, name_blocks
 from tfclassify.profiler.tracing import LayerCalls, Shape, Trace, list_parts, trace_model
 
 

@@ -1,29 +1,145 @@
-"""How long a network takes on a device: the whole, and each layer on its real input.
+"""How long a network takes on a device.
 
-Owns: what is timed and how the parts are set against the whole. Does not own: the clock
-(``timing``), the device's name (``devices``).
-
-Each layer is compiled by itself and run on the tensors that it receives in a real
-inference, less the time that calling an empty function takes. TensorFlow may fuse a
-convolution with its neighbours in the whole network, and runs branches side by side, so
-the parts need not add up to the whole; how far they do is part of the result.
+Owns: choosing and naming the device, warm-up, repetition, and the times of the whole and
+of its parts. Does not own: the records (``results``).
 """
 
 from __future__ import annotations
 
+import os
+import platform
+import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfclassify.errors import ProfileError
-from tfclassify.profiler import timing
-from tfclassify.profiler.devices import count_cores, name_device
+from tfclassify.errors import ProfileError, RequestError
 from tfclassify.profiler.results import Latency, LayerProfile, Profile, Timing
 from tfclassify.profiler.tracing import Shape, call_model, hooked_layers
+
+
+def choose_device(wanted: str | None) -> str:
+    """Return the device to use: the one asked for, else a GPU if there is one.
+
+    Args:
+        wanted: ``cpu``, ``cpu:0``, ``gpu``, ``gpu:0`` and so on, or None.
+
+    Raises:
+        RequestError: If TensorFlow does not see the device.
+    """
+    seen = list_devices()
+    if wanted is None:
+        return next((name for name in seen if name.startswith("gpu")), "cpu:0")
+    name = wanted.lower()
+    name = name if ":" in name else f"{name}:0"
+    if name not in seen:
+        raise RequestError(
+            f"--device: TensorFlow sees no {wanted!r} here, only {', '.join(seen)}; name one of "
+            "these, or install the GPU build: pip install 'tfclassify[gpu]'"
+        )
+    return name
+
+
+def list_devices() -> list[str]:
+    """Return the processors and GPUs that TensorFlow sees, such as ``cpu:0``."""
+    kinds = ("CPU", "GPU")
+    return [
+        f"{kind.lower()}:{number}"
+        for kind in kinds
+        for number, _ in enumerate(tf.config.list_logical_devices(kind))
+    ]
+
+
+def name_device(device: str) -> str:
+    """Return the name that the device's maker gave it."""
+    kind, _, number = device.partition(":")
+    if kind == "gpu":
+        found = tf.config.list_physical_devices("GPU")[int(number)]
+        details = tf.config.experimental.get_device_details(found)
+        return str(details.get("device_name", "GPU"))
+    return _name_processor()
+
+
+def _name_processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        found = re.search(r"^model name\s*:\s*(.+)$", information.read_text("utf-8"), re.MULTILINE)
+        if found:
+            return found[1].strip()
+    return platform.processor() or platform.machine() or "unknown processor"
+
+
+def count_cores() -> int:
+    """Return the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+#: Side of the square matrices whose product shows what a device can reach.
+_PEAK_SIDE = {"cpu": 1536, "gpu": 8192}
+
+
+def measure(
+    run: Callable[[], Any], *, warm_ups: int, least: int, most: int, seconds: float
+) -> list[float]:
+    """Return the milliseconds of each run.
+
+    Args:
+        run: What to time; it is waited for, also on a GPU.
+        warm_ups: Runs before the first that counts.
+        least: Runs at least.
+        most: Runs at most.
+        seconds: Once so long was measured, no further run starts.
+    """
+    for _ in range(warm_ups):
+        run()
+    wait_for_device()
+    times: list[float] = []
+    started = time.perf_counter()
+    while len(times) < least or (len(times) < most and time.perf_counter() - started < seconds):
+        before = time.perf_counter()
+        run()
+        wait_for_device()
+        times.append(1000 * (time.perf_counter() - before))
+    return times
+
+
+def wait_for_device() -> None:
+    """Wait until all that was started on GPUs is done; a CPU is done when a call returns."""
+    if tf.config.list_logical_devices("GPU"):
+        tf.test.experimental.sync_devices()
+
+
+def summarise(times: list[float], batch_size: int) -> Timing:
+    """Return the median and the two ends of some runs."""
+    p5, median, p95 = (float(value) for value in np.percentile(times, [5, 50, 95]))
+    return Timing(batch_size, len(times), median, p5, p95)
+
+
+def measure_dispatch() -> float:
+    """Return the milliseconds that calling a function takes which does nothing."""
+    nothing = tf.function(lambda x: x).get_concrete_function(tf.TensorSpec((1,), tf.float32))
+    tensor = tf.zeros((1,))
+    times = measure(lambda: nothing(tensor), warm_ups=10, least=50, most=50, seconds=1)
+    return float(np.median(times))
+
+
+def measure_peak(device: str) -> float:
+    """Return the GFLOP/s that a large float32 matrix product reaches: the best of its runs."""
+    side = _PEAK_SIDE[device.partition(":")[0]]
+    spec = tf.TensorSpec((side, side), tf.float32)
+    product = tf.function(tf.matmul).get_concrete_function(spec, spec)
+    left, right = tf.random.normal((2, side, side))
+    times = measure(lambda: product(left, right), warm_ups=2, least=5, most=20, seconds=1)
+    return 2 * side**3 / min(times) / 1e6
+
 
 #: Time spent on one layer and on the whole network, in seconds.
 _LAYER_SECONDS, _WHOLE_SECONDS = 0.03, 2.0
@@ -84,12 +200,12 @@ def measure_whole(
     Raises:
         ProfileError: If the network cannot be run.
     """
-    peak = timing.measure_peak(device)
+    peak = measure_peak(device)
     single = _time_run(profile, run, batches[1], 1)
     size = max(batches)
     batch = single if size == 1 else _time_run(profile, run, batches[size], size)
     # The machine may have become quicker or slower meanwhile: the better peak counts.
-    peak = max(peak, timing.measure_peak(device))
+    peak = max(peak, measure_peak(device))
     return Latency(
         device,
         name_device(device),
@@ -99,7 +215,7 @@ def measure_whole(
         single,
         batch,
         None,
-        timing.measure_dispatch(),
+        measure_dispatch(),
         peak,
         2 * profile.macs * size / batch.median_ms / 1e6,
     )
@@ -107,16 +223,14 @@ def measure_whole(
 
 def _time_run(profile: Profile, run: Callable[..., Any], inputs: list[Any], size: int) -> Timing:
     try:
-        times = timing.measure(
-            lambda: run(*inputs), warm_ups=3, least=10, most=50, seconds=_WHOLE_SECONDS
-        )
+        times = measure(lambda: run(*inputs), warm_ups=3, least=10, most=50, seconds=_WHOLE_SECONDS)
     except tf.errors.OpError as error:
         reason = " ".join(str(error.message).split())[:200]
         raise ProfileError(
             f"{profile.model}: cannot be run at batch {size}: {type(error).__name__}: {reason}; "
             "use a smaller --batch-size, or --no-latency"
         ) from error
-    return timing.summarise(times, size)
+    return summarise(times, size)
 
 
 def _time_layers(
@@ -163,7 +277,7 @@ def _time_call(original: Callable[..., Any], arguments: Any, keywords: Any) -> f
     tensors = [flat[place] for place in places]
     specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors]
     compiled = tf.function(call, autograph=False).get_concrete_function(*specs)
-    times = timing.measure(
+    times = measure(
         lambda: compiled(*tensors), warm_ups=2, least=5, most=100, seconds=_LAYER_SECONDS
     )
     return float(np.median(times))

@@ -1,7 +1,7 @@
 """The receptive field of every tensor of a traced network.
 
 Owns: which operation has which rule, and the walk over a graph and the functions that it
-calls. Does not own: the rules (``window_rules``, ``layout_rules``).
+calls. Does not own: the rules (``field_rules``, ``field_rules``).
 
 An operation without a rule makes what follows it unknown, never a guess.
 """
@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfclassify.profiler import layout_rules, window_rules
+from tfclassify.profiler import field_rules
 from tfclassify.profiler.control_flow import CALLS, called_graph, list_needed
-from tfclassify.profiler.field_changes import NoRuleError, Operands, Rule, carry, ignore, unite
+from tfclassify.profiler.field_rules import NoRuleError, Operands, Rule, carry, ignore, unite
 from tfclassify.profiler.fields import NOWHERE, Field, start_field
 from tfclassify.profiler.operations import ELEMENTWISE
 
@@ -37,37 +37,37 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike", "Assert"), ignore),
     **dict.fromkeys(
         ("Conv", "Conv2D", "Conv3D", "DepthwiseConv2dNative"),
-        window_rules.window(window_rules.kernel_taps),
+        field_rules.window(field_rules.kernel_taps),
     ),
-    **dict.fromkeys(_POOLS, window_rules.window(window_rules.pool_taps)),
+    **dict.fromkeys(_POOLS, field_rules.window(field_rules.pool_taps)),
     **dict.fromkeys(
         (
             *("Conv2DBackpropInput", "Conv3DBackpropInputV2"),
             "DepthwiseConv2dNativeBackpropInput",
         ),
-        window_rules.transposed,
+        field_rules.transposed,
     ),
-    **dict.fromkeys(("Pad", "PadV2", "MirrorPad"), window_rules.pad),
-    "ResizeBilinear": window_rules.resize(1),
-    "ResizeBicubic": window_rules.resize(2),
-    "ResizeNearestNeighbor": window_rules.resize(0),
-    "ScaleAndTranslate": window_rules.resize(1),
-    "SpaceToBatchND": window_rules.space_to_batch,
-    "BatchToSpaceND": window_rules.batch_to_space,
-    **dict.fromkeys(_REDUCTIONS, layout_rules.reduce),
-    **dict.fromkeys(("Softmax", "LogSoftmax"), layout_rules.mix_last),
-    **dict.fromkeys(("Reshape", "Squeeze", "ExpandDims"), layout_rules.reshape),
-    "Transpose": layout_rules.transpose,
-    "ConcatV2": layout_rules.concatenate,
+    **dict.fromkeys(("Pad", "PadV2", "MirrorPad"), field_rules.pad),
+    "ResizeBilinear": field_rules.resize(1),
+    "ResizeBicubic": field_rules.resize(2),
+    "ResizeNearestNeighbor": field_rules.resize(0),
+    "ScaleAndTranslate": field_rules.resize(1),
+    "SpaceToBatchND": field_rules.space_to_batch,
+    "BatchToSpaceND": field_rules.batch_to_space,
+    **dict.fromkeys(_REDUCTIONS, field_rules.reduce),
+    **dict.fromkeys(("Softmax", "LogSoftmax"), field_rules.mix_last),
+    **dict.fromkeys(("Reshape", "Squeeze", "ExpandDims"), field_rules.reshape),
+    "Transpose": field_rules.transpose,
+    "ConcatV2": field_rules.concatenate,
     **dict.fromkeys(
-        ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"), layout_rules.product
+        ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3"), field_rules.product
     ),
-    "Einsum": layout_rules.einsum,
-    "ReverseV2": layout_rules.reverse,
-    "StridedSlice": layout_rules.strided_slice,
-    "Split": layout_rules.split(1, 0),
-    "SplitV": layout_rules.split(0, 2),
-    **dict.fromkeys(_LOOPS, layout_rules.everything),
+    "Einsum": field_rules.einsum,
+    "ReverseV2": field_rules.reverse,
+    "StridedSlice": field_rules.strided_slice,
+    "Split": field_rules.split(1, 0),
+    "SplitV": field_rules.split(0, 2),
+    **dict.fromkeys(_LOOPS, field_rules.everything),
 }
 
 

@@ -1,21 +1,59 @@
 """What a profile holds.
 
-Owns: the plain records of one profiled network and their form as JSON. Does not own:
-how they come about (``keras_profile``, ``saved_model_profile``), tables and pages
-(``report``). Imports no TensorFlow.
+Owns: the plain records of a cost and of one profiled network, their sums and their form
+as JSON, and which block of a network a layer belongs to. Does not own: how they come
+about (``keras_profile``, ``saved_models``), tables and pages. Imports no TensorFlow.
 
 Counts are for one image (one element of the batch). Every total is counted on the whole
-network, and equals the sum over the layers exactly.
+network, and equals the sum over the layers exactly. ``macs`` counts multiply-accumulates;
+``flops`` is twice that plus the element-wise operations, each under its own name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tfclassify.profiler.cost import Cost, add_costs
-from tfclassify.profiler.spans import Extent
+from tfclassify.backbones.catalog import BACKBONES, BlockRule
+from tfclassify.profiler.fields import Extent
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run of some operations costs.
+
+    Attributes:
+        macs: Multiply-accumulates of convolutions and products.
+        elementwise: Other floating-point operations, by the name of what does them.
+        uncounted: How many operations could not be counted, by type.
+    """
+
+    macs: int = 0
+    elementwise: Counter[str] = field(default_factory=Counter)
+    uncounted: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def flops(self) -> int:
+        """Return twice the MACs plus the element-wise operations."""
+        return 2 * self.macs + self.elementwise.total()
+
+    def repeated(self, times: int) -> Cost:
+        """Return what ``times`` runs cost; an uncounted operation stays one."""
+        elementwise = Counter({name: times * n for name, n in self.elementwise.items()})
+        return Cost(times * self.macs, elementwise, Counter(self.uncounted))
+
+
+def add_costs(costs: Iterable[Cost]) -> Cost:
+    """Return the sum of costs."""
+    macs, elementwise, uncounted = 0, Counter[str](), Counter[str]()
+    for cost in costs:
+        macs += cost.macs
+        elementwise.update(cost.elementwise)
+        uncounted.update(cost.uncounted)
+    return Cost(macs, elementwise, uncounted)
 
 
 @dataclass(frozen=True)
@@ -278,3 +316,41 @@ def _join(path: tuple[str, ...], members: list[LayerProfile]) -> LayerProfile:
         last.receptive_field,
         sum(times) if times else None,
     )
+
+
+def name_blocks(names: Sequence[str]) -> list[str]:
+    """Return the block of each layer of one container, given in order.
+
+    The catalog's rule that splits the names into the most blocks is taken; a name that
+    it does not match stands with the layer before. Layers before the first block have
+    the block ``stem`` where there is any block at all, else the empty name.
+    """
+    rules = dict.fromkeys(spec.blocks for spec in BACKBONES.values())
+    splits = [_split(names, rule) for rule in rules]
+    best = max(splits, key=lambda blocks: len(set(blocks)))
+    return best if len(set(best)) > 2 else [""] * len(names)
+
+
+def _split(names: Sequence[str], rule: BlockRule) -> list[str]:
+    found = [re.search(rule.pattern, name) for name in names]
+    marks = [match.group(1) if match else None for match in found]
+    if not any(marks):
+        return [""] * len(names)
+    if rule.marks_end:
+        return _name_by_ends(marks)
+    blocks, current = [], "stem"
+    last = max(place for place, mark in enumerate(marks) if mark)
+    for place, mark in enumerate(marks):
+        current = mark or (current if place < last else "top")
+        blocks.append(current)
+    return blocks
+
+
+def _name_by_ends(marks: Sequence[str | None]) -> list[str]:
+    """Name blocks of which only the last layer is marked."""
+    blocks: list[str] = []
+    current = "top"
+    for mark in reversed(marks):
+        current = mark or current
+        blocks.append(current)
+    return blocks[::-1]

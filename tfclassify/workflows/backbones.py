@@ -93,7 +93,7 @@ def export_backbone(request: ExportRequest, observer: Observer = SILENT) -> Expo
     size = request.image_size or spec.default_size
     start_tensorflow()
     from tfclassify.backbones.building import build_network
-    from tfclassify.backbones.hub_export import INPUT_RANGE, export_hub_module
+    from tfclassify.backbones.hub_layer import INPUT_RANGE, export_hub_module
 
     observer.on_note(f"building {spec.name} for images of {size[0]}x{size[1]}")
     network = build_network(spec, size, weights=request.weights)

@@ -69,7 +69,7 @@ def profile_targets(request: ProfileRequest, observer: Observer = SILENT) -> tup
     _check(request)
     targets = [find_target(text) for text in request.targets] or [find_newest_run()]
     start_tensorflow()
-    from tfclassify.profiler.devices import choose_device
+    from tfclassify.profiler.latency import choose_device
 
     device = choose_device(request.device)
     sizes = request.image_sizes or (None,)
@@ -141,8 +141,7 @@ def _profile_saved(
     import tensorflow as tf
 
     from tfclassify.backbones.hub_modules import fetch_module
-    from tfclassify.profiler.saved_model_profile import profile_saved, time_saved
-    from tfclassify.profiler.saved_models import open_saved_model
+    from tfclassify.profiler.saved_models import open_saved_model, profile_saved, time_saved
 
     folder = fetch_module(target.text) if target.kind == "hub" else target.path
     with tf.device(device):

@@ -7,8 +7,8 @@ from pathlib import Path
 import keras
 
 from tests.hub_modules import make_hub_module
-from tfclassify.backbones.hub_backbone import build_hub
-from tfclassify.profiler.expansion import expand_calls
+from tfclassify.backbones.hub_layer import build_hub
+from tfclassify.profiler.graph_import import expand_calls
 from tfclassify.profiler.keras_profile import profile_model
 from tfclassify.profiler.tracing import trace_model
 

@@ -1,18 +1,18 @@
-"""Reads the tensors of a legacy torch file with NumPy, and can do nothing else.
+"""Reads the tensors of torch's and safetensors' files with NumPy alone.
 
-Owns: the allow-list of torch's pickles, and its format before version 1.6. A pickle is a
-program; this one may call ``OrderedDict`` and the rebuilding of a tensor, and name kinds
-of number. Does not own: torch's newer format (``torch_files``), which files are trusted,
-what a tensor is for (``torch_weights``).
+Owns: both formats, torch's old and new one, and a pickle reader that can make nothing but
+tensors. Does not own: which tensor belongs to which layer (``torch_weights``).
 """
 
 from __future__ import annotations
 
 import io
+import json
 import math
 import pickle
 import pickletools
 import struct
+import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -296,3 +296,133 @@ def refuse(where: str, error: Exception) -> NoReturn:
         "Give a file of tensors alone, as torch.save(model.state_dict(), path) writes it, or "
         "download or install it again"
     ) from error
+
+
+_ZIP_START = b"PK"
+_PICKLE = "/data.pkl"
+_LARGEST_PICKLE = 64 << 20  # bytes; ResNet152's takes under one hundred thousand
+
+
+def read_torch_file(data: bytes, where: str) -> dict[str, np.ndarray]:
+    """Read the named tensors of a file that ``torch.save`` wrote, in either format.
+
+    Args:
+        data: The whole file.
+        where: What to call the file in messages.
+
+    Returns:
+        Tensor by name, in file order.
+
+    Raises:
+        WeightsError: If it is no such file, is damaged, or asks for anything but
+            tensors. Nothing of what it asked for has then been done.
+    """
+    if not data.startswith(_ZIP_START):
+        return read_tensors(data, where)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return _read_archive(archive)
+    except (*DAMAGE, zipfile.BadZipFile, NotImplementedError, OSError) as error:
+        refuse(where, error)
+
+
+def _read_archive(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+    """Read the pickle of an archive, then the buffers that it names."""
+    members = {info.filename: info for info in archive.infolist()}
+    pickles = [name for name in members if name.endswith(_PICKLE)]
+    if len(pickles) != 1 or any(info.compress_type for info in members.values()):
+        raise ValueError("it is not a zip archive that torch wrote")
+    root = pickles[0].removesuffix(_PICKLE)
+    order = f"{root}/byteorder"
+    if order in members and archive.read(order).strip() != b"little":
+        raise ValueError("its numbers are not little-endian")
+    if members[pickles[0]].file_size > _LARGEST_PICKLE:
+        raise ValueError(f"its names take over {_LARGEST_PICKLE} bytes")
+    program = archive.read(pickles[0])
+    check_instructions(program, pickles=1)
+    tensors = TensorUnpickler(io.BytesIO(program), encoding="utf-8").load()
+    check_tensors(tensors)
+    buffers = {}
+    for tensor in tensors.values():
+        if tensor.buffer.key not in buffers:
+            buffers[tensor.buffer.key] = _read_buffer(archive, root, tensor)
+    return {str(name): view(tensor, buffers) for name, tensor in tensors.items()}
+
+
+def _read_buffer(archive: zipfile.ZipFile, root: str, tensor: Tensor) -> np.ndarray:
+    """Read the buffer of a tensor, ``(length,)``."""
+    buffer = tensor.buffer
+    content = archive.read(f"{root}/data/{buffer.key}")
+    if len(content) != buffer.length * item_size(buffer.dtype):
+        raise ValueError(
+            f"buffer {buffer.key} has {len(content)} bytes instead of "
+            f"{buffer.length * item_size(buffer.dtype)}"
+        )
+    return read_numbers(content, buffer.dtype)
+
+
+_TYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "bfloat16",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "|i1",
+    "U8": "|u1",
+    "BOOL": "|b1",
+}
+_LARGEST_HEADER = 100_000_000  # the format's own limit
+_NOTES = "__metadata__"
+
+
+def read_safetensors(data: bytes, where: str) -> dict[str, np.ndarray]:
+    """Read the named tensors of a safetensors file.
+
+    Args:
+        data: The whole file.
+        where: What to call the file in messages.
+
+    Returns:
+        Tensor by name, in file order; bfloat16 becomes float32.
+
+    Raises:
+        WeightsError: If it is no such file or is damaged.
+    """
+    try:
+        length = int.from_bytes(data[:8], "little")
+        if len(data) < 8 or length > min(_LARGEST_HEADER, len(data) - 8):
+            raise ValueError("its header is longer than the file")
+        header: Any = json.loads(data[8 : 8 + length])
+        if not isinstance(header, dict):
+            raise ValueError("its header is not a mapping of tensors")
+        numbers = memoryview(data)[8 + length :]
+        entries = {name: entry for name, entry in header.items() if name != _NOTES}
+        _check_places([entry["data_offsets"] for entry in entries.values()], len(numbers))
+        return {name: _read_tensor(name, entry, numbers) for name, entry in entries.items()}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise WeightsError(
+            f"{where}: not a readable safetensors file: {error}; download it again"
+        ) from error
+
+
+def _check_places(places: list[list[int]], size: int) -> None:
+    """Check that the tensors fill the file without gaps or overlaps, as the format says."""
+    end = 0
+    for start, stop in sorted(places):
+        if start != end or stop < start:
+            raise ValueError(f"a tensor starts at byte {start} instead of {end}")
+        end = stop
+    if end != size:
+        raise ValueError(f"its tensors end at byte {end} of {size}")
+
+
+def _read_tensor(name: str, entry: dict[str, Any], numbers: memoryview) -> np.ndarray:
+    dtype = _TYPES.get(entry["dtype"])
+    if dtype is None:
+        raise ValueError(f"{name} holds {entry['dtype']!r}, known are {', '.join(_TYPES)}")
+    shape, (start, stop) = entry["shape"], entry["data_offsets"]
+    if min(shape, default=0) < 0 or math.prod(shape) * item_size(dtype) != stop - start:
+        raise ValueError(f"{name} has {stop - start} bytes, which are not {shape} of {dtype}")
+    return read_numbers(bytes(numbers[start:stop]), dtype).reshape(shape).copy()

@@ -3,9 +3,9 @@ from __future__ import annotations
 from collections import Counter
 from fractions import Fraction
 
-from tfclassify.profiler.cost import Cost, add_costs
+from tfclassify.profiler.fields import Extent, Span, unite_spans
 from tfclassify.profiler.operations import ELEMENTWISE, FREE, PRODUCTS
-from tfclassify.profiler.spans import Extent, Span, unite_spans
+from tfclassify.profiler.results import Cost, add_costs
 
 
 def test_flops_are_twice_the_macs_and_the_rest() -> None:

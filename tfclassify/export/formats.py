@@ -17,7 +17,7 @@ from tfclassify.export.litert_file import import_litert, write_litert
 from tfclassify.export.onnx_file import import_onnx, write_onnx
 from tfclassify.export.saved_model import Graph, write_saved_model
 from tfclassify.inference.views import ViewModel
-from tfclassify.model.bundle_modules import list_hub_layers
+from tfclassify.model.bundle import list_hub_layers
 from tfclassify.recipe.wording import suggest
 
 PRECISIONS = ("float32", "float16", "int8", "int8-dynamic")

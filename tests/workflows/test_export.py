@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tests.export.networks import make_bundle
 from tests.export.parity import SMALL
 from tests.tiny_run import CommandLine, TinyRun
 from tfclassify.errors import RequestError, TargetError
+from tfclassify.workflows.evaluate import EvaluateRequest, evaluate_run
 from tfclassify.workflows.export import ExportRequest, export_run
 from tfclassify.workflows.predict import PredictRequest, predict_paths_of_run
 
@@ -50,6 +52,26 @@ def test_predict_takes_an_artefact_as_it_takes_a_run(exported, tiny_run: TinyRun
     assert artefact.predictions.label_sets == run.predictions.label_sets
     with pytest.raises(RequestError, match="--tta: an artefact shows the views that lie inside"):
         predict_paths_of_run(PredictRequest(exported, photos, use_tta=True))
+
+
+def test_evaluate_takes_an_artefact_as_it_takes_a_run(tiny_run: TinyRun, tmp_path) -> None:
+    (artefact,) = export_run(ExportRequest(tiny_run.run, ("onnx",))).artefacts
+    assert artefact.folder == tiny_run.run / "export" / "onnx"
+    run = evaluate_run(EvaluateRequest(tiny_run.run, use_tta=False))
+    found = evaluate_run(EvaluateRequest(artefact.folder, out=tmp_path / "page"))
+    assert [each.split for each in found.verdicts] == ["validation", "test"]
+    for one, other in zip(found.verdicts, run.verdicts, strict=True):
+        assert one.plain.metrics["accuracy"] == other.plain.metrics["accuracy"]
+        loss = other.plain.metrics["loss"].value
+        assert one.plain.metrics["loss"].value == pytest.approx(loss, abs=1e-5)
+    assert str(artefact.folder) in (tmp_path / "page" / "report.html").read_text()
+    # A copy that lies in no run needs labelled images.
+    copy = shutil.copytree(artefact.folder, tmp_path / "copy")
+    with pytest.raises(RequestError, match=r"copy: lies in no run, .*name labelled images"):
+        evaluate_run(EvaluateRequest(copy))
+    judged = evaluate_run(EvaluateRequest(copy, data=str(tiny_run.photos)))
+    assert judged.verdicts[0].plain.n == 45
+    shutil.rmtree(tiny_run.run / "export")
 
 
 def test_the_recipes_views_go_inside(tiny_run: TinyRun, tmp_path) -> None:

@@ -107,7 +107,7 @@ def write_artefact(
         "resize": bundle.resize,
         "max_pixels": bundle.max_pixels,
         "thresholds": _name_thresholds(bundle),
-        "temperature": bundle.temperature,
+        "temperature": bundle.temperature if tta is None else bundle.views_temperature,
         "views": list(views.names),
         "input": "images: float32 (n, height, width, 3), RGB 0..255",
         "output": "probabilities: float32 (n, classes)",
@@ -282,6 +282,7 @@ def load_artefact(folder: Path) -> Bundle:
         facts["temperature"],
         facts["thresholds"],
         folder,
+        facts["temperature"],
     )
 
 

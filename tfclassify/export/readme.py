@@ -55,7 +55,7 @@ def write_readme(
         "in training.\n"
         f"- **Output** `probabilities`: float32 `(n, {len(names)})`, one for each line of "
         f"`labels.txt`: {shown}.\n"
-        f"- **Label**: {_describe_choice(bundle)}\n"
+        f"- **Label**: {_describe_choice(bundle, facts['temperature'])}\n"
         f"- **Views**: {_describe_views(facts['views'])}",
         "## Scores",
         _describe_scores(scores),
@@ -66,14 +66,14 @@ def write_readme(
     return "\n\n".join(parts) + "\n"
 
 
-def _describe_choice(bundle: Bundle) -> str:
+def _describe_choice(bundle: Bundle, temperature: float | None) -> str:
     if bundle.task.is_multi_label:
         return "every class whose probability reaches its threshold in `artefact.json`."
     told = "the class with the greatest probability."
-    if bundle.temperature is not None:
+    if temperature is not None:
         told += (
             f" For calibrated probabilities, divide the logarithms by the temperature "
-            f"{bundle.temperature:.4f} and apply softmax again."
+            f"{temperature:.4f} and apply softmax again."
         )
     return told
 

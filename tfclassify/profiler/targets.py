@@ -16,12 +16,12 @@ from tfclassify.errors import TargetError, TfclassifyError
 from tfclassify.recipe.wording import suggest
 from tfclassify.runs.directory import RunDirectory, is_run
 
-Kind = Literal["backbone", "recipe", "run", "bundle", "keras", "saved_model", "hub"]
+Kind = Literal["backbone", "recipe", "run", "bundle", "keras", "saved_model", "hub", "artefact"]
 
 #: What can be named, for messages.
 CHOICES = (
-    "a backbone such as resnet50 (`tfclassify backbones` lists them), a recipe, a run, a .keras "
-    "file, a SavedModel folder or a TensorFlow Hub address"
+    "a backbone such as resnet50 (`tfclassify backbones` lists them), a recipe, a run, an "
+    "artefact, a .keras file, a SavedModel folder or a TensorFlow Hub address"
 )
 
 
@@ -82,6 +82,8 @@ def _find_in_folder(text: str, path: Path) -> Target:
         return Target("saved_model", text, path)
     if (path / "bundle.json").is_file():
         return Target("bundle", text, path)
+    if (path / "artefact.json").is_file():
+        return Target("artefact", text, path)
     try:
         run = RunDirectory.open(path, needs_bundle=True)
     except TfclassifyError as error:

@@ -16,7 +16,7 @@ from tfclassify.judging.seen import Seen, find_seen
 from tfclassify.judging.verdicts import Calibrated, judge_answers, write_metrics
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe, TtaRecipe
-from tfclassify.runs.directory import RunDirectory
+from tfclassify.runs.directory import RunDirectory, is_run
 from tfclassify.scoring.verdicts import Verdict
 from tfclassify.workflows.start import start_tensorflow, verb
 
@@ -26,7 +26,7 @@ class EvaluateRequest:
     """What to judge.
 
     Attributes:
-        run: The run.
+        run: The run, a bundle or an artefact.
         data: Source of labelled images; None for the run's held-out images.
         use_tta: Whether to average over views; None: if the recipe has any.
         out: Folder for ``metrics.json`` and ``report.html``; None writes nothing.
@@ -46,7 +46,7 @@ class EvaluateResult:
     """What was measured.
 
     Attributes:
-        run: The run's folder.
+        run: What was judged.
         metric: The metric that headlines.
         verdicts: One for each judged split.
         quarantined: Bad images that were left out of the scores.
@@ -64,28 +64,34 @@ class EvaluateResult:
 
 @verb
 def evaluate_run(request: EvaluateRequest, observer: Observer = SILENT) -> EvaluateResult:
-    """Judge a run's bundle.
+    """Judge the model of a run, a bundle or an artefact.
 
     Raises:
         TargetError: If there is no such run.
-        RequestError: If views are asked for and the recipe has none, the run held no
-            image out and no data is given, or it knows every image of the data.
+        RequestError: If views are asked for and the recipe has none, no image was
+            held out and no data is given, or the run knows every image of the data.
         DataError: If the data's labels are not the model's classes.
     """
     start_tensorflow()
-    from tfclassify.model.bundle import load_bundle
+    from tfclassify.export.artefact import is_artefact, open_bundle
     from tfclassify.workflows.reporting import write_evaluation_report
 
-    run = RunDirectory.open(request.run, needs_bundle=True)
-    bundle = load_bundle(run.bundle_dir)
-    recipe = load_recipe(run.recipe_path)
-    tta = choose_views(recipe, request.use_tta)
-    own = PreparedData.load(run.index_path, run.integrity_path)
+    bundle = open_bundle(request.run)
+    run = find_run(request.run)
+    recipe = bundle.recipe if run is None else load_recipe(run.recipe_path)
+    tta = choose_views(recipe, request.use_tta, are_inside=is_artefact(request.run))
+    own = None if run is None else PreparedData.load(run.index_path, run.integrity_path)
     data, seen, caution = own, None, ""
     if request.data is not None:
         data = prepare_labelled(recipe, request.data, bundle.classes, observer=observer)
-        data, seen = _leave_out_known(run, own.index, data, request, observer)
+        if run is not None and own is not None:
+            data, seen = _leave_out_known(run, own.index, data, request, observer)
         caution = "" if seen is None or not request.include_trained else _warn_of_known(seen)
+    if data is None:
+        raise RequestError(
+            f"{request.run}: lies in no run, whose held-out images it could be judged on; name "
+            "labelled images with --data"
+        )
     verdicts = tuple(
         judge_answers(
             ask_bundle(bundle, index, recipe.data, tta, observer),
@@ -98,19 +104,36 @@ def evaluate_run(request: EvaluateRequest, observer: Observer = SILENT) -> Evalu
     )
     report = None
     if request.out is not None:
-        write_metrics(request.out / "metrics.json", verdicts, recipe.metric, run=str(run.path))
+        write_metrics(request.out / "metrics.json", verdicts, recipe.metric, run=str(request.run))
         report = request.out / "report.html"
-        write_evaluation_report(report, run, recipe, data, verdicts[-1], request.data)
+        write_evaluation_report(report, request.run, recipe, data, verdicts[-1], request.data)
     quarantined = int((data.index.frame["status"] != "ok").sum())
-    return EvaluateResult(run.path, recipe.metric, verdicts, quarantined, report, seen)
+    return EvaluateResult(request.run, recipe.metric, verdicts, quarantined, report, seen)
 
 
-def choose_views(recipe: Recipe, use_tta: bool | None) -> TtaRecipe | None:
+def find_run(path: Path) -> RunDirectory | None:
+    """Return the run that a path is, or that its bundle or artefact lies in; None if none."""
+    if not any((path / facts).is_file() for facts in ("artefact.json", "bundle.json")):
+        return RunDirectory.open(path)
+    inside = (parent for parent in path.resolve().parents[:2] if is_run(parent))
+    return next(map(RunDirectory.open, inside), None)
+
+
+def choose_views(
+    recipe: Recipe, use_tta: bool | None, *, are_inside: bool = False
+) -> TtaRecipe | None:
     """Return the views to average over: the recipe's, unless switched off.
+
+    Args:
+        recipe: Whose views.
+        use_tta: Whether they are asked for; None: where there are any.
+        are_inside: Whether the model is an artefact, which shows those inside in any case.
 
     Raises:
         RequestError: If views are asked for and the recipe has none.
     """
+    if are_inside:
+        use_tta = bool(use_tta)
     if use_tta and recipe.tta is None:
         raise RequestError(
             f"--tta: the recipe {recipe.name!r} has no views; add tta: {{flips: [horizontal]}} to "

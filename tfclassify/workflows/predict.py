@@ -69,10 +69,7 @@ def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -
     from tfclassify.inference.prediction import predict_paths
 
     bundle = open_bundle(request.run)
-    asks_views = request.use_tta
-    if is_artefact(request.run):
-        asks_views = bool(request.use_tta)  # those inside are shown in any case
-    tta = choose_views(bundle.recipe, asks_views)
+    tta = choose_views(bundle.recipe, request.use_tta, are_inside=is_artefact(request.run))
     temperature = bundle.temperature
     if request.is_calibrated and temperature is None:
         reason = "it trained without validation images"

@@ -9,7 +9,7 @@ from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
 from tfclassify.pages.profile_page import SORTS, LatencyRow, LayerRow, NetworkReport
 from tfclassify.profiler.results import LayerProfile, Profile, fold_layers
-from tfclassify.profiler.targets import Target, find_newest_run, find_target
+from tfclassify.profiler.targets import Kind, Target, find_newest_run, find_target
 from tfclassify.workflows.start import start_tensorflow, verb
 
 if TYPE_CHECKING:
@@ -100,12 +100,42 @@ def _profile_one(
 ) -> Profile:
     import keras
 
-    is_saved = target.kind in ("saved_model", "hub")
-    profile = (_profile_saved if is_saved else _profile_keras)(
-        target, size, device, request, observer
-    )
+    target = _look_inside(target)
+    kinds = {"saved_model": _profile_saved, "hub": _profile_saved, "artefact": _profile_operators}
+    profile = kinds.get(target.kind, _profile_keras)(target, size, device, request, observer)
     keras.backend.clear_session()
     return profile
+
+
+def _look_inside(target: Target) -> Target:
+    """Name the SavedModel or Keras file of an artefact; others are what they are."""
+    if target.kind != "artefact":
+        return target
+    from tfclassify.export.artefact import read_facts
+    from tfclassify.export.operators import is_counted_here
+
+    if is_counted_here(target.path):
+        return target
+    facts = read_facts(target.path)
+    kind: Kind = "keras" if facts["artefact"] == "keras" else "saved_model"
+    return Target(kind, target.text, target.path / facts["file"])
+
+
+def _profile_operators(
+    target: Target,
+    size: tuple[int, int] | None,
+    device: str,
+    request: ProfileRequest,
+    observer: Observer,
+) -> Profile:
+    from tfclassify.export.operators import profile_artefact, time_artefact
+    from tfclassify.profiler.subjects import fix_shapes
+
+    profile = profile_artefact(target.path, target.text)
+    fix_shapes(target.text, profile.input_shapes, size)
+    if not request.has_latency:
+        return profile
+    return time_artefact(profile, target.path, request.batch_size)
 
 
 def _profile_keras(

@@ -110,7 +110,7 @@ def write_run_report(
 
 def write_evaluation_report(
     path: Path,
-    run: RunDirectory,
+    model: Path,
     recipe: Recipe,
     data: PreparedData,
     verdict: Verdict,
@@ -120,10 +120,10 @@ def write_evaluation_report(
     judged = data.index.frame["image"].isin(verdict.answers.images)
     index = data.index.with_frame(data.index.frame[judged])
     other = f" --data {shlex.quote(source)}" if source else ""
-    folder, out = shlex.quote(str(run.path)), shlex.quote(str(path.parent))
+    folder, out = shlex.quote(str(model)), shlex.quote(str(path.parent))
     line = f"tfclassify evaluate {folder}{other} --out {out}"
     report = EvaluationReport(
-        model=str(run.path),
+        model=str(model),
         metric=recipe.metric,
         created=format_now(),
         data=summarise_data(index, source or recipe.data.source, is_split=False),

@@ -22,9 +22,8 @@ import numpy as np
 from tfclassify.export.artefact import load_artefact, read_facts
 from tfclassify.export.litert_file import import_litert
 from tfclassify.export.onnx_file import import_onnx
-from tfclassify.profiler.cost import Cost, add_costs
 from tfclassify.profiler.latency import measure_whole
-from tfclassify.profiler.results import LayerProfile, Profile
+from tfclassify.profiler.results import Cost, LayerProfile, Profile, add_costs
 
 #: Operators that move or retype numbers and compute none.
 _MOVES = frozenset(

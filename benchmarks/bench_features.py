@@ -123,14 +123,14 @@ def make_recipe(arguments: argparse.Namespace, side: str) -> Recipe:
 
 
 def make_material(recipe: Recipe, paths: list[str], images: int) -> Material:
-    ids = np.arange(len(paths)) % CLASSES
+    targets = np.eye(CLASSES, dtype=np.float32)[np.arange(len(paths)) % CLASSES]
     training_set = TrainingSet(
         images=open_images(paths[:images], recipe.data),
         keys=np.array([image_key(path) for path in paths[:images]], dtype=np.int64),
-        targets=np.eye(CLASSES, dtype=np.float32)[ids[:images]],
+        targets=targets[:images],
         weights=np.ones(images, np.float32),
     )
-    return Material(training_set, open_images(paths[images:], recipe.data), ids[images:], None)
+    return Material(training_set, open_images(paths[images:], recipe.data), targets[images:], None)
 
 
 def compare(arguments: argparse.Namespace, paths: list[str], folder: Path) -> dict[str, object]:

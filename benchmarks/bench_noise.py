@@ -19,6 +19,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+from measuring import describe_machine
 from PIL import Image
 
 from tfclassify.files import write_json
@@ -102,7 +103,7 @@ def main() -> None:
     }
     print(summary)
     if arguments.out is not None:
-        write_json(arguments.out, {**summary, "rows": rows})
+        write_json(arguments.out, {**summary, "rows": rows, "machine": describe_machine()})
 
 
 if __name__ == "__main__":

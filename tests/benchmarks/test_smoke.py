@@ -1,0 +1,45 @@
+"""Every benchmark runs through, at sizes that measure nothing."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+ARGUMENTS = {
+    "bench_determinism": "--images 16 --size 32 --epochs 1 --rounds 1",
+    "bench_features": "--weights none --size 32 --images 16 --validation 8 --rounds 1 "
+    "--streamed-epochs 1 --cached-epochs 1",
+    "bench_noise": "--seeds 1 --images 20 --folds 2",
+    "bench_pipeline": "--size 32 --images 64 --rounds 1 --warm-up 1 --batches 1",
+    "bench_profiler": "MobileNet --size 32 --rounds 1",
+    "bench_tta": "--size 32 --images 1 --batch-size 7 --rounds 1",
+}
+#: Those that start processes or train many networks.
+SLOW = {"bench_determinism", "bench_noise"}
+
+
+def test_every_benchmark_is_here() -> None:
+    assert {path.stem for path in FOLDER.glob("bench_*.py")} == set(ARGUMENTS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in sorted(ARGUMENTS)],
+)
+def test_it_runs_through(
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "result.json"
+    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.setattr(sys, "argv", [name, *ARGUMENTS[name].split(), "--out", str(out)])
+    importlib.import_module(name).main()
+    assert json.loads(out.read_text("utf-8"))["machine"]["cores"] >= 1
+    assert capsys.readouterr().out.strip()

@@ -245,7 +245,7 @@ def test_a_fold_without_scores_is_named(recipe: Path, fake: FakeTrainer, tmp_pat
     [
         ({"folds": 1}, "--folds: must be from 2 to 100, got 1"),
         ({"folds": 101}, "--folds: must be from 2 to 100, got 101"),
-        ({"repeats": 0}, "--repeat: must be at least 1, got 0"),
+        ({"repeats": 0}, "--repeat: must be from 1 to 1,000, got 0"),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from tfclassify.data.integrity import KINDS, STORAGE_KINDS, Finding, IntegrityReport, make_report
-from tfclassify.errors import DataError, IntegrityError
+from tfclassify.errors import IntegrityError
 
 FINDINGS = [
     Finding("d.png", "greyscale", "PNG"),
@@ -57,8 +55,9 @@ def test_strict_does_not_mind_remarks() -> None:
     make_report("x", 5, 0, [Finding("a", "cmyk", "")]).check_strict()
 
 
-def test_the_report_survives_json() -> None:
-    assert IntegrityReport.from_dict(json.loads(json.dumps(REPORT.to_dict()))) == REPORT
+def test_the_report_survives_json(tmp_path: Path) -> None:
+    write_json(tmp_path / "integrity.json", REPORT.to_dict())
+    assert IntegrityReport.read(tmp_path / "integrity.json") == REPORT
 
 
 @pytest.mark.parametrize(
@@ -73,9 +72,10 @@ def test_the_report_survives_json() -> None:
         },
     ],
 )
-def test_a_damaged_report_is_told(content: dict[str, object]) -> None:
-    with pytest.raises(DataError, match="integrity report: it is damaged"):
-        IntegrityReport.from_dict(content)
+def test_a_damaged_report_is_told(tmp_path: Path, content: dict[str, object]) -> None:
+    write_json(tmp_path / "integrity.json", content)
+    with pytest.raises(ValueError, match="source: Field required|unknown kind 'odd'"):
+        IntegrityReport.read(tmp_path / "integrity.json")
 
 
 def test_every_kind_has_a_title_of_its_own() -> None:

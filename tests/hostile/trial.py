@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.hostile.worker import CLOCK_S
 
-KINDS = ("images", "archives", "recipes", "tables", "annotations", "weights")
+KINDS = ("images", "archives", "recipes", "tables", "annotations", "weights", "run_folders")
 ROOT = Path(__file__).parents[2]
 #: Seconds without a line after which the child is taken for stuck beyond its own alarm.
 _STUCK_S = CLOCK_S + 15
@@ -53,21 +53,21 @@ class Tried:
         return self.outcome.startswith("FAULT")
 
 
-def try_kind(kind: str, home: Path) -> list[Tried]:
-    """Read every input of a kind, in as many processes as it kills."""
+def try_kind(kind: str, home: Path, step: int = 1) -> list[Tried]:
+    """Read every ``step``-th input of a kind, in as many processes as it kills."""
     tried: list[Tried] = []
     expected = 1
     while len(tried) < expected:
         folder = home / f"{kind}-from-{len(tried)}"
         folder.mkdir(parents=True)
-        expected, more = _run(kind, folder, len(tried))
+        expected, more = _run(kind, folder, len(tried), step)
         tried += more
     return tried
 
 
-def _run(kind: str, folder: Path, start: int) -> tuple[int, list[Tried]]:
+def _run(kind: str, folder: Path, start: int, step: int) -> tuple[int, list[Tried]]:
     """Read inputs from ``start`` on in one process; return how many there are in all."""
-    command = [sys.executable, "-m", "tests.hostile.worker", kind, str(folder), str(start)]
+    command = [sys.executable, "-m", "tests.hostile.worker", kind, str(folder), str(start), str(step)]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     errors = folder / "stderr.txt"
     with (

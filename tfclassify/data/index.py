@@ -12,7 +12,6 @@ apostrophe in front in the file, and not in the index.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from tfclassify.errors import DataError
-from tfclassify.files import guard_formula, render_csv, write_json, write_text
+from tfclassify.files import Document, guard_formula, render_csv, write_json, write_text
 from tfclassify.recipe.data_schema import JOINING_SIGN
 
 #: Column -> dtype of an index, in the order of ``index.csv``.
@@ -182,16 +181,29 @@ _TEXTS = ("image", "path", "label", "group", "flags", "reason")
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
+class IndexFacts(Document):
+    """What a table cannot hold: ``index.json``.
+
+    Attributes:
+        source: As the user named it.
+        classes: In their order.
+        is_multi_label: Whether an image may have several labels.
+        guarded: Whether texts that are formulas have an apostrophe in front.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    is_multi_label: bool = False
+    guarded: bool = False
+
+
 def save_index(index: Index, path: Path) -> None:
     """Write an index to ``path`` and its ``.json`` neighbour, each atomically."""
     frame = index.frame.assign(**{name: index.frame[name].map(_guard) for name in _TEXTS})
-    facts = {
-        "source": index.source,
-        "classes": index.classes,
-        "is_multi_label": index.is_multi_label,
-        "guarded": True,
-    }
-    write_json(path.with_suffix(".json"), facts)
+    facts = IndexFacts(
+        source=index.source, classes=index.classes, is_multi_label=index.is_multi_label
+    )
+    write_json(path.with_suffix(".json"), facts.model_dump() | {"guarded": True})
     write_text(path, render_csv(frame))
 
 
@@ -205,10 +217,7 @@ def load_index(path: Path) -> Index:
         frame = pd.read_csv(
             path, dtype=COLUMNS, keep_default_na=False, encoding_errors="surrogateescape"
         )
-        facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        classes, source = tuple(map(str, facts["classes"])), str(facts["source"])
-        is_multi_label = bool(facts.get("is_multi_label", False))
-        is_guarded = bool(facts.get("guarded", False))
+        facts = IndexFacts.read(path.with_suffix(".json"))
     except _DAMAGE as error:
         raise DataError(f"{path}: the index cannot be read ({error}); train again") from error
     if list(frame.columns) == [name for name in COLUMNS if name not in _LATER]:
@@ -218,11 +227,11 @@ def load_index(path: Path) -> Index:
             f"{path}: this is no index, got the columns {', '.join(map(str, frame.columns))}; "
             f"expected {', '.join(COLUMNS)}"
         )
-    if is_guarded:
+    if facts.guarded:
         frame = frame.assign(
             **{name: frame[name].str.removeprefix("'").astype("str") for name in _TEXTS}
         )
-    return Index(frame, classes, source, is_multi_label)
+    return Index(frame, facts.classes, facts.source, facts.is_multi_label)
 
 
 def _guard(text: str) -> str:

@@ -6,11 +6,15 @@ Does not own: the finding itself (``readers``, ``scan``, ``leaks``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from tfclassify.errors import DataError, IntegrityError
+from pydantic import Field, field_validator
+
+from tfclassify.errors import IntegrityError
+from tfclassify.files import Document
 
 Severity = Literal["quarantined", "remark"]
 _SHOWN = 3  # paths that a line of text names
@@ -152,25 +156,38 @@ class IntegrityReport:
         }
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> IntegrityReport:
-        """Return the report that ``to_dict`` turned into ``content``.
+    def read(cls, path: Path) -> IntegrityReport:
+        """Read what ``to_dict`` returned and ``write_json`` wrote.
 
         Raises:
-            DataError: If ``content`` is no such report.
+            OSError: If the system does not let it be read.
+            ValueError: If it is no such report.
         """
-        try:
-            rows = tuple(
-                Finding(str(row["image"]), str(row["kind"]), str(row["detail"]))
-                for row in content["rows"]
-            )
-            unknown = {row.kind for row in rows} - set(KINDS)
-            if unknown:
-                raise ValueError(f"unknown kind {min(unknown)!r}")
-            return cls(
-                str(content["source"]), int(content["images"]), int(content["quarantined"]), rows
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"integrity report: it is damaged ({error}); train again") from error
+        facts = _Facts.read(path)
+        rows = tuple(Finding(row.image, row.kind, row.detail) for row in facts.rows)
+        return cls(facts.source, facts.images, facts.quarantined, rows)
+
+
+class _Row(Document):
+    image: str
+    kind: str
+    detail: str
+
+    @field_validator("kind")
+    @classmethod
+    def _check_kind(cls, kind: str) -> str:
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind {kind!r}")
+        return kind
+
+
+class _Facts(Document):
+    """``integrity.json``, as far as it is read back."""
+
+    source: str
+    images: int = Field(ge=0)
+    quarantined: int = Field(ge=0)
+    rows: tuple[_Row, ...]
 
 
 def make_report(

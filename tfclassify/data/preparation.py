@@ -6,7 +6,6 @@ Does not own: any of these steps.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,12 +52,12 @@ class PreparedData:
             DataError: If a file is absent or damaged.
         """
         try:
-            content = json.loads(integrity_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            integrity = IntegrityReport.read(integrity_path)
+        except (OSError, ValueError) as error:
             raise DataError(
                 f"{integrity_path}: the integrity report cannot be read ({error}); train again"
             ) from error
-        return cls(load_index(index_path), IntegrityReport.from_dict(content))
+        return cls(load_index(index_path), integrity)
 
 
 def survey_source(data: DataRecipe, *, observer: Observer = SILENT) -> PreparedData:

@@ -6,16 +6,14 @@ images two of them share. Does not own: the tests (``scoring.comparison``), the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tfclassify.data.index import load_index
-from tfclassify.errors import RequestError, RunError, TargetError
+from tfclassify.errors import RequestError, RunError, ScoringError, TargetError
 from tfclassify.judging.answers import read_answers
 from tfclassify.judging.folds import JUDGED, OUT_OF_FOLD, find_units, read_folds
 from tfclassify.pages.wording import count_of
@@ -24,10 +22,12 @@ from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.crossval_directory import CrossvalDirectory
 from tfclassify.runs.directory import RunDirectory, is_crossval
+from tfclassify.runs.documents import CrossvalMetrics, Judged, RunMetrics, read_document
 from tfclassify.scoring.verdicts import Answers, AnyJudgement, read_judgement
 
 #: Splits that runs are compared on, the first that all of them have.
 SPLITS = ("test", "validation")
+_WAY_OUT = "train the run again"
 
 
 @dataclass(frozen=True)
@@ -87,21 +87,19 @@ def read_contenders(paths: Sequence[Path], split: str | None) -> list[Contender]
         RunError: If what a run left cannot be read.
     """
     places = [_open(path) for path in paths]
-    metrics = [_read_metrics(place.metrics_path) for place in places]
-    runs = [
-        (place.path, set(content["splits"]))
-        for place, content in zip(places, metrics, strict=True)
+    scores = [
+        (place, read_document(RunMetrics, place.metrics_path, _WAY_OUT))
+        for place in places
         if isinstance(place, RunDirectory)
     ]
-    chosen = _choose_split(runs, split)
-    names = _name(places)
-    found = []
-    for place, content, name in zip(places, metrics, names, strict=True):
-        if isinstance(place, RunDirectory):
-            found.append(_read_run(place, content, name, chosen))
-        else:
-            found.append(_read_crossval(place, content, name))
-    return found
+    chosen = _choose_split([(run.path, set(found.splits)) for run, found in scores], split)
+    by_run = dict(scores)
+    return [
+        _read_run(place, by_run[place], name, chosen)
+        if isinstance(place, RunDirectory)
+        else _read_crossval(place, name)
+        for place, name in zip(places, _name(places), strict=True)
+    ]
 
 
 def _open(path: Path) -> RunDirectory | CrossvalDirectory:
@@ -111,18 +109,6 @@ def _open(path: Path) -> RunDirectory | CrossvalDirectory:
             f"{place.path}: has no scores yet, since it has not ended; {place.describe_way_on()}"
         )
     return place
-
-
-def _read_metrics(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("no JSON object")
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: the scores cannot be read ({error}); train the run again") from (
-            error
-        )
-    return content
 
 
 def _choose_split(runs: Sequence[tuple[Path, set[str]]], split: str | None) -> str:
@@ -155,16 +141,8 @@ def _name(places: Sequence[RunDirectory | CrossvalDirectory]) -> list[str]:
     return paths
 
 
-def _read_run(run: RunDirectory, content: dict[str, Any], name: str, split: str) -> Contender:
-    try:
-        judged = content["splits"][split]
-        judgement = read_judgement(judged["tta"] or judged["plain"])
-        views = len(judged["views"])
-        seconds = content.get("training_seconds")
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"{run.metrics_path}: the scores are incomplete ({error!r}); train the run again"
-        ) from error
+def _read_run(run: RunDirectory, scores: RunMetrics, name: str, split: str) -> Contender:
+    judged = scores.splits[split]
     answers = read_answers(run.answers_path, load_index(run.index_path), split)
     return Contender(
         name,
@@ -172,25 +150,18 @@ def _read_run(run: RunDirectory, content: dict[str, Any], name: str, split: str)
         run.path,
         load_recipe(run.recipe_path),
         split,
-        judgement,
+        _read_judgement(run.metrics_path, judged.headline),
         answers,
         answers.units,
-        views,
-        None if seconds is None else float(seconds),
+        len(judged.views),
+        scores.training_seconds,
     )
 
 
-def _read_crossval(place: CrossvalDirectory, content: dict[str, Any], name: str) -> Contender:
-    try:
-        judgement = read_judgement(content["out_of_fold"])
-        seconds = sum(float(fold["training_seconds"]) for fold in content["each_fold"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"{place.metrics_path}: the scores are incomplete ({error!r}); go on with "
-            f"`tfclassify crossval --resume {place.path}`"
-        ) from error
+def _read_crossval(place: CrossvalDirectory, name: str) -> Contender:
+    scores = read_document(CrossvalMetrics, place.metrics_path, place.describe_way_on())
     first = place.fold(1, 1)
-    judged = _read_metrics(first.metrics_path)["splits"][JUDGED]
+    judged = read_document(RunMetrics, first.metrics_path, _WAY_OUT).splits
     answers = read_folds(place).all
     return Contender(
         name,
@@ -198,12 +169,19 @@ def _read_crossval(place: CrossvalDirectory, content: dict[str, Any], name: str)
         first.path,
         load_recipe(place.recipe_path),
         OUT_OF_FOLD,
-        judgement,
+        _read_judgement(place.metrics_path, scores.out_of_fold),
         answers,
         find_units(answers, place.plan.repeats),
-        len(judged["views"]),
-        seconds,
+        len(judged[JUDGED].views) if JUDGED in judged else 1,
+        sum(fold.training_seconds for fold in scores.each_fold),
     )
+
+
+def _read_judgement(path: Path, judged: Judged) -> AnyJudgement:
+    try:
+        return read_judgement(judged.model_dump())
+    except ScoringError as error:
+        raise RunError(f"{path}: {error}") from error
 
 
 def describe_differences(first: Contender, second: Contender) -> str:

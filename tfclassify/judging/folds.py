@@ -6,7 +6,6 @@ they add up to (``workflows.crossval``).
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from tfclassify.data.index import load_index
@@ -14,6 +13,7 @@ from tfclassify.errors import RunError
 from tfclassify.judging.answers import read_answers
 from tfclassify.pages.crossval_page import FoldRow
 from tfclassify.runs.crossval_directory import CrossvalDirectory
+from tfclassify.runs.documents import RunMetrics, read_document
 from tfclassify.scoring.verdicts import Answers
 
 #: What the images are called that no model judged had trained on.
@@ -74,21 +74,17 @@ def read_fold(place: CrossvalDirectory, repeat: int, fold: int) -> FoldRow:
         RunError: If its scores cannot be read.
     """
     run = place.fold(repeat, fold)
-    try:
-        content = json.loads(run.metrics_path.read_text("utf-8"))
-        split = content["splits"][JUDGED]
-        judged = split["tta"] or split["plain"]
-        return FoldRow(
-            repeat,
-            fold,
-            run.path.relative_to(place.path).as_posix(),
-            int(judged["n"]),
-            {name: score["value"] for name, score in judged["metrics"].items()},
-            int(content["epochs"]),
-            float(content["training_seconds"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{run.metrics_path}: the fold's scores cannot be read ({error!r}); remove "
-            f"{run.path} and go on with `tfclassify crossval --resume {place.path}`"
-        ) from error
+    way_out = f"remove {run.path}, then {place.describe_way_on()}"
+    scores = read_document(RunMetrics, run.metrics_path, way_out)
+    judged = scores.splits.get(JUDGED)
+    if judged is None or scores.epochs is None or scores.training_seconds is None:
+        raise RunError(f"{run.metrics_path}: holds no scores of a fold; {way_out}")
+    return FoldRow(
+        repeat,
+        fold,
+        run.path.relative_to(place.path).as_posix(),
+        judged.headline.n,
+        {name: score.value for name, score in judged.headline.metrics.items()},
+        scores.epochs,
+        scores.training_seconds,
+    )

@@ -25,12 +25,19 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict
 
 from tfclassify.backbones.hub_layer import HubFeatures, list_module_files
 from tfclassify.backbones.saved_models import check_saved_model
 from tfclassify.errors import BundleError, RecipeError
-from tfclassify.files import build_folder, find_irregular, hash_file, write_json
+from tfclassify.files import (
+    Document,
+    build_folder,
+    find_irregular,
+    hash_file,
+    read_regular,
+    write_json,
+)
 from tfclassify.model.assembly import Classifier
 from tfclassify.model.keras_files import check_keras_file, load_keras_file
 from tfclassify.recipe.schema import Recipe
@@ -40,13 +47,20 @@ from tfclassify.scoring.tasks import MULTI_CLASS, Task, get_task
 FORMAT = 1
 FACTS, MODEL, RECIPE = "bundle.json", "model.keras", "recipe.json"
 _PARTS = (MODEL, RECIPE)
+_MOST_RECIPE_BYTES = 16 << 20
 _MAKERS = ("keras", "tensorflow")
 
 
-class _Facts(BaseModel):
+class _Format(Document):
+    """Which form of ``bundle.json`` a file has."""
+
+    format: Any = None
+
+
+class _Facts(Document):
     """What ``bundle.json`` holds."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid")
 
     format: int
     classes: list[str]
@@ -323,15 +337,14 @@ def _read_facts(folder: Path) -> _Facts:
     if not path.is_file():
         raise BundleError(f"{path}: the part is missing; train the model again")
     try:
-        content: Any = json.loads(path.read_text("utf-8"))
-        got = content.get("format") if isinstance(content, dict) else None
+        got = _Format.read(path).format
         if got != FORMAT:
             raise BundleError(
                 f"{path}: format {got!r}, this version reads {FORMAT}; "
                 "use the version of tfclassify that wrote it"
             )
-        facts = _Facts.model_validate(content)
-    except (ValidationError, ValueError, RecursionError) as error:
+        facts = _Facts.read(path)
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise BundleError(f"{path}: damaged or changed: {reason}; train the model again") from error
     others = [part for part in facts.sha256 if not is_module_part(part)]
@@ -360,8 +373,8 @@ def _check_part(path: Path, sha256: str | None) -> None:
 def _read_recipe(path: Path) -> Recipe:
     """Read the recipe that the model was trained with."""
     try:
-        return Recipe.model_validate_json(path.read_bytes())
-    except (ValidationError, RecipeError) as error:
+        return Recipe.model_validate_json(read_regular(path, limit=_MOST_RECIPE_BYTES))
+    except (OSError, ValueError, RecipeError) as error:
         reason = " ".join(str(error).split())
         raise BundleError(
             f"{path}: not a recipe of this version: {reason}; "

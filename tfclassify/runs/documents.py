@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tfclassify.errors import RunError
 from tfclassify.files import Document
@@ -103,6 +103,100 @@ class EnsembleFacts(Document):
     weights: str
     allow_different_images: bool = False
     members: tuple[EnsembleMember, ...] = Field(min_length=2)
+
+
+class Score(Document):
+    """A score with its interval; None where a metric has no value on these images."""
+
+    model_config = ConfigDict(extra="allow")
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int = Field(ge=0)
+
+
+class Judged(Document):
+    """One judgement, whose rest ``scoring.verdicts.read_judgement`` reads.
+
+    Attributes:
+        n: Images.
+        metrics: Scores by name.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    n: int = Field(ge=0)
+    metrics: dict[str, Score]
+
+
+class SplitScores(Document):
+    """What a model reached on one split.
+
+    Attributes:
+        plain: Judgement of one plain view an image.
+        tta: Of averaged views, or None.
+        views: Names of the averaged views.
+    """
+
+    plain: Judged
+    tta: Judged | None
+    views: tuple[str, ...]
+
+    @property
+    def headline(self) -> Judged:
+        """The judgement of how the model is meant to be used."""
+        return self.tta or self.plain
+
+
+class Headline(Score):
+    """The one score that stands on top.
+
+    Attributes:
+        split: The images that it is of.
+        metric: Its name.
+    """
+
+    split: str
+    metric: str
+
+
+class RunMetrics(Document):
+    """``metrics.json`` of a run.
+
+    Attributes:
+        headline: None where nothing was held out.
+        epochs: Epochs trained; None for an ensemble.
+        training_seconds: Of all epochs; None for an ensemble.
+        splits: Scores by split.
+    """
+
+    headline: Headline | None
+    epochs: int | None = Field(default=None, ge=0)
+    training_seconds: float | None = Field(default=None, ge=0.0)
+    splits: dict[str, SplitScores]
+
+
+class FoldScores(Document):
+    """What ``metrics.json`` of a cross-validation says of one fold."""
+
+    training_seconds: float = Field(ge=0.0)
+
+
+class CrossvalMetrics(Document):
+    """``metrics.json`` of a cross-validation.
+
+    Attributes:
+        headline: Of all images out of fold.
+        images: Their number.
+        out_of_fold: Judgement of each by a model that did not train on it.
+        each_fold: Fold by fold.
+    """
+
+    headline: Headline
+    images: int = Field(ge=0)
+    out_of_fold: Judged
+    each_fold: tuple[FoldScores, ...] = Field(min_length=2)
 
 
 Kind = TypeVar("Kind", bound=Document)

@@ -207,10 +207,15 @@ def read_judgement(values: Mapping[str, Any]) -> AnyJudgement:
         ScoringError: If it is of an unknown task or format, or something is missing.
     """
     task = values.get("task", MULTI_CLASS)
-    if task == MULTI_LABEL:
-        return MultiLabelJudgement.from_dict(values)
-    if task == MULTI_CLASS:
-        return Judgement.from_dict(values)
+    try:
+        if task == MULTI_LABEL:
+            return MultiLabelJudgement.from_dict(values)
+        if task == MULTI_CLASS:
+            return Judgement.from_dict(values)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise ScoringError(
+            f"metrics: the stored scores are damaged, got {error!r}; evaluate the run again"
+        ) from error
     raise ScoringError(
         f"metrics: task must be {MULTI_CLASS} or {MULTI_LABEL}, got {task!r}; evaluate the run "
         f"again"

@@ -17,8 +17,10 @@ import pandas as pd
 
 from tfclassify.data.index import Index
 from tfclassify.errors import RunError
-from tfclassify.files import guard_formula, render_csv, write_text
+from tfclassify.files import guard_formula, open_regular, render_csv, write_text
 from tfclassify.recipe.schema import MiningRecipe
+
+_COLUMNS = {"image": str, "label": str, "start": float, "weight": float, "misses": int}
 
 
 def mine_weights(
@@ -114,8 +116,18 @@ def read_hardest(path: Path, index: Index, *, limit: int) -> list[tuple[str, int
         path: From ``write_hard_examples``.
         index: The run's images; a name that was guarded against spreadsheets is undone.
         limit: How many at most; images that were never missed are left out.
+
+    Raises:
+        RunError: If the table is damaged, or of other images.
     """
-    table = pd.read_csv(path, dtype={"image": str, "label": str}, keep_default_na=False)
-    names = {guard_formula(name): name for name in index.frame["image"]}
-    hardest = table[table["misses"] > 0].head(limit)
-    return [(names[row.image], int(row.misses), float(row.weight)) for row in hardest.itertuples()]
+    try:
+        with open_regular(path) as stream:
+            table = pd.read_csv(stream, dtype=_COLUMNS, keep_default_na=False)
+        names = {guard_formula(name): name for name in index.frame["image"]}
+        hardest = table[table["misses"] > 0].head(limit)
+        return [(names[row.image], row.misses, row.weight) for row in hardest.itertuples()]
+    except (OSError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        raise RunError(
+            f"{path}: the weights of the images cannot be read ({error!r}); remove the file, and "
+            "report the run again"
+        ) from error

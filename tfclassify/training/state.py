@@ -14,18 +14,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import keras
 import numpy as np
+from pydantic import ConfigDict, Field, ValidationError
 
 from tfclassify.errors import RunError
-from tfclassify.files import open_regular, open_replacing
+from tfclassify.files import Document, open_regular, open_replacing
 
 #: Beginning of the names of arrays that belong to no variable.
 _EXTRA = "extra:"
@@ -98,6 +100,46 @@ def save_snapshot(
         np.savez(stream, facts=np.array(text), **arrays)
 
 
+class RecordFacts(Document):
+    """One epoch's record, as ``EpochRecord.to_dict`` gives it."""
+
+    model_config = ConfigDict(allow_inf_nan=True, extra="allow")
+
+    phase: str
+    phase_number: int = Field(ge=0)
+    epoch: int = Field(ge=1)
+    learning_rate: float
+    seconds: float
+    images_per_second: float
+    train: dict[str, float]
+    validation: dict[str, float]
+
+
+class LastFacts(Document):
+    """What ``last.npz`` says beside its arrays; a metric may have no value (NaN).
+
+    Attributes:
+        phase_number: The phase at work, from 0.
+        epoch: The last finished epoch of it, from 1.
+        records: Of every epoch so far, as ``EpochRecord.to_dict`` gives them.
+    """
+
+    model_config = ConfigDict(allow_inf_nan=True)
+
+    phase_number: int = Field(ge=0)
+    epoch: int = Field(ge=1)
+    records: tuple[RecordFacts, ...] = Field(min_length=1)
+
+
+class PhaseFacts(Document):
+    """What ``phase-<n>.npz`` says beside its arrays: the phase's name and metrics."""
+
+    model_config = ConfigDict(allow_inf_nan=True)
+
+    phase: str
+    validation: dict[str, float]
+
+
 def load_snapshot(path: Path) -> Snapshot:
     """Read a file of ``save_snapshot``; nothing in it is ever unpickled.
 
@@ -106,38 +148,71 @@ def load_snapshot(path: Path) -> Snapshot:
     """
     with _opened(path) as stored:
         facts = json.loads(str(stored["facts"]))
+        if not isinstance(facts, dict):
+            raise ValueError("its facts are no mapping")
         values = {name: stored[name] for name in stored.files if name != "facts"}
     own = [name for name in values if name.startswith(_EXTRA)]
     extras = {name.removeprefix(_EXTRA): values.pop(name) for name in own}
     return Snapshot(values, facts, extras)
 
 
+def load_last(path: Path) -> Snapshot:
+    """Read ``last.npz``, whose facts are those of ``LastFacts``.
+
+    Raises:
+        RunError: If the file is damaged.
+    """
+    found = load_snapshot(path)
+    try:
+        LastFacts.model_validate(found.facts, strict=False)
+    except ValidationError as error:
+        raise _call_damaged(path, error) from error
+    return found
+
+
 def load_facts(path: Path) -> dict[str, Any]:
-    """Read the facts of a file of ``save_snapshot``, without its arrays.
+    """Read the facts of ``phase-<n>.npz``, without its arrays.
 
     Raises:
         RunError: If the file is damaged.
     """
     with _opened(path) as stored:
-        facts: dict[str, Any] = json.loads(str(stored["facts"]))
-    return facts
+        return PhaseFacts.model_validate_json(str(stored["facts"])).model_dump()
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     try:
-        with open_regular(path) as stream, np.load(stream, allow_pickle=False) as stored:
-            yield stored
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(
-            f"{path}: the training state is damaged ({error}); delete the run's state "
-            f"folder and train again"
-        ) from error
+        with open_regular(path) as stream:
+            _check_archive(stream)
+            with np.load(stream, allow_pickle=False) as stored:
+                yield stored
     except OSError as error:  # nothing is known of the state itself: it may be whole
         raise RunError(
             f"{path}: the training state cannot be read: {error.strerror or error}; mend that "
             "and go on with the run, its state is kept"
         ) from error
+    except Exception as error:  # whatever bytes that nobody wrote make NumPy and zipfile raise
+        raise _call_damaged(path, error) from error
+
+
+def _check_archive(stream: BinaryIO) -> None:
+    """Refuse an archive that holds more than its own size: NumPy stores arrays as they are."""
+    size = stream.seek(0, os.SEEK_END)
+    with zipfile.ZipFile(stream) as archive:
+        entries = archive.infolist()
+    is_stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+    if not is_stored or sum(entry.file_size for entry in entries) > size:
+        raise ValueError("it is compressed, which a state never is")
+    stream.seek(0)
+
+
+def _call_damaged(path: Path, error: Exception) -> RunError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return RunError(
+        f"{path}: the training state is damaged ({reason}); delete the run's state folder and "
+        "train again"
+    )
 
 
 def restore_variables(snapshot: Snapshot, variables: Sequence[keras.Variable], where: Path) -> None:

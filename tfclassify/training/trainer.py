@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfclassify.errors import TrainingError
+from tfclassify.errors import RunError, TrainingError
 from tfclassify.events import SILENT, Observer
 from tfclassify.model.assembly import Classifier
 from tfclassify.model.prediction import predict_store
@@ -33,6 +33,7 @@ from tfclassify.training.state import (
     StateFolder,
     address_dropout,
     load_facts,
+    load_last,
     load_snapshot,
     restore_variables,
     save_snapshot,
@@ -90,7 +91,7 @@ class Trainer:
             TrainingError: If the loss is no longer finite; the state before is kept.
             RunError: If the saved state is damaged or of another network.
         """
-        last = load_snapshot(self._state.last) if resume and self._state.last.exists() else None
+        last = load_last(self._state.last) if resume and self._state.last.exists() else None
         first_phase = self._take_over(last) if last else 0
         for number in range(first_phase, len(self._recipe.phases)):
             ended = self._state.phase(number)
@@ -117,7 +118,13 @@ class Trainer:
         if self.hard_examples is not None and "misses" in last.extras:
             self.hard_examples.restore(last.extras["misses"], self._state.last)
         self._on_record(self._records)
-        return int(last.facts["phase_number"])
+        number = int(last.facts["phase_number"])
+        if number >= len(self._recipe.phases):
+            raise RunError(
+                f"{self._state.last}: is of phase {number + 1} of a recipe with "
+                f"{len(self._recipe.phases)}; train anew, in another run"
+            )
+        return number
 
     def _run_phase(self, number: int, last: Snapshot | None) -> None:
         phase = self._recipe.phases[number]

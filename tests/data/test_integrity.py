@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tfclassify.data.integrity import KINDS, STORAGE_KINDS, Finding, IntegrityReport, make_report
 from tfclassify.errors import IntegrityError
+from tfclassify.files import write_json
 
 FINDINGS = [
     Finding("d.png", "greyscale", "PNG"),
@@ -74,7 +77,7 @@ def test_the_report_survives_json(tmp_path: Path) -> None:
 )
 def test_a_damaged_report_is_told(tmp_path: Path, content: dict[str, object]) -> None:
     write_json(tmp_path / "integrity.json", content)
-    with pytest.raises(ValueError, match="source: Field required|unknown kind 'odd'"):
+    with pytest.raises(ValueError, match=r"source: Field required|unknown kind 'odd'"):
         IntegrityReport.read(tmp_path / "integrity.json")
 
 

@@ -67,7 +67,15 @@ def try_kind(kind: str, home: Path, step: int = 1) -> list[Tried]:
 
 def _run(kind: str, folder: Path, start: int, step: int) -> tuple[int, list[Tried]]:
     """Read inputs from ``start`` on in one process; return how many there are in all."""
-    command = [sys.executable, "-m", "tests.hostile.worker", kind, str(folder), str(start), str(step)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.hostile.worker",
+        kind,
+        str(folder),
+        str(start),
+        str(step),
+    ]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     errors = folder / "stderr.txt"
     with (

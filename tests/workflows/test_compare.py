@@ -215,8 +215,8 @@ def test_splits_must_be_common(tmp_path: Path, index: Index, runs: tuple[Path, P
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[]", "the scores cannot be read"),
-        ('{"splits": {"test": {"plain": null, "tta": null}}}', "the scores are incomplete"),
+        ("[]", r"metrics\.json: cannot be read: .*; train the run again"),
+        ('{"splits": {"test": {"plain": null, "tta": null}}}', r"splits\.test\.plain: .*got None"),
     ],
 )
 def test_damaged_scores_are_reported(runs: tuple[Path, Path], text: str, message: str) -> None:
@@ -229,7 +229,7 @@ def test_a_damaged_cross_validation_is_reported(tmp_path: Path, index: Index) ->
     one = make_crossval(tmp_path / "tiny" / "cv-001", index, BAD)
     two = make_crossval(tmp_path / "tiny" / "cv-002", index, BAD)
     (two / "metrics.json").write_text("{}", "utf-8")
-    with pytest.raises(RunError, match=r"cv-002.*incomplete.*tfclassify crossval --resume"):
+    with pytest.raises(RunError, match=r"cv-002.*out_of_fold: Field.*tfclassify crossval --res"):
         compare(one, two)
 
 

@@ -171,7 +171,7 @@ class RunMetrics(Document):
         splits: Scores by split.
     """
 
-    headline: Headline | None
+    headline: Headline | None = None
     epochs: int | None = Field(default=None, ge=0)
     training_seconds: float | None = Field(default=None, ge=0.0)
     splits: dict[str, SplitScores]
@@ -193,8 +193,8 @@ class CrossvalMetrics(Document):
         each_fold: Fold by fold.
     """
 
-    headline: Headline
-    images: int = Field(ge=0)
+    headline: Headline | None = None
+    images: int = Field(default=0, ge=0)
     out_of_fold: Judged
     each_fold: tuple[FoldScores, ...] = Field(min_length=2)
 

@@ -5,10 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.builders import HEAD, WHOLE, make_recipe, make_trainer, weights_of
+from tests.training.builders import (
+    HEAD,
+    WHOLE,
+    make_material,
+    make_recipe,
+    make_trainer,
+    weights_of,
+)
 from tfclassify.errors import RunError, TrainingError
-from tfclassify.events import Observer
+from tfclassify.events import SILENT, Observer
+from tfclassify.model.assembly import build_classifier
 from tfclassify.scoring.epochs import EpochRecord
+from tfclassify.training.phases import start_phase
+from tfclassify.training.steps import ForwardPass
 
 SLOW = pytest.mark.slow
 AUGMENT = {"flip": ["horizontal"], "rotate": 0.1, "mix": {"cutmix": 0.5, "mixup": 0.5}}
@@ -82,8 +92,11 @@ def test_a_finished_training_resumes_to_itself(tmp_path: Path) -> None:
 
 
 def test_the_phase_ends_with_its_best_epoch(tmp_path: Path) -> None:
-    # So high a rate that later epochs undo what the first ones learnt.
-    recipe = make_recipe([WHOLE | {"epochs": 4, "learning_rate": 0.7, "keep_best": "loss"}])
+    # A rate that rises until later epochs undo what the first ones learnt.
+    rising = {"kind": "one_cycle", "peak_at": 0.9, "start_divisor": 1e3}
+    recipe = make_recipe(
+        [WHOLE | {"epochs": 4, "learning_rate": 9.0, "keep_best": "loss", "schedule": rising}]
+    )
     trainer = make_trainer(recipe, tmp_path / "photos", tmp_path / "state")
     records = trainer.run()
     best = min(record.validation["loss"] for record in records)
@@ -122,6 +135,48 @@ def test_the_last_phase_is_kept_without_being_asked(tmp_path: Path) -> None:
     assert trainer.kept_phase == "whole"
     expected = records[-1].validation["loss"]
     assert trainer.validation_metrics()["loss"] == pytest.approx(expected, abs=1e-6)
+
+
+class Warned(Observer):
+    """Keeps what it is warned of."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def on_warning(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+@pytest.mark.parametrize("is_worse", [True, False])
+def test_a_worse_last_phase_does_not_win_silently(tmp_path: Path, is_worse: bool) -> None:
+    good, bad = WHOLE | {"name": "good", "learning_rate": 0.01}, WHOLE | {"name": "bad"} | UNDOING
+    phases = [good, bad] if is_worse else [bad, good]
+    watcher = Warned()
+    trainer = make_trainer(
+        make_recipe(phases, metric="loss"), tmp_path / "photos", tmp_path / "s", observer=watcher
+    )
+    records = trainer.run()
+    assert trainer.kept_phase == phases[-1]["name"]
+    if not is_worse:
+        assert (trainer.caution, watcher.warnings) == ("", [])
+        return
+    best = min(record.validation["loss"] for record in records if record.phase == "good")
+    expected = f"worse than good with {best:.4f}; keep_phase: best keeps the better one."
+    assert watcher.warnings == [trainer.caution]
+    assert trainer.caution.startswith("The last phase, bad, ended with a validation loss of ")
+    assert trainer.caution.endswith(expected)
+
+
+def test_an_epoch_records_how_its_rate_went(tmp_path: Path) -> None:
+    phase = HEAD | {"epochs": 2, "learning_rate": 0.1, "schedule": {"kind": "cosine"}}
+    records = make_trainer(make_recipe([phase]), tmp_path / "photos", tmp_path / "state").run()
+    rates = [rate for record in records for rate in record.learning_rates]
+    # A half cosine from 0.1 to 0 over all steps of both epochs.
+    steps = np.arange(len(rates)) / (len(rates) - 1)
+    np.testing.assert_allclose(rates, 0.05 * (1 + np.cos(np.pi * steps)), atol=1e-12)
+    assert [record.learning_rates[-1] for record in records] == [
+        record.learning_rate for record in records
+    ]
 
 
 def test_early_stopping_ends_a_phase(tmp_path: Path) -> None:
@@ -171,18 +226,43 @@ def test_as_many_views_as_epochs_are_the_augmented_stream(tmp_path: Path) -> Non
     np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
 
 
-def test_fewer_views_than_epochs_repeat(tmp_path: Path) -> None:
+def test_fewer_views_than_epochs_repeat_in_turn(tmp_path: Path) -> None:
     recipe = make_recipe([HEAD | {"features": {"views": 2}, "epochs": 5}], augment=AUGMENT)
-    assert len(make_trainer(recipe, tmp_path / "photos", tmp_path / "state").run()) == 5
+    material = make_material(recipe, tmp_path / "photos")
+    classifier = build_classifier(recipe.model, 3, recipe.data.image_size, seed=recipe.seed)
+    network = ForwardPass(classifier.network)
+    source = start_phase(recipe, 0, classifier, material, network, SILENT).source
+
+    def see(epoch: int) -> np.ndarray:
+        batches = [np.asarray(features) for features, _, _ in source.batches(epoch)]
+        return np.concatenate(batches)[np.argsort(source.rows(epoch))]
+
+    first, second, third, fourth, fifth = (see(epoch) for epoch in range(1, 6))
+    assert np.array_equal(first, third)
+    assert np.array_equal(first, fifth)
+    assert np.array_equal(second, fourth)
+    assert not np.isclose(first, second, atol=1e-3).all(axis=1).any()
+    orders = {tuple(source.rows(epoch)) for epoch in range(1, 6)}
+    assert len(orders) == 5
 
 
-def test_class_weights_change_what_is_learnt(tmp_path: Path) -> None:
-    recipe = make_recipe([HEAD])
-    plain = make_trainer(recipe, tmp_path / "photos", tmp_path / "a").run()
-    doubled = make_trainer(
-        recipe, tmp_path / "photos", tmp_path / "b", class_weights=np.full(3, 2.0, np.float32)
-    ).run()
-    assert doubled[0].train["loss"] > 1.5 * plain[0].train["loss"]
+def test_class_weights_weigh_each_class_in_the_loss(tmp_path: Path) -> None:
+    # A rate of next to nothing, so that the loss of the epoch is that of the first weights.
+    recipe = make_recipe([HEAD | {"epochs": 1, "learning_rate": 1e-12}])
+
+    def find_loss(*weights: float) -> float:
+        given = np.array(weights, np.float32) if weights else None
+        state = tmp_path / str(weights)
+        trainer = make_trainer(recipe, tmp_path / "photos", state, class_weights=given)
+        return trainer.run()[0].train["loss"]
+
+    penalty = find_loss(0, 0, 0)  # of the kernels, which no class weighs
+    ones = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+    each = [find_loss(*weights) - penalty for weights in ones]
+    assert min(each) > 0.1
+    assert sum(each) + penalty == pytest.approx(find_loss(), rel=1e-5)
+    expected = 3.0 * each[0] + 0.5 * each[1] + 2.0 * each[2] + penalty
+    assert find_loss(3, 0.5, 2) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_state(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tfclassify.events import SILENT, Observer
 from tfclassify.model.assembly import Classifier
 from tfclassify.model.prediction import predict_store
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
-from tfclassify.scoring.epochs import EpochRecord, best_epoch
+from tfclassify.scoring.epochs import EpochRecord, best_epoch, is_better
 from tfclassify.scoring.tasks import get_task
 from tfclassify.training.hits import EpochTally, find_missed, score_images
 from tfclassify.training.mining import HardExamples
@@ -40,6 +40,9 @@ from tfclassify.training.state import (
 )
 from tfclassify.training.steps import ForwardPass
 
+#: Learning rates of an epoch that its record keeps.
+_RATES = 16
+
 
 class Trainer:
     """Trains a classifier by a recipe's phases, resumable after every epoch.
@@ -56,6 +59,7 @@ class Trainer:
         classifier: As given.
         hard_examples: The images' misses and weights, where the recipe mines.
         kept_phase: Name of the phase whose weights the network has after ``run``.
+        caution: A sentence where those are not the best phase's; else empty.
     """
 
     def __init__(
@@ -76,7 +80,7 @@ class Trainer:
         self._network = ForwardPass(classifier.network)
         self._images = len(material.train.images)
         self._records: list[EpochRecord] = []
-        self.kept_phase = recipe.phases[-1].name
+        self.kept_phase, self.caution = recipe.phases[-1].name, ""
         self.hard_examples: HardExamples | None = None
         if recipe.mining is not None:
             self.hard_examples = HardExamples(recipe.mining, material.train.weights)
@@ -150,7 +154,7 @@ class Trainer:
     def _run_epoch(self, work: WorkingPhase, epoch: int) -> None:
         address_dropout(self.classifier.network, self._recipe.seed, work.number, epoch)
         tally = EpochTally(np.zeros(self._images, bool))
-        rate = self._train_epoch(work, epoch, tally)
+        rates = self._train_epoch(work, epoch, tally)
         speed = tally.images_per_second
         work.follow_epoch(epoch)
         with work.shown():
@@ -159,7 +163,8 @@ class Trainer:
                 phase=work.recipe.name,
                 phase_number=work.number,
                 epoch=epoch,
-                learning_rate=rate,
+                learning_rate=rates[-1],
+                learning_rates=_thin(rates),
                 seconds=time.perf_counter() - tally.started,
                 images_per_second=speed,
                 train={
@@ -172,18 +177,19 @@ class Trainer:
             is_best = self._save_best(work)
         self._finish_epoch(work, tally, is_best)
 
-    def _train_epoch(self, work: WorkingPhase, epoch: int, tally: EpochTally) -> float:
-        """Take every step of an epoch; return the last one's learning rate."""
+    def _train_epoch(self, work: WorkingPhase, epoch: int, tally: EpochTally) -> list[float]:
+        """Take every step of an epoch; return the learning rate of each."""
         phase, size = work.recipe, self._recipe.batch_size
         rows = work.source.rows(epoch)
         factors = self.hard_examples.factors() if self.hard_examples else None
         past = self._phase_records(work.number)
         updates = count_updates(self._images, self._recipe, phase)
-        done, rate = (epoch - 1) * updates, phase.learning_rate
+        done, rates = (epoch - 1) * updates, []
         groups = group_batches(self._images, size, phase.accumulate)
         batches = zip(work.source.batches(epoch), groups, strict=True)
         for number, ((images, targets, weights), group) in enumerate(batches):
             rate = learning_rate_at(phase, done, updates, past)
+            rates.append(rate)
             work.step.set_learning_rate(rate)
             here = rows[number * size : (number + 1) * size]
             if factors is not None:
@@ -200,7 +206,7 @@ class Trainer:
             self._observer.on_step(
                 epoch, number + 1, tally.images_per_second, tally.loss / tally.seen
             )
-        return rate
+        return rates
 
     def _validate(self, source: BatchSource) -> dict[str, float]:
         if self._material.validation is None:
@@ -269,14 +275,23 @@ class Trainer:
         return self._validate(work.source)
 
     def _keep_phase(self) -> None:
-        """Give the network the weights of the best phase, where the recipe asks for it."""
-        if self._recipe.keep_phase != "best" or self._material.validation is None:
+        """Give the network the best phase's weights where asked; else warn of a worse last one."""
+        if self._material.validation is None:
             return
         names = [phase.name for phase in self._recipe.phases]
         ends = [load_facts(self._state.phase(number)) for number in range(len(names))]
         metric = self._recipe.metric
         values = [facts["validation"][metric] for facts in ends]
         best = best_epoch(values, metric)
+        if self._recipe.keep_phase != "best":
+            if is_better(metric, values[best], values[-1]):
+                self.caution = (
+                    f"The last phase, {names[-1]}, ended with a validation {metric} of "
+                    f"{values[-1]:.4f}, worse than {names[best]} with {values[best]:.4f}; "
+                    "keep_phase: best keeps the better one."
+                )
+                self._observer.on_warning(self.caution)
+            return
         self.kept_phase = names[best]
         if best != len(names) - 1:
             path = self._state.phase(best)
@@ -291,6 +306,13 @@ class Trainer:
 
     def _everything(self) -> list[keras.Variable]:
         return list(self.classifier.network.weights)
+
+
+def _thin(rates: Sequence[float]) -> tuple[float, ...]:
+    """Choose up to 16 of the rates of an epoch, at even distances, both ends among them."""
+    count = min(len(rates), _RATES)
+    places = np.linspace(0, len(rates) - 1, count).round().astype(int)
+    return tuple(float(rates[place]) for place in places)
 
 
 def _explain_stop(phase: PhaseRecipe, epoch: int) -> str:

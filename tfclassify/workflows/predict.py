@@ -27,7 +27,8 @@ class PredictRequest:
         use_tta: Whether to average over views; None: if the recipe has any.
         out: CSV to write, or None.
         top_k: Labels shown for an image.
-        is_calibrated: Whether the temperature fitted on validation is applied.
+        is_calibrated: Whether the temperature fitted on validation is applied: that of the
+            plain image, or that of the averaged views.
         is_simple: Whether ``out`` holds file names and labels alone.
     """
 
@@ -70,9 +71,11 @@ def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -
 
     bundle = open_bundle(request.run)
     tta = choose_views(bundle.recipe, request.use_tta, are_inside=is_artefact(request.run))
-    temperature = bundle.temperature
+    temperature = bundle.temperature if tta is None else bundle.views_temperature
     if request.is_calibrated and temperature is None:
         reason = "it trained without validation images"
+        if bundle.temperature is not None:
+            reason = "it was made before views had their own"
         if bundle.task.is_multi_label:
             reason = "it labels by thresholds"
         raise RequestError(

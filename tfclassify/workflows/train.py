@@ -250,7 +250,8 @@ def train_prepared(
         log.close()
     if trainer.hard_examples is not None:
         write_hard_examples(run.mining_path, index.in_split("train"), trainer.hard_examples)
-    verdicts = _judge_run(run, recipe, index, classifier, material, observer)
+    caution = trainer.caution
+    verdicts = _judge_run(run, recipe, index, classifier, material, caution, observer)
     seconds, kept = time.perf_counter() - started, trainer.kept_phase
     _write_results(run, recipe, data, records, verdicts, seconds, classifier, kept)
     return TrainResult(
@@ -264,6 +265,7 @@ def _judge_run(
     index: Index,
     classifier: Classifier,
     material: Material,
+    caution: str,
     observer: Observer,
 ) -> list[Verdict]:
     """Save the bundle, check it against what was trained, and judge what was saved."""
@@ -287,7 +289,9 @@ def _judge_run(
         _check_agreement(run, trained, answers["validation"].plain)
     calibrated = calibrate(answers.get("validation"), recipe, index.classes)
     store_calibration(bundle, **asdict(calibrated))
-    return [judge_answers(own, split, recipe, calibrated) for split, own in answers.items()]
+    return [
+        judge_answers(own, split, recipe, calibrated, caution) for split, own in answers.items()
+    ]
 
 
 def _check_agreement(run: RunDirectory, before: np.ndarray, after: np.ndarray) -> None:

@@ -30,7 +30,7 @@ class LabelSets:
     """How labels are spread over images.
 
     Attributes:
-        classes: Class names, the order of ``together``.
+        classes: Class names, the order of ``together``; of many the most frequent ones.
         per_image: Images with 0, 1, 2, ... labels.
         together: Images that have both of two classes, row and column by class; on the
             diagonal all images of the class.
@@ -71,15 +71,23 @@ class LabelSets:
         return sorted(pairs, key=lambda pair: -pair[2])[:limit]
 
 
-def count_label_sets(index: Index) -> LabelSets:
-    """Count the labels of the usable images."""
+def count_label_sets(index: Index, most: int = 500) -> LabelSets:
+    """Count the labels of the usable images.
+
+    Args:
+        index: Multi-label images.
+        most: Classes whose pairs are counted, since pairs grow with their square.
+    """
     marks = index.usable().mark_labels()
     per_image = np.bincount(marks.sum(axis=1), minlength=1)
+    kept = np.sort(np.argsort(-marks.sum(axis=0), kind="stable")[:most])
+    classes = tuple(index.classes[number] for number in kept)
+    marks = marks[:, kept]
     # float64 counts exactly and multiplies fast; integers do not.
     together = (marks.T.astype(np.float64) @ marks.astype(np.float64)).astype(np.int64)
     if not len(marks):
         per_image = np.zeros(1, dtype=np.int64)
-    return LabelSets(index.classes, tuple(per_image.tolist()), tuple(map(tuple, together.tolist())))
+    return LabelSets(classes, tuple(per_image.tolist()), tuple(map(tuple, together.tolist())))
 
 
 _TASK = "measuring colours"

@@ -22,6 +22,7 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.sparse import csr_array
 
 _PASSES = 4
 _MAX_ORDERS = 16
@@ -187,8 +188,11 @@ class _Plan:
     def __init__(
         self, counts: np.ndarray, sizes: np.ndarray, shares: np.ndarray, may_take_all: np.ndarray
     ) -> None:
-        # The size is one more label, which every image has.
+        # The size is one more label, which every image has; labels that none has cost nothing.
+        counts = counts[:, counts.any(axis=0)]
         self.amounts = np.concatenate([counts, sizes[:, None]], axis=1).astype(np.int64)
+        self.sparse = csr_array(self.amounts)
+        self.squares = self.sparse.multiply(self.sparse).tocsr()
         self.totals = self.amounts.sum(axis=0)
         self.wanted = shares[:, None] * self.totals
         self.weights = 1.0 / np.maximum(self.wanted, 1e-9)
@@ -198,8 +202,10 @@ class _Plan:
 
     def hold(self, subsets: np.ndarray) -> np.ndarray:
         """Return the amounts that each subset holds, int64 ``(subsets, labels + 1)``."""
-        held = np.zeros(self.wanted.shape, dtype=np.int64)
-        np.add.at(held, subsets, self.amounts)
+        units = np.arange(len(subsets))
+        places = (np.ones(len(subsets), dtype=np.int64), (subsets, units))
+        chosen = csr_array(places, shape=(len(self.wanted), len(subsets)))
+        held: np.ndarray = (chosen @ self.sparse).toarray()
         return held
 
     def find_cost(self, subsets: np.ndarray) -> float:
@@ -273,9 +279,9 @@ class _Plan:
         """Exchange pairs of units between subsets, as long as that lowers the cost."""
         cost = self.find_cost(subsets)
         for _ in range(_MAX_PASSES):
-            before = cost
+            before, held = cost, self.hold(subsets)
             for unit in range(len(subsets)):
-                changes = self._find_exchanges(unit, subsets)
+                changes = self._find_exchanges(unit, subsets, held)
                 other = int(np.argmin(changes))
                 if changes[other] >= -1e-9:
                     continue
@@ -283,23 +289,33 @@ class _Plan:
                 # The change leaves out labels that would be taken whole; the cost does not.
                 reached = self.find_cost(subsets)
                 if reached < cost:
-                    cost = reached
+                    cost, held = reached, self.hold(subsets)
                 else:
                     subsets[[unit, other]] = subsets[[other, unit]]
             if cost >= before - 1e-9:
                 return
 
-    def _find_exchanges(self, unit: int, subsets: np.ndarray) -> np.ndarray:
-        """Return what exchanging a unit for each other one adds to the cost."""
-        here = subsets[unit]
-        gained = self.amounts - self.amounts[unit]
-        pull = (self.hold(subsets) - self.wanted) * self.weights
-        weights = self.weights[here] + self.weights[subsets]
-        changes: np.ndarray = (gained * (gained * weights + 2 * (pull[here] - pull[subsets]))).sum(
-            axis=1
-        )
-        changes[subsets == here] = 0.0
-        return changes
+    def _find_exchanges(self, unit: int, subsets: np.ndarray, held: np.ndarray) -> np.ndarray:
+        """Return what exchanging a unit for each other one adds to the cost.
+
+        With ``a`` the amounts of another unit and ``u`` those of this one, label by label:
+        ``(a - u)^2 w + (a - u) d``, multiplied out so that only labels that are there count.
+        """
+        here, labels = subsets[unit], self.labels[unit]
+        own = self.amounts[unit, labels]
+        pull = (held - self.wanted) * self.weights
+        changes = np.zeros(len(subsets))
+        for there in range(len(held)):
+            if there == here:
+                continue
+            weights = self.weights[here] + self.weights[there]
+            slope = 2 * (pull[here] - pull[there])
+            constant = (own * (own * weights[labels] - slope[labels])).sum()
+            slope[labels] -= 2 * own * weights[labels]
+            added = self.squares @ weights + self.sparse @ slope + constant
+            changes[subsets == there] = added[subsets == there]
+        # What is equal must be so to the last bit, or rounding would choose.
+        return np.round(changes, 9)
 
     def _find_changes(self, unit: int, here: int, held: np.ndarray) -> np.ndarray:
         """Return what moving a unit from ``here`` to each subset adds to the cost."""

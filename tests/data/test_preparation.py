@@ -24,6 +24,7 @@ from tfclassify.data.preparation import (
     survey_source,
 )
 from tfclassify.data.splits import make_folds
+from tfclassify.data.statistics import describe_index, pick_per_class
 from tfclassify.errors import DataError, IntegrityError, SourceError
 from tfclassify.recipe.schema import DataRecipe
 
@@ -278,3 +279,55 @@ def test_labels_of_labellers_with_marks_and_coarse_classes(tmp_path: Path) -> No
     }
     assert frame["weight"][frame["flags"] == "hard"].tolist() == [2.0, 2.0]
     assert frame["weight"].sum() == 12.0
+
+
+class TestWhatIsLeftAfterLooking:
+    """Training never goes on with less than was meant without a word."""
+
+    def break_all(self, folder: Path) -> None:
+        for path in folder.glob("*.png"):
+            path.write_bytes(path.read_bytes()[:40])
+
+    @pytest.mark.parametrize("broken", [("a",), ("a", "b")])
+    def test_classes_that_are_wholly_broken(self, tmp_path: Path, broken: tuple[str, ...]) -> None:
+        root = write_images(tmp_path, {"a": 6, "b": 6})
+        for name in broken:
+            self.break_all(root / name)
+        match = (
+            rf"of 12 images {12 - 6 * len(broken)} can be used, in {2 - len(broken)} of 2 classes; "
+            rf"training needs 2\. None is left of '{broken[0]}'.*\n  .* truncated"
+        )
+        with pytest.raises(DataError, match=match):
+            prepare(root)
+
+    @pytest.mark.parametrize("split", ["train", "validation"])
+    def test_a_split_of_the_source_that_is_wholly_broken(self, tmp_path: Path, split: str) -> None:
+        root = write_images(
+            tmp_path, {f"{part}/{name}": 6 for part in ("train", "validation") for name in "ab"}
+        )
+        for name in "ab":
+            self.break_all(root / split / name)
+        with pytest.raises(DataError, match=rf"none of the 12 images .* names as {split} can be"):
+            prepare(root)
+        if split == "validation":  # where all is trained on, none is asked for
+            assert len(prepare(root, validation=0.0).index.in_split("train")) == 12
+
+    def test_a_weight_of_a_class_that_is_not_there(self, tmp_path: Path) -> None:
+        root = write_images(tmp_path, {"rose": 6, "tulip": 6})
+        match = r"class_weights\.tulp: .* has no class 'tulp'; it has 2: rose, tulip; did you mean"
+        with pytest.raises(DataError, match=match):
+            prepare_data(make_recipe(DataRecipe(source=str(root)), class_weights={"tulp": 2.0}))
+
+    def test_a_survey_of_one_class_says_so(self, tmp_path: Path) -> None:
+        root = write_images(tmp_path, {"photos/rose": 6, "photos/none": 0})
+        survey = survey_source(DataRecipe(source=str(root / "photos")))
+        told = [row.detail for row in survey.integrity.of_kind("one_class")]
+        assert told == ["'rose' is the only class; training needs 2 or more"]
+
+    def test_a_survey_of_broken_images_alone(self, tmp_path: Path) -> None:
+        root = write_images(tmp_path, {"a": 2, "b": 2})
+        self.break_all(root / "a")
+        self.break_all(root / "b")
+        index = survey_source(DataRecipe(source=str(root))).index
+        assert pick_per_class(index, 3, seed=0) == {"a": [], "b": []}
+        assert describe_index(index).colours.images == 0

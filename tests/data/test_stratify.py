@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfclassify.data.stratify import find_quotas, hold_out, stratify
+from tfclassify.data.stratify import _Plan, find_quotas, hold_out, stratify
 
 
 def choose(
@@ -236,3 +236,33 @@ def test_units_without_any_label_are_shared_out_by_size(labels: int) -> None:
         address="0",
     )
     assert np.bincount(subsets).tolist() == [5, 5]
+
+
+def test_exchanges_are_worth_what_the_cost_says() -> None:
+    """The formula without the labels that are absent agrees with the cost, pair by pair."""
+    random = np.random.default_rng(5)
+    counts = (random.random((12, 30)) < 0.15).astype(np.int64)
+    sizes = np.ones(12, dtype=np.int64)
+    plan = _Plan(counts, sizes, np.array([0.2, 0.3, 0.5]), np.array([True] * 3))
+    subsets = random.integers(3, size=12)
+    for unit in range(12):
+        changes = plan._find_exchanges(unit, subsets, plan.hold(subsets))
+        for other in range(12):
+            swapped = subsets.copy()
+            swapped[[unit, other]] = swapped[[other, unit]]
+            difference = plan.find_cost(swapped) - plan.find_cost(subsets)
+            assert changes[other] == pytest.approx(difference, abs=1e-8)
+
+
+def test_many_labels_cost_what_the_labels_that_are_there_cost() -> None:
+    """Ten thousand labels, of which few occur, are shared out as those few are alone."""
+    random = np.random.default_rng(6)
+    few = (random.random((80, 12)) < 0.2).astype(np.int64)
+    many = np.zeros((80, 10_000), dtype=np.int64)
+    many[:, ::900] = few
+    keys, sizes = [f"{number}" for number in range(80)], np.ones(80, dtype=np.int64)
+    one, other = (
+        stratify(counts, sizes, [0.2, 0.8], keys, may_take_all=[False, True], address="0")
+        for counts in (few, many)
+    )
+    assert one.tolist() == other.tolist()

@@ -108,3 +108,14 @@ def test_what_goes_together_is_taken(phase: dict[str, Any]) -> None:
 def test_every_key_of_a_schedule_belongs_to_a_kind() -> None:
     keys = {key for keys in SCHEDULE_KEYS.values() for key in keys}
     assert keys == set(ScheduleRecipe.model_fields) - {"kind"}
+
+
+def test_exponential_lowers_the_rate_gently_unless_it_says_how() -> None:
+    for schedule, factor in (
+        ("exponential", 0.95),
+        ({"kind": "exponential", "factor": 0.5}, 0.5),
+        ("plateau", 0.5),
+    ):
+        recipe, faults = validate(make_recipe(phases__schedule=schedule))
+        assert recipe is not None, faults
+        assert recipe.phases[0].schedule.factor == factor

@@ -21,7 +21,9 @@ def test_a_plan_says_what_training_does(tiny_run: TinyRun) -> None:
     assert head.steps == whole.steps == -(-trained // 8)
     assert (head.epochs, whole.epochs) == (1, 2)
     assert whole.seconds_at_most == pytest.approx(2 * whole.seconds_per_epoch)
-    assert head.seconds_at_most > head.seconds_per_epoch
+    caching = pytest.approx(head.seconds_per_epoch + head.seconds_caching)
+    assert (whole.seconds_caching, head.seconds_at_most) == (0.0, caching)
+    assert head.seconds_caching > 0
 
 
 def test_nothing_is_written(tiny_run: TinyRun, in_tmp: Path) -> None:

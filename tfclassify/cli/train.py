@@ -129,7 +129,14 @@ def _tabulate_planned(result: CheckResult) -> str:
     columns = [Column("phase")]
     columns += [
         Column(title, "right")
-        for title in ("epochs at most", "steps", "trained parameters", "an epoch", "at most")
+        for title in (
+            "epochs at most",
+            "steps",
+            "trained parameters",
+            "features",
+            "an epoch",
+            "at most",
+        )
     ]
     rows = [
         [
@@ -137,6 +144,7 @@ def _tabulate_planned(result: CheckResult) -> str:
             phase.epochs,
             phase.steps,
             f"{phase.trainable_parameters:,}",
+            format_seconds(phase.seconds_caching) if phase.seconds_caching else "",
             format_seconds(phase.seconds_per_epoch),
             format_seconds(phase.seconds_at_most),
         ]

@@ -58,6 +58,7 @@ KINDS = {
     "near_duplicate": Kind("near-duplicate across splits", "remark"),
     "shared_group": Kind("group on both sides of the source's own split", "remark"),
     "few_images": Kind("class with few images", "remark"),
+    "one_class": Kind("a single class", "remark"),
     "not_held_out": Kind("class without held-out images", "remark"),
 }
 #: Kinds that say how an image is stored, and nothing is wrong with that.

@@ -22,6 +22,7 @@ from tfclassify.errors import DataError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_json
 from tfclassify.recipe.schema import DataRecipe, Recipe
+from tfclassify.recipe.wording import suggest
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,9 @@ def survey_source(data: DataRecipe, *, observer: Observer = SILENT) -> PreparedD
     findings = [*read.findings, *scanned.findings]
     if read.index.classes:
         findings += find_few_images(scanned.index, data)
+    if len(read.index.classes) == 1:
+        told = f"{read.index.classes[0]!r} is the only class; training needs 2 or more"
+        findings.append(Finding("", "one_class", told))
     return PreparedData(scanned.index, _report(scanned.index, findings))
 
 
@@ -154,6 +158,7 @@ def prepare_data(
     _check_labelled(read.index, recipe)
     scanned = scan(read.index, max_pixels=data.max_pixels, observer=observer)
     findings = [*read.findings, *scanned.findings, *find_few_images(scanned.index, data)]
+    _check_usable(read.index, scanned, recipe)
     if data.strict:
         _report(scanned.index, findings).check_strict()
     split, found = _split(scanned, recipe, observer, folds)
@@ -254,6 +259,45 @@ def _check_labelled(index: Index, recipe: Recipe) -> None:
             f"{len(labels)} ({', '.join(map(repr, labels)) or 'images without labels'}); put each "
             "class into a folder of its own, or name a CSV in data.table"
         )
+
+
+def _check_usable(before: Index, scanned: Scan, recipe: Recipe) -> None:
+    """Raise if what is left after looking at the images is not what is to be trained on.
+
+    That is fewer than two classes, a split of the source's own of which nothing is left, or a
+    class with a weight that is not there.
+    """
+    index, usable = scanned.index, scanned.index.usable()
+    lost = [line for line in scanned.report.describe() if "(quarantined)" in line]
+    why = "".join(f"\n  {line}" for line in lost)
+    counts = count_labels(index)
+    there = [name for name, count in counts.items() if count]
+    if len(there) < 2:
+        gone = [name for name, count in counts.items() if not count]
+        raise DataError(
+            f"{index.source}: of {len(index):,} images {len(usable):,} can be used, in "
+            f"{len(there)} of {len(counts)} classes; training needs 2. None is left of "
+            f"{', '.join(map(repr, gone[:5]))}{' …' if len(gone) > 5 else ''}: mend its images, or "
+            f"leave it out by data.drop_labels{why}"
+        )
+    for split in ("train", "validation", "test"):
+        if split == "validation" and recipe.data.validation == 0.0:
+            continue
+        named = int((before.frame["split"] == split).sum())
+        if named and not (usable.frame["split"] == split).any():
+            raise DataError(
+                f"{index.source}: none of the {named:,} images that the source names as {split} "
+                f"can be used, and others are not taken in their place; mend them, or leave the "
+                f"source's split unread{why}"
+            )
+    if not isinstance(recipe.class_weights, str):
+        for name in recipe.class_weights:
+            if name not in index.classes:
+                raise DataError(
+                    f"class_weights.{name}: {index.source} has no class {name!r}; it has "
+                    f"{len(index.classes)}: {', '.join(index.classes[:8])}"
+                    f"{' …' if len(index.classes) > 8 else ''}{suggest(name, index.classes)}"
+                )
 
 
 def _report(index: Index, findings: list[Finding]) -> IntegrityReport:

@@ -39,7 +39,7 @@ class ScheduleRecipe(Section):
     factor: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.5,
         description="What the rate is multiplied by: when plateau waits in vain, at each "
-        "milestone of multi_step, in each epoch of exponential.",
+        "milestone of multi_step, in each epoch of exponential (0.95 there by default).",
     )
     milestones: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (), description="Epochs after which multi_step lowers the rate."
@@ -145,16 +145,25 @@ SCHEDULE_KEYS = {
 }
 
 
-def settle_keep_best(phase: PhaseRecipe, lacks_images: bool) -> PhaseRecipe:
-    """Replace a ``keep_best`` that was not written by what the phase's other keys mean.
+#: What exponential multiplies the rate by in each epoch, where the recipe does not say.
+EXPONENTIAL_FACTOR = 0.95
 
-    It is null without validation images and where ``swa`` averages the last epochs, and
+
+def settle_phase(phase: PhaseRecipe, lacks_images: bool) -> PhaseRecipe:
+    """Replace what was not written by what the phase's other keys mean.
+
+    ``factor`` is milder for exponential, which lowers the rate in each epoch. ``keep_best`` is
+    null without validation images and where ``swa`` averages the last epochs, and
     else follows ``early_stopping.metric``, so that a phase ends with the epoch it waited for.
 
     Args:
         phase: The phase.
         lacks_images: Whether there will be no validation images.
     """
+    schedule = phase.schedule
+    if schedule.kind == "exponential" and "factor" not in schedule.model_fields_set:
+        schedule = schedule.model_copy(update={"factor": EXPONENTIAL_FACTOR})
+        phase = phase.model_copy(update={"schedule": schedule})
     if "keep_best" in phase.model_fields_set:
         return phase
     if lacks_images or phase.swa is not None:

@@ -44,7 +44,7 @@ from tfclassify.recipe.phase_schema import (
     ScheduleRecipe,
     TrainPartRecipe,
     check_phases,
-    settle_keep_best,
+    settle_phase,
 )
 from tfclassify.recipe.search_schema import DimensionRecipe, SearchRecipe
 from tfclassify.recipe.wording import KeyPath, find_nearest, join_names, show
@@ -335,9 +335,7 @@ def settle(recipe: Recipe) -> Recipe:
     thresholds that were not written become 0.5 where there are no images to search them on.
     """
     changes: dict[str, object] = {
-        "phases": tuple(
-            settle_keep_best(phase, lacks_validation(recipe)) for phase in recipe.phases
-        )
+        "phases": tuple(settle_phase(phase, lacks_validation(recipe)) for phase in recipe.phases)
     }
     if recipe.task == "multi_label" and "metric" not in recipe.model_fields_set:
         changes["metric"] = "map"

@@ -47,6 +47,8 @@ class PhasePlan:
         steps: Steps an epoch.
         trainable_parameters: Parameters that it trains.
         seconds_per_epoch: Measured on a few steps of noise; training only.
+        seconds_caching: Running the frozen backbone over all images and their augmented views
+            before the first epoch, where the phase trains on stored features.
         seconds_at_most: All epochs, and caching features where the phase does.
     """
 
@@ -55,6 +57,7 @@ class PhasePlan:
     steps: int
     trainable_parameters: int
     seconds_per_epoch: float
+    seconds_caching: float
     seconds_at_most: float
 
 
@@ -132,6 +135,7 @@ def _plan_phase(
         steps,
         summary.trainable_parameters,
         seconds,
+        caching,
         seconds * phase.epochs + caching,
     )
 

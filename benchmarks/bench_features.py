@@ -52,7 +52,9 @@ class Clock(Observer):
     def _now() -> tuple[float, float]:
         return time.perf_counter(), time.process_time()
 
-    def on_phase_start(self, phase: str, epochs: int, steps: int, images: int) -> None:
+    def on_phase_start(
+        self, phase: str, epochs: int, steps: int, images: int, watched: str = ""
+    ) -> None:
         """Note what came before the first epoch: with cached features, the extraction."""
         now = self._now()
         self.start_s = now[0] - self._mark[0]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import typer
 
+import tfclassify
 from tfclassify.cli.app import app
 from tfclassify.recipe.reference import render_reference
 
@@ -45,10 +48,78 @@ def render_backbones() -> str:
     return "\n".join([*lines, ""])
 
 
+def render_python() -> str:
+    """Write the public names of ``import tfclassify``, and the example, as Markdown."""
+    lines = ["# Python", "", *_INTRODUCTION, "## Example", ""]
+    for cell in (ROOT / "docs" / "example.py").read_text("utf-8").split("# %%")[1:]:
+        kind, _, body = cell.partition("\n")
+        if kind.strip() == "[markdown]":
+            body = "\n".join(line.removeprefix("#")[1:] for line in body.strip().splitlines())
+            lines += [body, ""]
+        else:
+            lines += ["```python", body.strip(), "```", ""]
+    for name in sorted(tfclassify.__all__):
+        found = getattr(tfclassify, name)
+        if inspect.isfunction(found):
+            lines += [f"## `{name}`", "", *_render_callable(name, found)]
+    lines += ["## `Run`", "", inspect.getdoc(tfclassify.Run), ""]
+    for name, member in vars(tfclassify.Run).items():
+        if name.startswith("_"):
+            continue
+        if inspect.isfunction(member):
+            lines += [f"### `Run.{name}`", "", *_render_callable(f"run.{name}", member)]
+        else:
+            lines += [f"### `Run.{name}`", "", inspect.getdoc(member), ""]
+    return "\n".join(lines)
+
+
+_INTRODUCTION = """\
+`import tfclassify as tfc` takes a few hundredths of a second; TensorFlow is imported when a
+function needs it. Every verb of the command line is one function with the same words:
+`tfclassify train photos/ --epochs 3 --set seed=1` is
+`tfc.train("photos/", epochs=3, set={"seed": 1})`. A call changes nothing that lasts: Keras'
+precision and the random states are set back when it ends. Errors are
+`tfc.TfclassifyError`; what was asked for wrongly is a `RequestError` of `tfclassify.errors`,
+and nothing was started then. `progress=False` is silent, and an `Observer` of your own is
+told instead of the display.
+
+The model alone needs no tfclassify: `keras.models.load_model("…/bundle/model.keras")` takes
+images of 0 to 255 and gives probabilities (where a backbone needs a class of ours,
+`import tfclassify.backbones.preprocessing` first).
+""".splitlines()
+
+
+def _render_callable(name: str, function: Callable[..., object]) -> list[str]:
+    """Write a signature, and the parts of a docstring as Markdown."""
+    signature = inspect.signature(function)
+    given = [
+        str(parameter.replace(annotation=inspect.Parameter.empty))
+        for parameter in signature.parameters.values()
+        if parameter.name != "self"
+    ]
+    keywords = [p.kind is inspect.Parameter.KEYWORD_ONLY for p in signature.parameters.values()]
+    if True in keywords and not any(each.startswith("*") for each in given):
+        given.insert(keywords.index(True) - ("self" in signature.parameters), "*")
+    lines = ["```python", f"{name}({', '.join(given)})", "```", ""]
+    for line in (inspect.getdoc(function) or "").splitlines():
+        text = line.strip()
+        if text in ("Args:", "Returns:", "Raises:"):
+            lines += [f"**{text.removesuffix(':')}**", ""]
+        elif text == "Example:":
+            break
+        elif line.startswith("    ") and not line.startswith("     ") and ": " in text:
+            key, _, meaning = text.partition(": ")
+            lines.append(f"- `{key}`: {meaning}".replace("``", "`"))
+        else:
+            lines.append(("  " if line.startswith("     ") else "") + text.replace("``", "`"))
+    return [*lines, ""]
+
+
 PAGES = {
     "docs/recipe.md": render_reference,
     "docs/commands.md": render_commands,
     "docs/backbones.md": render_backbones,
+    "docs/python.md": render_python,
 }
 
 

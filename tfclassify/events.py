@@ -31,8 +31,14 @@ class Observer:
     def on_task_end(self, task: str) -> None:
         """Finish the task."""
 
-    def on_phase_start(self, phase: str, epochs: int, steps: int, images: int) -> None:
-        """Start a training phase of ``epochs`` epochs of ``steps`` steps each."""
+    def on_phase_start(
+        self, phase: str, epochs: int, steps: int, images: int, watched: str = ""
+    ) -> None:
+        """Start a training phase of ``epochs`` epochs of ``steps`` steps each.
+
+        ``watched`` names the value whose best epoch is kept, such as ``val_loss``; it is
+        empty where the last epoch is.
+        """
 
     def on_step(self, epoch: int, step: int, images_per_second: float, loss: float) -> None:
         """Finish one training step; epochs and steps count from 1."""

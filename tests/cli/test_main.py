@@ -35,7 +35,7 @@ def test_the_version_is_printed(tfclassify: CommandLine) -> None:
     ("words", "said"),
     [
         (["trian"], "No such command"),
-        (["train", "--epochs", "3"], "No such option"),
+        (["train", "--epoch", "3"], "No such option"),
         (["evaluate"], "Missing argument"),
         (["preview", "a.yaml", "--images", "0"], "greater than or equal to 1"),
     ],

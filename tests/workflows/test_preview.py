@@ -23,10 +23,11 @@ def test_the_sheet_opens_and_grows_with_what_it_shows(tiny_run: TinyRun, tmp_pat
     for images, versions in ((2, 1), (4, 3)):
         out = tmp_path / f"{images}.png"
         request = PreviewRequest(tiny_run.recipe, (), out, images, versions)
-        assert preview_recipe(request) == out
+        drawn = preview_recipe(request)
         with Image.open(out) as sheet:
             sheet.load()
             assert sheet.format == "PNG"
+            assert sheet.size == drawn.size
             sizes.append(sheet.size)
     # Columns: the original and the versions; a cell is at least 160 pixels wide.
     assert sizes[1][0] - sizes[0][0] >= 2 * 160

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tfclassify import api
+from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Json, Quiet, Verbose
 from tfclassify.cli.output import to_json
-from tfclassify.cli.progress import make_observer
 
 if TYPE_CHECKING:
     from tfclassify.export.artefact import Artefact
@@ -66,12 +67,18 @@ def export(
     verbose: Verbose = False,
 ) -> None:
     """Write the model in other forms, each compared in a fresh process before it is written."""
-    from tfclassify.workflows.export import ExportRequest, export_run
-
-    observer = make_observer(quiet=quiet, verbose=verbose)
-    floats = tuple(keep_float or ())
-    request = ExportRequest(run, tuple(format), precision.value, batch, views, images, floats, out)
-    typer.echo(_render_export(export_run(request, observer), as_json=as_json))
+    result = api.export(
+        run,
+        format=format,
+        precision=precision.value,
+        batch=batch,
+        views=views,
+        images=images,
+        keep_float=keep_float or (),
+        out=out,
+        progress=choose_observer(not quiet, verbose=verbose),
+    )
+    typer.echo(_render_export(result, as_json=as_json))
 
 
 def _render_export(result: ExportResult, *, as_json: bool) -> str:

@@ -8,23 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tfclassify.cli.options import Json, Quiet, Set, Verbose
+from tfclassify import api
+from tfclassify.api.progress import choose_observer
+from tfclassify.cli.options import Columns, Json, Quiet, Set, Verbose
 from tfclassify.cli.output import to_json
-from tfclassify.cli.progress import make_observer
 from tfclassify.pages.data_page import describe_integrity, describe_label_sets
 from tfclassify.pages.wording import count_of
 
 if TYPE_CHECKING:
     from tfclassify.workflows.inspect import InspectResult
-
-Columns = Annotated[
-    str | None,
-    typer.Option(
-        "--columns",
-        help="Which column of a table holds what, where it is taken wrongly: "
-        "file=Id,label=Genre; also group, split, weight, one_hot=A+B.",
-    ),
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def inspect(
     source: Annotated[str, typer.Argument(help="Folder, archive, CSV, URL, or a recipe.")],
-    overrides: Set = None,
+    set: Set = None,
     columns: Columns = None,
     html: Annotated[Path | None, typer.Option("--html", help="Page to write.")] = None,
     as_json: Json = False,
@@ -46,12 +38,8 @@ def inspect(
     verbose: Verbose = False,
 ) -> None:
     """Show what a data source holds: classes, sizes, colours and bad images."""
-    from tfclassify.workflows.create import parse_columns
-    from tfclassify.workflows.inspect import InspectRequest, inspect_source
-
-    observer = make_observer(quiet=quiet, verbose=verbose)
-    named = parse_columns(columns) if columns else {}
-    result = inspect_source(InspectRequest(source, tuple(overrides or ()), html, named), observer)
+    progress = choose_observer(not quiet, verbose=verbose)
+    result = api.inspect(source, set=set or (), columns=columns, html=html, progress=progress)
     typer.echo(_render_inspect(result, as_json=as_json))
 
 
@@ -109,11 +97,8 @@ def new(
     verbose: Verbose = False,
 ) -> None:
     """Write a commented recipe that fits the data."""
-    from tfclassify.workflows.create import CreateRequest, create_recipe, parse_columns
-
-    observer = make_observer(quiet=quiet, verbose=verbose)
-    named = parse_columns(columns) if columns else {}
-    path = create_recipe(CreateRequest(name, data, out or Path(f"{name}.yaml"), named), observer)
+    progress = choose_observer(not quiet, verbose=verbose)
+    path = api.new(name, data=data, out=out, columns=columns, progress=progress)
     if not quiet:
         header = path.read_text("utf-8").partition("\n#\n")[0]
         typer.echo(header.replace("# ", "", 1).replace("\n#", "\n"))
@@ -122,6 +107,4 @@ def new(
 
 def schema() -> None:
     """Print the JSON Schema of a recipe, for editors."""
-    from tfclassify.recipe.reference import json_schema
-
-    typer.echo(json.dumps(json_schema(), indent=2))
+    typer.echo(json.dumps(api.schema(), indent=2))

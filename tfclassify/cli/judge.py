@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tfclassify import api
+from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Json, Quiet, RunPath, Tta, Verbose
 from tfclassify.cli.output import list_score_facts, say_score, to_json
-from tfclassify.cli.progress import make_observer
+from tfclassify.errors import DataError
 from tfclassify.pages.scores import describe_judgement, describe_metrics
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import count_of
 
 if TYPE_CHECKING:
+    from tfclassify.inference.prediction import Predictions
     from tfclassify.workflows.evaluate import EvaluateResult
-    from tfclassify.workflows.predict import PredictResult
     from tfclassify.workflows.submit import SubmitResult
 
 
@@ -73,10 +75,14 @@ def evaluate(
     verbose: Verbose = False,
 ) -> None:
     """Judge a run's model on its held-out images, or on others."""
-    from tfclassify.workflows.evaluate import EvaluateRequest, evaluate_run
-
-    observer = make_observer(quiet=quiet, verbose=verbose)
-    result = evaluate_run(EvaluateRequest(run, data, tta, out, include_trained), observer)
+    result = api.evaluate(
+        run,
+        data=data,
+        tta=tta,
+        out=out,
+        include_trained=include_trained,
+        progress=choose_observer(not quiet, verbose=verbose),
+    )
     typer.echo(_render_evaluate(result, as_json=as_json))
 
 
@@ -108,7 +114,10 @@ def _render_evaluate(result: EvaluateResult, *, as_json: bool) -> str:
 
 def predict(
     run: RunPath,
-    paths: Annotated[list[Path], typer.Argument(help="Images and folders of images.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(help="Images, folders of images, https addresses.", metavar="IMAGES..."),
+    ],
     tta: Tta = None,
     out: Annotated[Path | None, typer.Option("--out", help="CSV to write.")] = None,
     format: Annotated[
@@ -123,26 +132,31 @@ def predict(
     verbose: Verbose = False,
 ) -> None:
     """Predict the classes of images; unreadable files are listed with their fault."""
-    from tfclassify.workflows.predict import PredictRequest, predict_paths_of_run
+    predictions = api.predict(
+        run,
+        images,
+        tta=tta,
+        out=out,
+        format=format.value,
+        top=top,
+        calibrated=calibrated,
+        progress=choose_observer(not quiet, verbose=verbose),
+    )
+    typer.echo(_render_predict(predictions, out, as_json=as_json))
+    if predictions.failed == len(predictions):
+        raise DataError(f"predict: none of {count_of(len(predictions), 'file')} could be used")
 
-    observer = make_observer(quiet=quiet, verbose=verbose)
-    is_simple = format is PredictionFormat.simple
-    request = PredictRequest(run, tuple(paths), tta, out, top, calibrated, is_simple)
-    result = predict_paths_of_run(request, observer)
-    typer.echo(_render_predict(result, as_json=as_json))
 
-
-def _render_predict(result: PredictResult, *, as_json: bool) -> str:
+def _render_predict(predictions: Predictions, out: Path | None, *, as_json: bool) -> str:
     """Write predictions: a table, or where they were written."""
-    predictions = result.predictions
     if as_json:
         frame = predictions.to_frame().astype(object)
         rows = frame.where(frame.notna(), None).to_dict(orient="records")
         return to_json({"views": list(predictions.views), "predictions": rows})
     failed = f", {predictions.failed} without an answer" if predictions.failed else ""
     summary = f"{count_of(len(predictions.files), 'file')}{failed}"
-    if result.out is not None:
-        return f"{summary}\nwritten to {result.out}"
+    if out is not None:
+        return f"{summary}\nwritten to {out}"
     columns = [Column("file", longest=60)]
     has_sets = predictions.thresholds is not None
     columns += [Column("labels", longest=48)] if has_sets else []
@@ -185,11 +199,17 @@ def submit(
     verbose: Verbose = False,
 ) -> None:
     """Write a submission that was run and checked in a fresh process."""
-    from tfclassify.workflows.submit import SubmitRequest, submit_run
-
-    observer = make_observer(quiet=quiet, verbose=verbose)
-    request = SubmitRequest(run, format.value, images, template, values.value, tta, out)
-    typer.echo(_render_submit(submit_run(request, observer), as_json=as_json))
+    result = api.submit(
+        run,
+        format=format.value,
+        images=images,
+        template=template,
+        values=values.value,
+        tta=tta,
+        out=out,
+        progress=choose_observer(not quiet, verbose=verbose),
+    )
+    typer.echo(_render_submit(result, as_json=as_json))
 
 
 def _render_submit(result: SubmitResult, *, as_json: bool) -> str:

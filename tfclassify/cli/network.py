@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tfclassify import api
+from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Json, Quiet, Verbose
-from tfclassify.cli.output import to_json
-from tfclassify.cli.progress import make_observer
-from tfclassify.errors import RequestError
+from tfclassify.cli.output import print_or_write, to_json
 from tfclassify.pages.profile_page import (
     render_networks,
     render_profile,
@@ -75,18 +75,17 @@ def backbones(
     verbose: Verbose = False,
 ) -> None:
     """List the backbones: parameters, input size, source, weights here; or export one."""
-    from tfclassify.workflows.backbones import ExportRequest, export_backbone, list_backbones
-    from tfclassify.workflows.profile import parse_sizes
-
-    if name is None or export is None:
-        if name is not None or export is not None:
-            raise RequestError("backbones: NAME and --export FOLDER go together; give both")
-        typer.echo(_render_backbones(list_backbones(), as_json=as_json))
-        return
-    size = next(iter(parse_sizes(image_size, None)), None)
-    observer = make_observer(quiet=quiet, verbose=verbose)
-    result = export_backbone(ExportRequest(name, export, size, weights), observer)
-    typer.echo(_render_export(result, as_json=as_json))
+    result = api.backbones(
+        name,
+        export=export,
+        image_size=image_size,
+        weights=weights,
+        progress=choose_observer(not quiet, verbose=verbose),
+    )
+    if isinstance(result, tuple):
+        typer.echo(_render_backbones(result, as_json=as_json))
+    else:
+        typer.echo(_render_export(result, as_json=as_json))
 
 
 def _render_export(result: ExportResult, *, as_json: bool) -> str:
@@ -146,9 +145,9 @@ def profile(
         str | None, typer.Option("--image-size", help="Pixels: 224, or HEIGHTxWIDTH.")
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images a timed run.")] = 1,
-    no_latency: Annotated[
-        bool, typer.Option("--no-latency", help="Count only; nothing is run.")
-    ] = False,
+    latency: Annotated[
+        bool, typer.Option("--latency/--no-latency", help="Whether to time it; else count only.")
+    ] = True,
     device: Annotated[
         str | None, typer.Option("--device", help="cpu, gpu:0, ...; default: a GPU if there is.")
     ] = None,
@@ -173,26 +172,20 @@ def profile(
     verbose: Verbose = False,
 ) -> None:
     """Show what each layer of a network costs: operations, memory, receptive field, time."""
-    from tfclassify.files import write_text
-    from tfclassify.workflows.profile import ProfileRequest, parse_sizes, profile_targets
-
-    request = ProfileRequest(
-        tuple(targets or ()),
-        parse_sizes(image_size, sweep),
-        batch_size,
-        not no_latency,
-        device,
-        depth,
-        None if sort is None else sort.value,
-        top,
+    found = api.profile(
+        *(targets or ()),
+        image_size=image_size,
+        batch_size=batch_size,
+        latency=latency,
+        device=device,
+        depth=depth,
+        sort=None if sort is None else sort.value,
+        top=top,
+        sweep=sweep,
+        progress=choose_observer(not quiet, verbose=verbose),
     )
-    found = profile_targets(request, make_observer(quiet=quiet, verbose=verbose))
-    text = _render_profiles(found, format.value)
-    if out is None:
-        typer.echo(text.rstrip("\n"))
-    else:
-        write_text(out, text.rstrip("\n") + "\n")
-        typer.echo(f"written to {out}")
+    networks = found if isinstance(found, tuple) else (found,)
+    print_or_write(_render_profiles(networks, format.value), out)
 
 
 def _render_profiles(found: Sequence[Profiled], form: str) -> str:

@@ -20,7 +20,29 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key: phases[1].epochs=3."),
 ]
-RecipePath = Annotated[Path, typer.Argument(help="A recipe, such as recipes/plants.yaml.")]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        help="Which column of a table holds what, where it is taken wrongly: "
+        "file=Id,label=Genre; also group, split, weight, one_hot=A+B.",
+    ),
+]
+Backbone = Annotated[
+    str | None, typer.Option("--backbone", help="Short for --set model.backbone=NAME.")
+]
+ImageSize = Annotated[
+    str | None,
+    typer.Option("--image-size", help="Short for --set data.image_size=…: 224, or HEIGHTxWIDTH."),
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option("--epochs", min=1, help="At most so many in each phase: --set phases[].epochs=…."),
+]
+Recipe = Annotated[
+    str,
+    typer.Argument(help="A recipe, or images: a folder, an archive or a table.", metavar="RECIPE"),
+]
 RunPath = Annotated[Path, typer.Argument(help="A run, such as reports/plants/001.")]
 Tta = Annotated[
     bool | None,

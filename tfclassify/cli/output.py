@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
+from tfclassify.files import write_text
 from tfclassify.pages.wording import count_of, format_range, format_score, title_of
 
 if TYPE_CHECKING:
@@ -15,6 +19,16 @@ if TYPE_CHECKING:
 def to_json(content: Any) -> str:
     """Write a result for programs."""
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def print_or_write(text: str, out: Path | None) -> None:
+    """Write a text to standard output, or to a file and say so."""
+    text = text.rstrip("\n")
+    if out is None:
+        typer.echo(text)
+    else:
+        write_text(out, f"{text}\n")
+        typer.echo(f"written to {out}")
 
 
 def say_score(verdict: Verdict, metric: str) -> str:

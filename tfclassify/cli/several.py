@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from tfclassify.cli.options import Force, Json, Quiet, Set, Verbose
+from tfclassify import api
+from tfclassify.api.progress import choose_observer
+from tfclassify.cli.options import (
+    Backbone,
+    Columns,
+    Epochs,
+    Force,
+    ImageSize,
+    Json,
+    Quiet,
+    Set,
+    Verbose,
+)
 from tfclassify.cli.output import to_json
-from tfclassify.cli.progress import make_observer
 from tfclassify.pages.compare_page import describe_comparison, describe_scores
 from tfclassify.pages.crossval_page import tabulate_folds
 from tfclassify.pages.tables import Column, render_table
@@ -56,8 +67,11 @@ def register(app: typer.Typer) -> None:
 
 def crossval(
     recipe: Annotated[
-        Path | None,
-        typer.Argument(help="A recipe; with --resume, a cross-validation may stand here."),
+        str | None,
+        typer.Argument(
+            help="A recipe, or images: a folder, an archive or a table. With --resume, a "
+            "cross-validation may stand here.",
+        ),
     ] = None,
     folds: Annotated[
         int, typer.Option("--folds", help="Parts that the images are dealt into.")
@@ -65,7 +79,11 @@ def crossval(
     repeat: Annotated[
         int, typer.Option("--repeat", help="Times that the images are dealt anew.")
     ] = 1,
-    overrides: Set = None,
+    set: Set = None,
+    columns: Columns = None,
+    backbone: Backbone = None,
+    image_size: ImageSize = None,
+    epochs: Epochs = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder; default: reports/NAME/cv-NUMBER.")
     ] = None,
@@ -78,16 +96,20 @@ def crossval(
     verbose: Verbose = False,
 ) -> None:
     """Train on every fold and judge each image by the model that did not train on it."""
-    from tfclassify.workflows.crossval import CrossvalRequest, crossval_recipe, resume_crossval
-
-    observer = make_observer(quiet=quiet, verbose=verbose)
-    if resume:
-        result = resume_crossval(recipe, out, overrides or (), observer, force=force)
-    else:
-        if recipe is None:
-            raise typer.BadParameter("give a recipe, such as recipes/quickstart.yaml")
-        request = CrossvalRequest(recipe, folds, repeat, tuple(overrides or ()), out)
-        result = crossval_recipe(request, observer)
+    result = api.crossval(
+        recipe,
+        folds=folds,
+        repeat=repeat,
+        set=set or (),
+        columns=columns,
+        backbone=backbone,
+        image_size=image_size,
+        epochs=epochs,
+        out=out,
+        resume=resume,
+        force=force,
+        progress=choose_observer(not quiet, verbose=verbose),
+    )
     typer.echo(_render_crossval(result, as_json=as_json))
 
 
@@ -140,26 +162,26 @@ def compare(
         bool,
         typer.Option("--allow-different-images", help="Compare runs judged on different images."),
     ] = False,
-    no_cost: Annotated[bool, typer.Option("--no-cost", help="Do not profile the models.")] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost/--no-cost", help="Whether to profile the models.")
+    ] = True,
     latency: Annotated[bool, typer.Option("--latency", help="Time the models as well.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Say which run is better on the same images, by how much, and at what cost."""
-    from tfclassify.workflows.compare import CompareRequest, compare_runs
-
-    request = CompareRequest(
-        tuple(runs),
-        metric,
-        None if split is None else split.value,
-        against.value,
-        allow_different_images,
-        not no_cost,
-        latency,
-        out,
+    result = api.compare(
+        *runs,
+        out=out,
+        metric=metric,
+        against=against.value,
+        split=None if split is None else split.value,
+        allow_different_images=allow_different_images,
+        cost=cost,
+        latency=latency,
+        progress=choose_observer(not quiet, verbose=verbose),
     )
-    result = compare_runs(request, make_observer(quiet=quiet, verbose=verbose))
     typer.echo(_render_compare(result, as_json=as_json))
 
 
@@ -194,11 +216,15 @@ def ensemble(
     verbose: Verbose = False,
 ) -> None:
     """Average several runs and pack them into one that is used like any other."""
-    from tfclassify.workflows.ensemble import EnsembleRequest, ensemble_runs
-
-    request = EnsembleRequest(tuple(runs), weights, name, allow_different_images, out)
-    result = ensemble_runs(request, make_observer(quiet=quiet, verbose=verbose))
-    typer.echo(_render_ensemble(result, as_json=as_json))
+    run = api.ensemble(
+        *runs,
+        weights=weights,
+        name=name,
+        out=out,
+        allow_different_images=allow_different_images,
+        progress=choose_observer(not quiet, verbose=verbose),
+    )
+    typer.echo(_render_ensemble(cast("EnsembleResult", run.result), as_json=as_json))
 
 
 def _render_ensemble(result: EnsembleResult, *, as_json: bool) -> str:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from tfclassify.cli.options import Force, Json, Quiet, RecipePath, Set, Verbose
+from tfclassify import api
+from tfclassify.api.progress import choose_observer
+from tfclassify.cli.options import (
+    Backbone,
+    Columns,
+    Epochs,
+    Force,
+    ImageSize,
+    Json,
+    Quiet,
+    Recipe,
+    Set,
+    Verbose,
+)
 from tfclassify.cli.output import list_score_facts, say_scores, to_json
-from tfclassify.cli.progress import make_observer
 from tfclassify.pages.data_page import describe_integrity, summarise_data
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import count_of, format_seconds
@@ -30,9 +42,17 @@ def register(app: typer.Typer) -> None:
 
 def train(
     recipe: Annotated[
-        Path | None, typer.Argument(help="A recipe; with --resume, a run may stand here.")
+        str | None,
+        typer.Argument(
+            help="A recipe, or images: a folder, an archive or a table, which get a recipe that "
+            "fits them. With --resume, a run may stand here.",
+        ),
     ] = None,
-    overrides: Set = None,
+    set: Set = None,
+    columns: Columns = None,
+    backbone: Backbone = None,
+    image_size: ImageSize = None,
+    epochs: Epochs = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Run folder; default: reports/NAME/NUMBER.")
     ] = None,
@@ -44,17 +64,20 @@ def train(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Train by a recipe, judge the model and write the run's report."""
-    from tfclassify.workflows.train import TrainRequest, resume_training, train_recipe
-
-    observer = make_observer(quiet=quiet, verbose=verbose)
-    if resume:
-        result = resume_training(recipe, out, overrides or (), observer, force=force)
-    else:
-        if recipe is None:
-            raise typer.BadParameter("give a recipe, such as recipes/quickstart.yaml")
-        result = train_recipe(TrainRequest(recipe, tuple(overrides or ()), out), observer)
-    typer.echo(_render_train(result, as_json=as_json))
+    """Train on images or by a recipe, judge the model and write the run's report."""
+    run = api.train(
+        recipe,
+        set=set or (),
+        columns=columns,
+        backbone=backbone,
+        image_size=image_size,
+        epochs=epochs,
+        out=out,
+        resume=resume,
+        force=force,
+        progress=choose_observer(not quiet, verbose=verbose),
+    )
+    typer.echo(_render_train(cast("TrainResult", run.result), as_json=as_json))
 
 
 def _render_train(result: TrainResult, *, as_json: bool) -> str:
@@ -81,17 +104,26 @@ def _render_train(result: TrainResult, *, as_json: bool) -> str:
 
 
 def check(
-    recipe: RecipePath,
-    overrides: Set = None,
+    recipe: Recipe,
+    set: Set = None,
+    columns: Columns = None,
+    backbone: Backbone = None,
+    image_size: ImageSize = None,
+    epochs: Epochs = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Check a recipe and its data, and say what would be trained."""
-    from tfclassify.workflows.check import CheckRequest, check_recipe
-
-    observer = make_observer(quiet=quiet, verbose=verbose)
-    result = check_recipe(CheckRequest(recipe, tuple(overrides or ())), observer)
+    result = api.check(
+        recipe,
+        set=set or (),
+        columns=columns,
+        backbone=backbone,
+        image_size=image_size,
+        epochs=epochs,
+        progress=choose_observer(not quiet, verbose=verbose),
+    )
     typer.echo(_render_check(result, as_json=as_json))
 
 
@@ -154,8 +186,9 @@ def _tabulate_planned(result: CheckResult) -> str:
 
 
 def preview(
-    recipe: RecipePath,
-    overrides: Set = None,
+    recipe: Recipe,
+    set: Set = None,
+    columns: Columns = None,
     out: Annotated[Path, typer.Option("--out", help="PNG to write.")] = Path("preview.png"),
     images: Annotated[int, typer.Option("--images", min=1, max=64, help="Images shown.")] = 8,
     versions: Annotated[int, typer.Option("--versions", min=1, max=16, help="Versions each.")] = 6,
@@ -163,8 +196,13 @@ def preview(
     verbose: Verbose = False,
 ) -> None:
     """Draw what the model will see in training."""
-    from tfclassify.workflows.preview import PreviewRequest, preview_recipe
-
-    observer = make_observer(quiet=quiet, verbose=verbose)
-    request = PreviewRequest(recipe, tuple(overrides or ()), out, images, versions)
-    typer.echo(preview_recipe(request, observer))
+    api.preview(
+        recipe,
+        set=set or (),
+        columns=columns,
+        out=out,
+        images=images,
+        versions=versions,
+        progress=choose_observer(not quiet, verbose=verbose),
+    )
+    typer.echo(out)

@@ -138,7 +138,10 @@ class Trainer:
         if last is not None:
             restore_variables(last, work.saved, self._state.last)
         steps = count_steps(self._images, self._recipe.batch_size)
-        self._observer.on_phase_start(phase.name, phase.epochs, steps, self._images)
+        watched = ""
+        if work.keep_best is not None and self._material.validation is not None:
+            watched = f"val_{work.keep_best}"
+        self._observer.on_phase_start(phase.name, phase.epochs, steps, self._images, watched)
         for epoch in range(len(self._phase_records(number)) + 1, phase.epochs + 1):
             if should_stop(self._phase_records(number), phase.early_stopping):
                 break

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,10 +32,12 @@ class CheckRequest:
     Attributes:
         recipe: A recipe, or images that one is fitted to; see ``open_recipe``.
         overrides: ``key=value`` texts.
+        columns: Which column of a table holds what, for images without a recipe.
     """
 
     recipe: Given
     overrides: tuple[str, ...] = ()
+    columns: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def check_recipe(request: CheckRequest, observer: Observer = SILENT) -> CheckRes
         RecipeError: If the recipe is wrong.
         TfclassifyError: If the data or the model cannot be used.
     """
-    recipe = open_recipe(request.recipe, request.overrides, observer)
+    recipe = open_recipe(request.recipe, request.overrides, observer, request.columns)
     data = prepare_data(recipe, observer=observer)
     set_up_keras(recipe)
     classifier = build_network(recipe, data.index)

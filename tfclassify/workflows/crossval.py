@@ -12,9 +12,9 @@ import gc
 import shlex
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,7 @@ class CrossvalRequest:
         overrides: ``key=value`` texts, as after ``--set``.
         out: The folder; None makes ``reports/<name>/cv-<number>``.
         reports: Where numbered folders are made.
+        columns: Which column of a table holds what, for images without a recipe.
     """
 
     recipe: Given
@@ -88,6 +89,7 @@ class CrossvalRequest:
     overrides: tuple[str, ...] = ()
     out: Path | None = None
     reports: Path = Path("reports")
+    columns: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def crossval_recipe(request: CrossvalRequest, observer: Observer = SILENT) -> Cr
     ):
         if not least <= value <= most:
             raise RequestError(f"{option}: must be from {least} to {most:,}, got {value}")
-    recipe = open_recipe(request.recipe, request.overrides, observer)
+    recipe = open_recipe(request.recipe, request.overrides, observer, request.columns)
     text, plan = dump_recipe(recipe), FoldPlan(request.folds, request.repeats)
     if request.out is not None:
         place = CrossvalDirectory.create_at(request.out, text, plan)

@@ -67,6 +67,14 @@ class InspectResult:
     html: Path | None
     remarks: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        counts = pd.DataFrame(dict(self.data.counts), index=list(self.data.classes))
+        checked = count_of(self.integrity.images, "image")
+        bad = f"{checked} checked, {self.integrity.quarantined} of them bad"
+        return f"{counts.to_html()}<p>{bad}</p>"
+
 
 @verb
 def inspect_source(request: InspectRequest, observer: Observer = SILENT) -> InspectResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from tfclassify.workflows.evaluate import choose_views
 from tfclassify.workflows.start import start_tensorflow, verb
 
 if TYPE_CHECKING:
-    from tfclassify.inference.prediction import Predictions
+    from tfclassify.inference.prediction import ImageInput, Predictions
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class PredictRequest:
 
     Attributes:
         run: The run, a bundle, or an artefact.
-        paths: Images and folders of images.
+        images: Files, folders, addresses, PIL images and arrays.
         use_tta: Whether to average over views; None: if the recipe has any.
         out: CSV to write, or None.
         top_k: Labels shown for an image.
@@ -33,7 +34,7 @@ class PredictRequest:
     """
 
     run: Path
-    paths: tuple[Path, ...]
+    images: ImageInput | Sequence[ImageInput]
     use_tta: bool | None = None
     out: Path | None = None
     top_k: int = 3
@@ -82,7 +83,7 @@ def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -
             f"--calibrated: {request.run} has no temperature, since {reason}; leave --calibrated "
             "out"
         )
-    predictions = predict_paths(bundle, request.paths, tta, top_k=request.top_k, observer=observer)
+    predictions = predict_paths(bundle, request.images, tta, top_k=request.top_k, observer=observer)
     if request.is_calibrated and temperature is not None:
         predictions = _soften(predictions, temperature)
     if request.out is not None and request.is_simple:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,28 +37,31 @@ class PreviewRequest:
     Attributes:
         recipe: A recipe, or images that one is fitted to; see ``open_recipe``.
         overrides: ``key=value`` texts.
-        out: PNG to write.
+        out: PNG to write, or None.
         images: Images shown, one a row.
         versions: Augmented versions of each.
+        columns: Which column of a table holds what, for images without a recipe.
     """
 
     recipe: Given
     overrides: tuple[str, ...] = ()
-    out: Path = Path("preview.png")
+    out: Path | None = None
     images: int = 8
     versions: int = 6
+    columns: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @verb
-def preview_recipe(request: PreviewRequest, observer: Observer = SILENT) -> Path:
-    """Draw training images beside what augmentation makes of them; return the PNG's path."""
-    recipe = open_recipe(request.recipe, request.overrides, observer)
+def preview_recipe(request: PreviewRequest, observer: Observer = SILENT) -> Image:
+    """Draw training images beside what augmentation makes of them."""
+    recipe = open_recipe(request.recipe, request.overrides, observer, request.columns)
     data = prepare_data(recipe, observer=observer)
     sheet = _draw(recipe, data.index, request.images, request.versions, observer)
-    buffer = io.BytesIO()
-    sheet.save(buffer, "png", optimize=True)
-    write_bytes(request.out, buffer.getvalue())
-    return request.out
+    if request.out is not None:
+        buffer = io.BytesIO()
+        sheet.save(buffer, "png", optimize=True)
+        write_bytes(request.out, buffer.getvalue())
+    return sheet
 
 
 def list_preview(recipe: Recipe, index: Index) -> tuple[PreviewRow, ...]:

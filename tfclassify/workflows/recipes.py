@@ -25,13 +25,19 @@ from tfclassify.workflows.create import draft_recipe
 Given = str | os.PathLike[str] | Mapping[str, Any] | Recipe
 
 
-def open_recipe(given: Given, overrides: Sequence[str] = (), observer: Observer = SILENT) -> Recipe:
+def open_recipe(
+    given: Given,
+    overrides: Sequence[str] = (),
+    observer: Observer = SILENT,
+    columns: Mapping[str, str | None] = {},
+) -> Recipe:
     """Return the recipe that was named, or one that fits the images that were named.
 
     Args:
         given: A recipe file, a mapping, a recipe, or a source of images.
         overrides: ``key=value`` texts, as after ``--set``.
         observer: Told of progress, where images are looked at.
+        columns: Which column of a table holds what, for images without a recipe.
 
     Raises:
         TargetError: If nothing is there.
@@ -39,14 +45,19 @@ def open_recipe(given: Given, overrides: Sequence[str] = (), observer: Observer 
         RecipeError: If the recipe is wrong; it lists every problem.
         DataError: If the images cannot be read.
     """
+    path = None if isinstance(given, Recipe | Mapping) else Path(given)
+    is_recipe = path is None or path.suffix.lower() in (".yaml", ".yml")
+    if columns and is_recipe:
+        raise RequestError(
+            "--columns: is for a table without a recipe; set data.columns in the recipe instead"
+        )
     if isinstance(given, Recipe | Mapping):
         return build_recipe(given, "recipe", overrides)
-    path = Path(given)
-    if path.suffix.lower() in (".yaml", ".yml"):
+    if path is not None and is_recipe:
         return load_recipe(path, overrides)
     source = os.fspath(given)
     _check_source(source)
-    draft = draft_recipe(_name_source(source), source, observer)
+    draft = draft_recipe(_name_source(source), source, observer, columns)
     return build_recipe(read_document(draft).content, source, overrides)
 
 

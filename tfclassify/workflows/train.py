@@ -9,9 +9,9 @@ from __future__ import annotations
 import shlex
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,12 +63,14 @@ class TrainRequest:
         overrides: ``key=value`` texts, as after ``--set``.
         out: The run's folder; None makes ``reports/<name>/<number>``.
         reports: Where numbered runs are made.
+        columns: Which column of a table holds what, for images without a recipe.
     """
 
     recipe: Given
     overrides: tuple[str, ...] = ()
     out: Path | None = None
     reports: Path = Path("reports")
+    columns: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
         TfclassifyError: If the data, the model or the training fails.
     """
     started = time.perf_counter()
-    recipe = open_recipe(request.recipe, request.overrides, observer)
+    recipe = open_recipe(request.recipe, request.overrides, observer, request.columns)
     if request.out is not None:
         run = RunDirectory.create_at(request.out, dump_recipe(recipe))
     else:

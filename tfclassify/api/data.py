@@ -1,0 +1,86 @@
+"""Verbs that take images, and what a recipe may say."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfclassify.api.progress import choose_observer
+from tfclassify.api.training import Changes, Columns, read_columns
+from tfclassify.events import Observer
+
+if TYPE_CHECKING:
+    from tfclassify.workflows.inspect import InspectResult
+
+
+def inspect(
+    source: str | os.PathLike[str],
+    *,
+    set: Changes = (),
+    columns: Columns = None,
+    html: str | os.PathLike[str] | None = None,
+    progress: bool | Observer = True,
+) -> InspectResult:
+    """Show what a data source holds: classes, sizes, colours and bad images.
+
+    Args:
+        source: A folder, archive, table or address, or a recipe, whose data is then read.
+        set: Changes of the recipe, where one is given.
+        columns: Which column of a table holds what, where it is taken wrongly:
+            ``{"file": "Id", "label": "Genre"}``.
+        html: Page to write; None writes nothing.
+        progress: Whether to show any, or an ``Observer`` of your own.
+
+    Raises:
+        DataError: If the source cannot be read.
+        RequestError: If there are changes without a recipe.
+    """
+    from tfclassify.workflows.inspect import InspectRequest, inspect_source
+    from tfclassify.workflows.recipes import list_overrides
+
+    page = None if html is None else Path(html)
+    observer = choose_observer(progress)
+    request = InspectRequest(os.fspath(source), list_overrides(set), page, read_columns(columns))
+    return inspect_source(request, observer)
+
+
+def new(
+    name: str,
+    *,
+    data: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    columns: Columns = None,
+    progress: bool | Observer = True,
+) -> Path:
+    """Write a commented recipe that fits the data.
+
+    Args:
+        name: Name of the recipe and of its runs.
+        data: A folder, archive or table of images.
+        out: Recipe to write, which must not be there yet; None for ``<name>.yaml``.
+        columns: Which column of a table holds what, where it is taken wrongly:
+            ``{"file": "Id", "label": "Genre"}``.
+        progress: Whether to show any, or an ``Observer`` of your own.
+
+    Returns:
+        The recipe's path.
+
+    Raises:
+        RequestError: If the file is there already, or the images have no labels.
+        DataError: If the source cannot be read.
+    """
+    from tfclassify.workflows.create import CreateRequest, create_recipe
+
+    path = Path(f"{name}.yaml" if out is None else out)
+    observer = choose_observer(progress)
+    return create_recipe(
+        CreateRequest(name, os.fspath(data), path, read_columns(columns)), observer
+    )
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a recipe, for editors."""
+    from tfclassify.recipe.reference import json_schema
+
+    return json_schema()

@@ -1,0 +1,201 @@
+"""A run as an object: what it measured, and what can be done with it."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfclassify.errors import RunError
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
+
+    from tfclassify.inference.prediction import ImageInput, Predictions
+    from tfclassify.model.bundle import Bundle
+    from tfclassify.recipe.schema import Recipe
+    from tfclassify.scoring.intervals import Interval
+    from tfclassify.workflows.ensemble import EnsembleResult
+    from tfclassify.workflows.evaluate import EvaluateResult
+    from tfclassify.workflows.profile import Profiled
+    from tfclassify.workflows.submit import SubmitResult
+    from tfclassify.workflows.train import TrainResult
+
+
+def load(run: str | os.PathLike[str]) -> Run:
+    """Open a run.
+
+    Args:
+        run: Its folder, ``reports/flowers/003``, or that of its name, ``reports/flowers``,
+            which means the newest.
+
+    Raises:
+        TargetError: If it is not a run; the message names what is near.
+    """
+    from tfclassify.runs.directory import RunDirectory
+
+    return Run(RunDirectory.open(Path(run)).path)
+
+
+class Run(os.PathLike[str]):
+    """One training: its folder, its scores, and its model.
+
+    It stands for its folder wherever a path is taken: ``tfc.compare(run, "reports/other")``.
+
+    Attributes:
+        path: The folder.
+        result: What the call that made it returned; None where it was opened.
+    """
+
+    def __init__(self, path: Path, result: TrainResult | EnsembleResult | None = None) -> None:
+        self.path, self.result = path, result
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe, with every default filled in."""
+        from tfclassify.recipe.loading import load_recipe
+
+        return load_recipe(self._folder.recipe_path)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the model's outputs."""
+        return self._bundle.classes
+
+    @property
+    def metrics(self) -> Mapping[str, Interval]:
+        """The scores on the last of the held-out splits, as the model is meant to be used.
+
+        Each has its ``value``, the ends ``low`` and ``high`` of its interval, and ``n``,
+        the images that it rests on.
+
+        Raises:
+            RunError: If the training has not ended, or held no image out.
+        """
+        scores = self.scores
+        if not scores:
+            raise RunError(
+                f"{self.path}: trained on all images and held none out, so it has no score; "
+                "judge it on others: run.evaluate(data=…)"
+            )
+        return scores[next(reversed(scores))]
+
+    @cached_property
+    def scores(self) -> dict[str, Mapping[str, Interval]]:
+        """The scores of each held-out split, ``validation`` and ``test``."""
+        from tfclassify.scoring.intervals import Interval
+
+        found: dict[str, Mapping[str, Interval]] = {}
+        for split, judged in self._facts["splits"].items():
+            values = (judged["tta"] or judged["plain"])["metrics"]
+            found[split] = {name: Interval.from_dict(value) for name, value in values.items()}
+        return found
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch: phase, rate, time, and losses and scores of both splits."""
+        import pandas as pd
+
+        lines = self._folder.journal_path.read_text("utf-8").splitlines()
+        records = [json.loads(line) for line in lines]
+        return pd.json_normalize(records, sep="_")
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self._folder.report_path
+
+    @property
+    def keras_model(self) -> keras.Model:
+        """The model: images ``(b, height, width, 3)`` of 0..255 to ``(b, classes)``.
+
+        Its scaling of pixels is inside; ``keras.models.load_model`` reads the same from
+        ``bundle/model.keras``.
+        """
+        return self._bundle.model
+
+    def predict(self, images: ImageInput | Sequence[ImageInput], **options: Any) -> Predictions:
+        """Predict the classes of images; see ``tfclassify.predict``."""
+        from tfclassify.api.judging import predict
+
+        return predict(self, images, **options)
+
+    def evaluate(
+        self, data: str | os.PathLike[str] | None = None, **options: Any
+    ) -> EvaluateResult:
+        """Judge the model on its held-out images, or on others; see ``tfclassify.evaluate``."""
+        from tfclassify.api.judging import evaluate
+
+        return evaluate(self, data=data, **options)
+
+    def submit(self, **options: Any) -> SubmitResult:
+        """Write a submission; see ``tfclassify.submit``."""
+        from tfclassify.api.judging import submit
+
+        return submit(self, **options)
+
+    def profile(self, **options: Any) -> Profiled:
+        """Say what each layer of the model costs; see ``tfclassify.profile``."""
+        from tfclassify.api.networks import profile
+
+        return profile(self, **options)
+
+    def _repr_html_(self) -> str:
+        facts = {"folder": str(self.path)}
+        headline = self._facts["headline"] if self._folder.metrics_path.exists() else None
+        if headline is not None:
+            from tfclassify.pages.wording import count_of, format_range, format_score, title_of
+
+            name, task = headline["metric"], self.recipe.task
+            interval, images = self.metrics[name], f"{headline['split']} image"
+            facts[title_of(name, task)] = (
+                f"{format_score(name, interval.value)} ({format_range(name, interval)}) on "
+                f"{count_of(interval.n, images)}"
+            )
+        facts["report"] = str(self.report)
+        rows = "".join(
+            f"<tr><th style='text-align: left'>{html.escape(name)}</th>"
+            f"<td style='text-align: left'>{html.escape(text)}</td></tr>"
+            for name, text in facts.items()
+        )
+        return f"<table>{rows}</table>"
+
+    @cached_property
+    def _folder(self) -> Any:
+        from tfclassify.runs.directory import RunDirectory
+
+        return RunDirectory(self.path)
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        path = self._folder.metrics_path
+        try:
+            facts: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            return facts
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{path}: the scores cannot be read ({error}); finish the run by "
+                f"`tfclassify train --resume {self.path}`"
+            ) from error
+
+    @cached_property
+    def _bundle(self) -> Bundle:
+        from tfclassify.runs.directory import RunDirectory
+        from tfclassify.workflows.start import start_tensorflow
+
+        folder = RunDirectory.open(self.path, needs_bundle=True).bundle_dir
+        start_tensorflow()
+        from tfclassify.model.bundle import load_bundle
+
+        return load_bundle(folder)

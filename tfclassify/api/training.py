@@ -1,0 +1,230 @@
+"""Verbs that take a recipe, or images that one is fitted to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfclassify.api.progress import choose_observer
+from tfclassify.api.run import Run
+from tfclassify.errors import RequestError
+from tfclassify.events import Observer
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from tfclassify.workflows.check import CheckResult
+    from tfclassify.workflows.crossval import CrossvalResult
+    from tfclassify.workflows.recipes import Given
+
+#: What ``set`` takes: key to value, or ``key=value`` texts as after ``--set``.
+Changes = Mapping[str, Any] | Sequence[str]
+#: What ``columns`` takes: ``{"file": "Id"}``, or ``file=Id`` as after ``--columns``.
+Columns = Mapping[str, str | None] | str | None
+
+
+def train(
+    recipe: Given | None = None,
+    *,
+    set: Changes = (),
+    columns: Columns = None,
+    backbone: str | None = None,
+    image_size: str | int | tuple[int, int] | None = None,
+    epochs: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    force: bool = False,
+    progress: bool | Observer = True,
+) -> Run:
+    """Train, judge the model on held-out images, and write the run's report.
+
+    Args:
+        recipe: A folder, zip, tar or table of images, a recipe file, a mapping like one,
+            or a ``Recipe``. Images without a recipe get one that fits them, which is
+            written into the run. With ``resume``, a run may stand here.
+        set: Changes of the recipe, such as ``{"phases[1].epochs": 3}``.
+        columns: Which column of a table holds what, where it is taken wrongly:
+            ``{"file": "Id", "label": "Genre"}``.
+        backbone: Short for ``set={"model.backbone": …}``.
+        image_size: Short for ``set={"data.image_size": …}``: 224, or (height, width).
+        epochs: Short for ``set={"phases[].epochs": …}``: at most so many in each phase.
+        out: The run's folder; None makes ``reports/<name>/<number>``.
+        resume: Go on with an interrupted run.
+        force: With ``resume``: go on though recipe, images or versions have changed.
+        progress: Whether to show any, or an ``Observer`` of your own.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        RequestError: If what was asked for is wrong; a ``RecipeError`` lists every problem.
+        TfclassifyError: If the data, the model or the training fails.
+
+    Example:
+        >>> run = tfc.train("photos/", epochs=3)  # doctest: +SKIP
+    """
+    from tfclassify.workflows.recipes import list_overrides
+    from tfclassify.workflows.train import TrainRequest, resume_training, train_recipe
+
+    changes = list_overrides(set, backbone=backbone, image_size=image_size, epochs=epochs)
+    folder = None if out is None else Path(out)
+    observer = choose_observer(progress)
+    if resume:
+        given = None if recipe is None else Path(_need_path(recipe, "train"))
+        result = resume_training(given, folder, changes, observer, force=force)
+    else:
+        request = TrainRequest(
+            _need(recipe, "train"), changes, folder, columns=read_columns(columns)
+        )
+        result = train_recipe(request, observer)
+    return Run(result.run, result)
+
+
+def crossval(
+    recipe: Given | None = None,
+    *,
+    folds: int = 5,
+    repeat: int = 1,
+    set: Changes = (),
+    columns: Columns = None,
+    backbone: str | None = None,
+    image_size: str | int | tuple[int, int] | None = None,
+    epochs: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    force: bool = False,
+    progress: bool | Observer = True,
+) -> CrossvalResult:
+    """Train on every fold and judge each image by a model that did not train on it.
+
+    Args:
+        recipe: As in ``train``; with ``resume``, a cross-validation may stand here.
+        folds: Parts that the images are dealt into.
+        repeat: Times that the images are dealt anew.
+        set: Changes of the recipe.
+        columns: Which column of a table holds what, where it is taken wrongly:
+            ``{"file": "Id", "label": "Genre"}``.
+        backbone: Short for ``set={"model.backbone": …}``.
+        image_size: Short for ``set={"data.image_size": …}``.
+        epochs: Short for ``set={"phases[].epochs": …}``.
+        out: The folder; None makes ``reports/<name>/cv-<number>``.
+        resume: Go on with an interrupted cross-validation.
+        force: With ``resume``: go on though recipe, images or versions have changed.
+        progress: Whether to show any, or an ``Observer`` of your own.
+
+    Raises:
+        RequestError: If what was asked for is wrong.
+        TfclassifyError: If the data, the model or a training fails.
+    """
+    from tfclassify.workflows.crossval import CrossvalRequest, crossval_recipe, resume_crossval
+    from tfclassify.workflows.recipes import list_overrides
+
+    changes = list_overrides(set, backbone=backbone, image_size=image_size, epochs=epochs)
+    folder = None if out is None else Path(out)
+    observer = choose_observer(progress)
+    if resume:
+        given = None if recipe is None else Path(_need_path(recipe, "crossval"))
+        return resume_crossval(given, folder, changes, observer, force=force)
+    request = CrossvalRequest(
+        _need(recipe, "crossval"), folds, repeat, changes, folder, columns=read_columns(columns)
+    )
+    return crossval_recipe(request, observer)
+
+
+def check(
+    recipe: Given,
+    *,
+    set: Changes = (),
+    columns: Columns = None,
+    backbone: str | None = None,
+    image_size: str | int | tuple[int, int] | None = None,
+    epochs: int | None = None,
+    progress: bool | Observer = True,
+) -> CheckResult:
+    """Check a recipe and its images, and say what would be trained and for how long.
+
+    Args:
+        recipe: As in ``train``.
+        set: Changes of the recipe.
+        columns: Which column of a table holds what, where it is taken wrongly:
+            ``{"file": "Id", "label": "Genre"}``.
+        backbone: Short for ``set={"model.backbone": …}``.
+        image_size: Short for ``set={"data.image_size": …}``.
+        epochs: Short for ``set={"phases[].epochs": …}``.
+        progress: Whether to show any, or an ``Observer`` of your own.
+
+    Raises:
+        RequestError: If the recipe is wrong.
+        TfclassifyError: If the data or the model cannot be used.
+    """
+    from tfclassify.workflows.check import CheckRequest, check_recipe
+    from tfclassify.workflows.recipes import list_overrides
+
+    changes = list_overrides(set, backbone=backbone, image_size=image_size, epochs=epochs)
+    observer = choose_observer(progress)
+    return check_recipe(CheckRequest(recipe, changes, read_columns(columns)), observer)
+
+
+def preview(
+    recipe: Given,
+    *,
+    set: Changes = (),
+    columns: Columns = None,
+    out: str | os.PathLike[str] | None = None,
+    images: int = 8,
+    versions: int = 6,
+    progress: bool | Observer = True,
+) -> Image:
+    """Draw what the model will see in training.
+
+    Args:
+        recipe: As in ``train``.
+        set: Changes of the recipe.
+        columns: Which column of a table holds what, where it is taken wrongly:
+            ``{"file": "Id", "label": "Genre"}``.
+        out: PNG to write; None writes nothing.
+        images: Images shown, one a row.
+        versions: Augmented versions of each.
+        progress: Whether to show any, or an ``Observer`` of your own.
+
+    Returns:
+        The picture, which a notebook shows by itself.
+
+    Raises:
+        RequestError: If the recipe is wrong.
+        TfclassifyError: If the data cannot be used.
+    """
+    from tfclassify.workflows.preview import PreviewRequest, preview_recipe
+    from tfclassify.workflows.recipes import list_overrides
+
+    path = None if out is None else Path(out)
+    observer = choose_observer(progress)
+    request = PreviewRequest(
+        recipe, list_overrides(set), path, images, versions, read_columns(columns)
+    )
+    return preview_recipe(request, observer)
+
+
+def _need(recipe: Given | None, verb: str) -> Given:
+    if recipe is None:
+        raise RequestError(
+            f"{verb}: give a recipe, such as recipes/quickstart.yaml, or a folder of images"
+        )
+    return recipe
+
+
+def _need_path(recipe: Given, verb: str) -> str | os.PathLike[str]:
+    if isinstance(recipe, str | os.PathLike):
+        return recipe
+    raise RequestError(
+        f"{verb}: with resume, name the folder to go on with, got a {type(recipe).__name__}"
+    )
+
+
+def read_columns(columns: Columns) -> dict[str, str | None]:
+    """Return which column holds what, however it was said."""
+    from tfclassify.workflows.create import parse_columns
+
+    return parse_columns(columns) if isinstance(columns, str) else dict(columns or {})

@@ -46,7 +46,7 @@ print(answers.to_frame(per_class=True))
 
 # %%
 print(run.evaluate("more_photos/").metrics["accuracy"].describe())
-other = tfc.train(run.recipe, set={"seed": 1})
+other = tfc.train(run.recipe, set={"model.head.dropout": 0.5})
 comparison = tfc.compare(run, other, cost=False)
 print(comparison.report.pairs[0].difference)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 import tfclassify
+from tfclassify import api
 from tfclassify.cli.app import app
 from tfclassify.recipe.reference import render_reference
 
@@ -59,7 +60,7 @@ def render_python() -> str:
         else:
             lines += ["```python", body.strip(), "```", ""]
     for name in sorted(tfclassify.__all__):
-        found = getattr(tfclassify, name)
+        found = getattr(api, name, None)
         if inspect.isfunction(found):
             lines += [f"## `{name}`", "", *_render_callable(name, found)]
     lines += ["## `Run`", "", inspect.getdoc(tfclassify.Run), ""]

@@ -21,17 +21,25 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-#: Verbs that have a room of the same name: ``tfclassify.backbones()`` is the verb, and the
-#: room is imported as ``from tfclassify.backbones…``.
+#: Verbs that have a room of the same name. Importing the room would hide the verb.
 _VERBS_WITH_A_ROOM = frozenset(("backbones", "compress", "export", "runs"))
 
 
+class _Room(ModuleType):
+    """A room that is called as the verb of its name: ``tfclassify.export(run, format="onnx")``."""
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        api = importlib.import_module("tfclassify.api")
+        return getattr(api, self.__name__.rpartition(".")[2])(*given, **named)
+
+
 class _Package(ModuleType):
-    """This package, in which importing a room does not hide the verb of its name."""
+    """This package, whose rooms stay callable where a verb has their name."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _VERBS_WITH_A_ROOM and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
+        if name in _VERBS_WITH_A_ROOM and isinstance(value, ModuleType):
+            value.__class__ = _Room
+        super().__setattr__(name, value)
 
 
 sys.modules[__name__].__class__ = _Package

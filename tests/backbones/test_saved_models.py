@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from tests.hostile import saved_model_attacks as attacks
 from tests.hub_modules import make_hub_module
-from tfclassify.backbones import saved_models
 from tfclassify.backbones.hub_layer import load_module
 from tfclassify.backbones.saved_models import check_saved_model, load_saved_model
 from tfclassify.errors import ModelError
@@ -177,6 +176,6 @@ def test_files_that_are_no_saved_model(tmp_path: Path, monkeypatch: pytest.Monke
         graph.write_bytes(content)
         with pytest.raises(ModelError, match=reason):
             check_saved_model(tmp_path)
-    monkeypatch.setattr(saved_models, "_LARGEST_GRAPH", 3)
+    monkeypatch.setattr("tfclassify.backbones.saved_models._LARGEST_GRAPH", 3)
     with pytest.raises(ModelError, match="it is over 3 bytes"):
         check_saved_model(tmp_path)

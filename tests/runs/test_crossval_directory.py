@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from tfclassify.errors import RunError, TargetError
-from tfclassify.runs import directory
 from tfclassify.runs.crossval_directory import CrossvalDirectory, FoldPlan, find_crossval
 from tfclassify.runs.directory import RunDirectory
 
@@ -67,7 +66,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_numbers_run_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory, "ATTEMPTS", 1)
+    monkeypatch.setattr("tfclassify.runs.directory.ATTEMPTS", 1)
     real = Path.mkdir
 
     def race(path: Path, *given: object, **named: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tfclassify.judging.verdicts import Calibrated, judge_answers, write_metrics
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe, TtaRecipe
 from tfclassify.runs.directory import RunDirectory, is_run
+from tfclassify.scoring.intervals import Interval
 from tfclassify.scoring.verdicts import Verdict
 from tfclassify.workflows.start import start_tensorflow, verb
 
@@ -60,6 +62,11 @@ class EvaluateResult:
     quarantined: int
     report: Path | None
     seen: Seen | None = None
+
+    @property
+    def metrics(self) -> Mapping[str, Interval]:
+        """The scores on the last split, as the model is meant to be used."""
+        return self.verdicts[-1].headline.metrics
 
 
 @verb

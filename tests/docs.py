@@ -101,7 +101,7 @@ def _render_callable(name: str, function: Callable[..., object]) -> list[str]:
     keywords = [p.kind is inspect.Parameter.KEYWORD_ONLY for p in signature.parameters.values()]
     if True in keywords and not any(each.startswith("*") for each in given):
         given.insert(keywords.index(True) - ("self" in signature.parameters), "*")
-    lines = ["```python", f"{name}({', '.join(given)})", "```", ""]
+    lines = [f"`{name}({', '.join(given)})`", ""]
     for line in (inspect.getdoc(function) or "").splitlines():
         text = line.strip()
         if text in ("Args:", "Returns:", "Raises:"):

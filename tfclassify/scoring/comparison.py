@@ -95,17 +95,12 @@ def compare_hits(first_right: ArrayLike, second_right: ArrayLike) -> McNemar:
             f"{other.shape}"
         )
     only_first, only_second = int((one & ~other).sum()), int((other & ~one).sum())
-    return McNemar(only_first, only_second, _find_p_value(only_first, only_second))
+    if not only_first + only_second:
+        return McNemar(0, 0, 1.0)
+    from scipy.stats import binomtest  # slow to import
 
-
-def _find_p_value(left: int, right: int) -> float:
-    total = left + right
-    term = summed = 1
-    for number in range(1, min(left, right) + 1):
-        # The next binomial coefficient from the last; whole numbers throughout.
-        term = term * (total - number + 1) // number
-        summed += term
-    return min(1.0, 2 * summed / 2**total)
+    test = binomtest(only_first, only_first + only_second)
+    return McNemar(only_first, only_second, float(test.pvalue))
 
 
 def adjust_holm(p_values: Sequence[float]) -> list[float]:

@@ -17,10 +17,14 @@ from tfclassify.model.assembly import Classifier
 from tfclassify.model.freezing import apply_freezing
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
 from tfclassify.scoring.tasks import get_task
-from tfclassify.training.averages import WeightAverage, mean_share, moving_share
-from tfclassify.training.layer_rates import list_factors
-from tfclassify.training.norm_statistics import find_trained_norms, measure_statistics
-from tfclassify.training.optimizers import build_optimizer
+from tfclassify.training.averages import (
+    WeightAverage,
+    find_trained_norms,
+    mean_share,
+    measure_statistics,
+    moving_share,
+)
+from tfclassify.training.optimizers import build_optimizer, list_factors
 from tfclassify.training.sources import (
     BatchSource,
     FeatureSource,

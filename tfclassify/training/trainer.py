@@ -23,8 +23,7 @@ from tfclassify.model.prediction import predict_store
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
 from tfclassify.scoring.epochs import EpochRecord, best_epoch, is_better
 from tfclassify.scoring.tasks import get_task
-from tfclassify.training.hits import EpochTally, find_missed, score_images
-from tfclassify.training.mining import HardExamples
+from tfclassify.training.mining import EpochTally, HardExamples, find_missed, score_images
 from tfclassify.training.phases import WorkingPhase, count_updates, group_batches, start_phase
 from tfclassify.training.schedules import learning_rate_at, should_stop
 from tfclassify.training.sources import BatchSource, Material, count_steps

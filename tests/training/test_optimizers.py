@@ -1,3 +1,5 @@
+"""Optimizers, and rates that fall towards the input."""
+
 from __future__ import annotations
 
 import keras
@@ -7,8 +9,7 @@ import pytest
 from tests.training.builders import make_recipe
 from tfclassify.model.assembly import Classifier, build_classifier
 from tfclassify.recipe.schema import ModelRecipe, PhaseRecipe
-from tfclassify.training.layer_rates import list_factors
-from tfclassify.training.optimizers import build_optimizer
+from tfclassify.training.optimizers import build_optimizer, list_factors
 
 
 @pytest.fixture(scope="module")

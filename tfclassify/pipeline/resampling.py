@@ -31,7 +31,7 @@ LANE = 21
 #: Half a level in each channel.
 HALF = np.uint64((1 + (1 << LANE) + (1 << 2 * LANE)) * ONE // 2)
 #: Pixels worked on at a time: few enough for a processor's cache.
-CHUNK = 8192
+CHUNK = 16_384
 #: Pixels from the image beyond which a position is cut off, so that 32 bits hold a sum.
 FARTHEST = 2**16
 
@@ -187,7 +187,7 @@ class _Reader:
         places = place.view(np.int64)
         places[...] = index
         if not self._is_bilinear:
-            table.take(places, out=total, mode="clip")
+            table.take(places, out=total, mode="wrap")
             total <<= np.uint64(PLACES)
         else:
             x &= ONE - 1
@@ -202,7 +202,7 @@ class _Reader:
             total[...] = HALF
             for share, step in ((rest, 0), (x, 1), (y, stride - 1), (both, 1)):
                 places += step
-                table.take(places, out=word, mode="clip")
+                table.take(places, out=word, mode="wrap")
                 np.copyto(weight, share, casting="unsafe")
                 word *= weight
                 total += word

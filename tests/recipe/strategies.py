@@ -60,6 +60,7 @@ augment = some(
     crop=st.none() | st.tuples(fractions, fractions).map(sorted),
     noise=fractions,
     erasing=st.none() | some(chance=fractions),
+    custom=st.dictionaries(st.sampled_from(["sparkle", "a b"]), fractions | st.just([0.1, 0.2])),
     mix=some(cutmix=st.floats(0.0, 0.5), mixup=st.floats(0.0, 0.5), mixup_alpha=rates),
 )
 head = some(

@@ -129,6 +129,9 @@ def test_an_augmentation_that_is_not_registered_is_an_error():
     recipe = AugmentRecipe(custom={"vignete": 0.5})
     with pytest.raises(RequestError, match=r"augment\.custom: no augmentation 'vignete' is regist"):
         build_augmentation(recipe, SIZE, seed=0)
+    # Known before any image is decoded, too.
+    with pytest.raises(RequestError, match="'vignete'"):
+        find_warnings(recipe)
 
 
 def test_keras_cv_that_is_not_installed_is_an_error(monkeypatch: pytest.MonkeyPatch):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny_run import TinyRun, make_labelled_photos, write_recipe
-from tfclassify.errors import IntegrityError, RecipeError
+from tfclassify.errors import IntegrityError, RecipeError, RequestError
 from tfclassify.workflows.check import CheckRequest, check_recipe
 
 
@@ -44,3 +44,17 @@ def test_a_bad_image_is_an_error_under_strict(in_tmp: Path) -> None:
     recipe = write_recipe(in_tmp)
     with pytest.raises(IntegrityError, match=r"red/00\.png"):
         check_recipe(CheckRequest(recipe, ("data.strict=true",)))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("augment.custom.vignete=0.3", r"augment\.custom: no augmentation 'vignete' is registered"),
+        ("augment={engine: keras, crop: [0.5, 1]}", r"augment\.crop: keras has no layer for it"),
+    ],
+)
+def test_an_augmentation_that_cannot_run_is_an_error(
+    tiny_run: TinyRun, override: str, message: str
+) -> None:
+    with pytest.raises(RequestError, match=message):
+        check_recipe(CheckRequest(tiny_run.recipe, (override,)))

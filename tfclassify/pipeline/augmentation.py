@@ -111,7 +111,13 @@ def find_chosen(augment: AugmentRecipe) -> Chosen:
 
 
 def find_warnings(augment: AugmentRecipe) -> list[str]:
-    """Say what a user should know of the engine that the recipe chose."""
+    """Say what a user should know of the engine that the recipe chose.
+
+    Raises:
+        RequestError: As ``build_augmentation``, so that it is known before the work begins.
+        MissingExtraError: Likewise.
+    """
+    build_augmentation(augment, (8, 8), seed=0)
     if augment.engine == "native":
         return []
     return [

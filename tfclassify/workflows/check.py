@@ -14,7 +14,7 @@ from tfclassify.data.integrity import IntegrityReport
 from tfclassify.data.preparation import prepare_data
 from tfclassify.events import SILENT, Observer
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
-from tfclassify.workflows.material import build_network
+from tfclassify.workflows.material import build_network, find_augmentation_warnings
 from tfclassify.workflows.recipes import Given, open_recipe
 from tfclassify.workflows.start import set_up_keras, verb
 
@@ -94,6 +94,8 @@ def check_recipe(request: CheckRequest, observer: Observer = SILENT) -> CheckRes
     recipe = open_recipe(request.recipe, request.overrides, observer, request.columns)
     data = prepare_data(recipe, observer=observer)
     set_up_keras(recipe)
+    for warning in find_augmentation_warnings(recipe):
+        observer.on_warning(warning)
     classifier = build_network(recipe, data.index)
     images = len(data.index.in_split("train"))
     observer.on_task_start("timing a few steps", None)

@@ -54,12 +54,11 @@ def count_trainable(recipe: Recipe, classifier: Classifier) -> list[int]:
 
 def open_material(recipe: Recipe, index: Index, observer: Observer) -> Material:
     """Decode the training and validation images and pair them with their targets."""
-    from tfclassify.pipeline.augmentation import find_warnings
     from tfclassify.pipeline.cache import open_images
     from tfclassify.training.class_weights import resolve_class_weights
     from tfclassify.training.sources import Material
 
-    for warning in find_warnings(recipe.augment):
+    for warning in find_augmentation_warnings(recipe):
         observer.on_warning(warning)
     train, validation = index.in_split("train"), index.in_split("validation")
     training_set = open_training_set(recipe, train, observer)
@@ -71,6 +70,13 @@ def open_material(recipe: Recipe, index: Index, observer: Observer) -> Material:
         recipe.class_weights, training_set.targets, index.classes, recipe.task
     )
     return Material(training_set, watched, validation.targets(), weights)
+
+
+def find_augmentation_warnings(recipe: Recipe) -> list[str]:
+    """Say what is to know of a recipe's augmentation; raise what rules it out."""
+    from tfclassify.pipeline.augmentation import find_warnings
+
+    return find_warnings(recipe.augment)
 
 
 def open_training_set(recipe: Recipe, index: Index, observer: Observer) -> TrainingSet:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ import pandas as pd
 from tfclassify.data.images import MAX_PIXELS, ImageFacts, decode_with_facts, read_image_file
 from tfclassify.data.index import Index
 from tfclassify.data.integrity import KINDS, Finding, IntegrityReport, make_report
+from tfclassify.data.scan_cache import THUMBNAIL, ScanCache, Seen, stat_image
 from tfclassify.errors import ImageError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import hash_file
@@ -61,8 +62,8 @@ def _compare(image: str, path: str, sha256: str) -> str:
     return f"image {image}: its bytes have changed" if sha256 and got != sha256 else ""
 
 
-#: Side in pixels of the thumbnail that near-duplicates are found by.
-THUMBNAIL = 9
+#: Images that one thread looks at before it hands over.
+_TOGETHER = 32
 _TASK = "checking images"
 
 
@@ -146,17 +147,41 @@ def scan(
 
 
 def _look_at_all(paths: list[str], max_pixels: int, workers: int | None) -> Iterator[_Look]:
-    """Look at images in threads, in order, with few results waiting at a time."""
+    """Look at images that are not known already, in order, with few results waiting at a time."""
     workers = workers or os.cpu_count() or 1
+    cache = ScanCache(paths)
+    known = [cache.find(path, max_pixels) for path in paths]
+    unknown = [path for path, seen in zip(paths, known, strict=True) if seen is None]
+
+    def look_at_some(some: list[str]) -> list[_Look]:
+        looks = []
+        for path in some:
+            facts = stat_image(path)
+            look = _look_at(path, max_pixels)
+            if look.facts is not None and look.thumbnail is not None:
+                cache.add(path, Seen(look.sha256, look.facts, look.thumbnail), facts)
+            looks.append(look)
+        return looks
+
     with ThreadPoolExecutor(workers) as pool:
-        # A sliding window, since `pool.map` would queue a million images at once.
-        window: deque[Future[_Look]] = deque()
-        for path in paths:
-            window.append(pool.submit(_look_at, path, max_pixels))
-            if len(window) > 16 * workers:
-                yield window.popleft().result()
-        while window:
-            yield window.popleft().result()
+        fresh = _look_ahead(pool, look_at_some, unknown, 4 * workers)
+        for seen in known:
+            yield next(fresh) if seen is None else _Look(*seen)
+    cache.save()
+
+
+def _look_ahead(
+    pool: ThreadPoolExecutor, look: Callable[[list[str]], list[_Look]], paths: list[str], ahead: int
+) -> Iterator[_Look]:
+    """Yield what images show, several to a task, since handing over costs as much as looking."""
+    # A sliding window, since `pool.map` would queue a million images at once.
+    window: deque[Future[list[_Look]]] = deque()
+    for start in range(0, len(paths), _TOGETHER):
+        window.append(pool.submit(look, paths[start : start + _TOGETHER]))
+        if len(window) > ahead:
+            yield from window.popleft().result()
+    while window:
+        yield from window.popleft().result()
 
 
 def _look_at(path: str, max_pixels: int) -> _Look:

@@ -18,7 +18,7 @@ PIP_INSTALL = $(1) -m pip install --disable-pip-version-check $(2) 2>$(VENV)/pip
 	  END { if (tty) printf "\r\033[K" }' tty=$(shell test -t 1 && echo 1 || echo 0) \
 	|| { cat $(VENV)/pip.err; exit 1; }
 
-.PHONY: help setup demo test test-all check lint types docs audit explore fuzz format bench lock clean
+.PHONY: help setup shell demo test test-all check lint types docs audit explore fuzz format bench lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,10 @@ $(VENV)/.stamp: poetry.lock pyproject.toml
 	@$(call PIP_INSTALL,$(PY),--require-hashes --requirement $(VENV)/requirements.txt)
 	@$(call PIP_INSTALL,$(PY),--no-deps --no-build-isolation --editable .)
 	@touch $(VENV)/.stamp
+
+shell: setup ## Open a shell in which `tfclassify` is a command
+	@echo "shell: tfclassify $$($(PY) -c 'import tfclassify; print(tfclassify.__version__)'); leave with exit"
+	@. $(VENV)/bin/activate && exec "$${SHELL:-bash}"
 
 demo: setup ## Set up, then train, judge and report on data that needs no download
 	$(PY) -m tfclassify train recipes/quickstart.yaml

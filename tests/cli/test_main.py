@@ -258,7 +258,7 @@ def test_debug_may_stand_anywhere(in_tmp: Path, tfclassify: CommandLine) -> None
     assert tfclassify("check", "--", "--debug").code == 2
 
 
-def test_the_shell_completes_commands_and_options() -> None:
+def test_the_shell_completes_commands_options_backbones_and_runs(in_tmp: Path) -> None:
     def complete(line: str) -> str:
         words = line.split(" ")
         return call_process(
@@ -267,5 +267,14 @@ def test_the_shell_completes_commands_and_options() -> None:
 
     assert complete("tfclassify tr").split() == ["train"]
     assert "--resume" in complete("tfclassify train --re")
+    assert "resnet50" in complete("tfclassify train photos --backbone resn").split()
+    assert "resnet50" in complete("tfclassify profile resn").split()
+    for number in ("001", "002"):
+        Path("reports", "plants", number).mkdir(parents=True)
+    assert complete("tfclassify evaluate ").split() == [
+        "reports/plants",
+        "reports/plants/001",
+        "reports/plants/002",
+    ]
     script = call_process(_TFCLASSIFY_COMPLETE="source_bash").stdout
     assert "complete" in script

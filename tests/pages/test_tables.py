@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tfclassify.pages.tables import Cell, Column, Table, measure, render_table, show_interval
 from tfclassify.scoring.intervals import Interval
 
@@ -48,3 +50,20 @@ def test_a_table_is_the_same_on_a_terminal() -> None:
 def test_a_value_has_its_interval_behind_it() -> None:
     assert show_interval("accuracy", Interval(0.5, 0.4, 0.6, 9)) == Cell("50.0 %", "40.0–60.0 %")
     assert show_interval("loss", Interval(0.5, None, None, 9)) == Cell("0.500")
+
+
+def test_a_table_that_is_too_wide_for_the_terminal_is_folded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    columns = [Column("run"), *(Column(f"a long title {n}", "right") for n in range(6))]
+    rows = [[f"reports/a_long_name_of_a_run/{n:03}", *["-1.3 to +14.2 points"] * 6] for n in (1, 2)]
+    wide = render_table(columns, rows)
+    assert max(map(len, wide.splitlines())) > 150
+    monkeypatch.setenv("COLUMNS", "80")
+    folded = render_table(columns, rows)
+    assert max(map(len, folded.splitlines())) <= 80
+    assert folded.count("+14.2") == 12
+    # Nothing is cut: the first column reads on from line to line.
+    names = "".join(line.split("  ")[0].strip() for line in folded.splitlines())
+    assert "reports/a_long_name_of_a_run/001" in names
+    assert render_table(columns[:2], [row[:2] for row in rows]).count("\n") == 3

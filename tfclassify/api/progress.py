@@ -227,7 +227,7 @@ class TerminalObserver(_LiveObserver):
         self._bar: TaskID | None = None
 
     def _write(self, line: str) -> None:
-        self._console.print(line, markup=False, soft_wrap=True)
+        self._console.print(line, markup=False, emoji=False)
 
     def _show(self, title: str, done: int, total: int | None, detail: str = "") -> None:
         if self._bar is None:

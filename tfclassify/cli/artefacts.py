@@ -11,8 +11,8 @@ import typer
 
 from tfclassify import api
 from tfclassify.api.progress import choose_observer
-from tfclassify.cli.options import Json, Quiet, Verbose
-from tfclassify.cli.output import to_json
+from tfclassify.cli.options import Json, Quiet, Verbose, complete_runs
+from tfclassify.cli.output import show, to_json
 
 if TYPE_CHECKING:
     from tfclassify.export.artefact import Artefact
@@ -37,7 +37,12 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run, such as reports/plants/001, or a bundle.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="A run, such as reports/plants/001, or a bundle.", autocompletion=complete_runs
+        ),
+    ],
     format: Annotated[
         list[str], typer.Option("--format", help="savedmodel, litert, onnx or keras; repeatable.")
     ],
@@ -78,7 +83,7 @@ def export(
         out=out,
         progress=choose_observer(not quiet, verbose=verbose),
     )
-    typer.echo(_render_export(result, as_json=as_json))
+    show(_render_export(result, as_json=as_json))
 
 
 def _render_export(result: ExportResult, *, as_json: bool) -> str:

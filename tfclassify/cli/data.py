@@ -11,7 +11,7 @@ import typer
 from tfclassify import api
 from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Columns, Json, Quiet, Set, Verbose
-from tfclassify.cli.output import to_json
+from tfclassify.cli.output import show, to_json
 from tfclassify.pages.data_page import describe_integrity, describe_label_sets
 from tfclassify.pages.wording import count_of
 
@@ -40,7 +40,7 @@ def inspect(
     """Show what a data source holds: classes, sizes, colours and bad images."""
     progress = choose_observer(not quiet, verbose=verbose)
     result = api.inspect(source, set=set or (), columns=columns, html=html, progress=progress)
-    typer.echo(_render_inspect(result, as_json=as_json))
+    show(_render_inspect(result, as_json=as_json))
 
 
 def _render_inspect(result: InspectResult, *, as_json: bool) -> str:

@@ -11,7 +11,7 @@ import typer
 from tfclassify import api
 from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Json, Quiet, RunPath, Tta, Verbose
-from tfclassify.cli.output import list_score_facts, say_score, to_json
+from tfclassify.cli.output import list_score_facts, say_score, show, to_json
 from tfclassify.errors import DataError
 from tfclassify.pages.scores import describe_judgement, describe_metrics
 from tfclassify.pages.tables import Column, render_table
@@ -83,7 +83,7 @@ def evaluate(
         include_trained=include_trained,
         progress=choose_observer(not quiet, verbose=verbose),
     )
-    typer.echo(_render_evaluate(result, as_json=as_json))
+    show(_render_evaluate(result, as_json=as_json))
 
 
 def _render_evaluate(result: EvaluateResult, *, as_json: bool) -> str:
@@ -142,7 +142,7 @@ def predict(
         calibrated=calibrated,
         progress=choose_observer(not quiet, verbose=verbose),
     )
-    typer.echo(_render_predict(predictions, out, as_json=as_json))
+    show(_render_predict(predictions, out, as_json=as_json))
     if predictions.failed == len(predictions):
         raise DataError(f"predict: none of {count_of(len(predictions), 'file')} could be used")
 
@@ -209,7 +209,7 @@ def submit(
         out=out,
         progress=choose_observer(not quiet, verbose=verbose),
     )
-    typer.echo(_render_submit(result, as_json=as_json))
+    show(_render_submit(result, as_json=as_json))
 
 
 def _render_submit(result: SubmitResult, *, as_json: bool) -> str:

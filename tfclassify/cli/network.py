@@ -11,8 +11,8 @@ import typer
 
 from tfclassify import api
 from tfclassify.api.progress import choose_observer
-from tfclassify.cli.options import Json, Quiet, Verbose
-from tfclassify.cli.output import print_or_write, to_json
+from tfclassify.cli.options import Json, Quiet, Verbose, complete_backbones, complete_runs
+from tfclassify.cli.output import print_or_write, show, to_json
 from tfclassify.pages.profile_page import (
     render_networks,
     render_profile,
@@ -58,7 +58,11 @@ def register(app: typer.Typer) -> None:
 
 def backbones(
     name: Annotated[
-        str | None, typer.Argument(help="Backbone to export; without --export, all are listed.")
+        str | None,
+        typer.Argument(
+            help="Backbone to export; without --export, all are listed.",
+            autocompletion=complete_backbones,
+        ),
     ] = None,
     export: Annotated[
         Path | None,
@@ -83,9 +87,9 @@ def backbones(
         progress=choose_observer(not quiet, verbose=verbose),
     )
     if isinstance(result, tuple):
-        typer.echo(_render_backbones(result, as_json=as_json))
+        show(_render_backbones(result, as_json=as_json))
     else:
-        typer.echo(_render_export(result, as_json=as_json))
+        show(_render_export(result, as_json=as_json))
 
 
 def _render_export(result: ExportResult, *, as_json: bool) -> str:
@@ -138,7 +142,11 @@ def profile(
         list[str] | None,
         typer.Argument(
             help="Backbones, recipes, runs, .keras files, SavedModel folders, TF Hub addresses; "
-            "default: the newest run. Several are compared."
+            "default: the newest run. Several are compared.",
+            autocompletion=lambda incomplete: [
+                *complete_backbones(incomplete),
+                *complete_runs(incomplete),
+            ],
         ),
     ] = None,
     image_size: Annotated[

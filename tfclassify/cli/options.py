@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import Annotated
 
@@ -28,8 +29,30 @@ Columns = Annotated[
         "file=Id,label=Genre; also group, split, weight, one_hot=A+B.",
     ),
 ]
+
+
+def complete_backbones(incomplete: str) -> list[str]:
+    """Name the backbones that begin so, for the shell."""
+    from tfclassify.recipe.names import BACKBONE_NAMES
+
+    return [name for name in BACKBONE_NAMES if name.startswith(incomplete)]
+
+
+def complete_runs(incomplete: str) -> list[str]:
+    """Name the folders that begin so, and the runs in them, for the shell."""
+    start = glob.escape(incomplete or "reports/")
+    patterns = (f"{start}*", f"{start}*/[0-9]*")  # absolute or not, as Path.glob cannot
+    found = [path for pattern in patterns for path in glob.glob(pattern)]  # noqa: PTH207
+    return sorted(path for path in found if Path(path).is_dir())
+
+
 Backbone = Annotated[
-    str | None, typer.Option("--backbone", help="Short for --set model.backbone=NAME.")
+    str | None,
+    typer.Option(
+        "--backbone",
+        help="Short for --set model.backbone=NAME.",
+        autocompletion=complete_backbones,
+    ),
 ]
 ImageSize = Annotated[
     str | None,
@@ -43,7 +66,10 @@ Recipe = Annotated[
     str,
     typer.Argument(help="A recipe, or images: a folder, an archive or a table.", metavar="RECIPE"),
 ]
-RunPath = Annotated[Path, typer.Argument(help="A run, such as reports/plants/001.")]
+RunPath = Annotated[
+    Path,
+    typer.Argument(help="A run, such as reports/plants/001.", autocompletion=complete_runs),
+]
 Tta = Annotated[
     bool | None,
     typer.Option("--tta/--no-tta", help="Average over the recipe's views; default: if it has any."),

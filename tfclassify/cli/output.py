@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tfclassify.files import write_text
+from tfclassify.pages.tables import find_width
 from tfclassify.pages.wording import count_of, format_range, format_score, title_of
 
 if TYPE_CHECKING:
@@ -21,11 +23,23 @@ def to_json(content: Any) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
 
 
+def show(text: str) -> None:
+    """Print a result; sentences that are too wide for the terminal go on in further lines."""
+    limit = find_width()
+    lines = []
+    for line in text.splitlines():
+        if limit is not None and len(line) > limit and "  " not in line.strip():
+            lines += textwrap.wrap(line, limit, break_long_words=False)
+        else:
+            lines.append(line)
+    typer.echo("\n".join(lines))
+
+
 def print_or_write(text: str, out: Path | None) -> None:
     """Write a text to standard output, or to a file and say so."""
     text = text.rstrip("\n")
     if out is None:
-        typer.echo(text)
+        show(text)
     else:
         write_text(out, f"{text}\n")
         typer.echo(f"written to {out}")

@@ -20,8 +20,9 @@ from tfclassify.cli.options import (
     Quiet,
     Set,
     Verbose,
+    complete_runs,
 )
-from tfclassify.cli.output import to_json
+from tfclassify.cli.output import show, to_json
 from tfclassify.pages.compare_page import describe_comparison, describe_scores
 from tfclassify.pages.crossval_page import tabulate_folds
 from tfclassify.pages.tables import Column, render_table
@@ -110,7 +111,7 @@ def crossval(
         force=force,
         progress=choose_observer(not quiet, verbose=verbose),
     )
-    typer.echo(_render_crossval(result, as_json=as_json))
+    show(_render_crossval(result, as_json=as_json))
 
 
 def _render_crossval(result: CrossvalResult, *, as_json: bool) -> str:
@@ -147,7 +148,12 @@ def _render_crossval(result: CrossvalResult, *, as_json: bool) -> str:
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Runs and cross-validations, two or more.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Runs and cross-validations, two or more.", autocompletion=complete_runs
+        ),
+    ],
     out: Annotated[Path | None, typer.Option("--out", help="Page to write, .html.")] = None,
     metric: Annotated[
         str | None, typer.Option("--metric", help="Score to compare; default: the first run's.")
@@ -182,7 +188,7 @@ def compare(
         latency=latency,
         progress=choose_observer(not quiet, verbose=verbose),
     )
-    typer.echo(_render_compare(result, as_json=as_json))
+    show(_render_compare(result, as_json=as_json))
 
 
 def _render_compare(result: CompareResult, *, as_json: bool) -> str:
@@ -195,7 +201,10 @@ def _render_compare(result: CompareResult, *, as_json: bool) -> str:
 
 
 def ensemble(
-    runs: Annotated[list[Path], typer.Argument(help="Finished runs, two or more.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Finished runs, two or more.", autocompletion=complete_runs),
+    ],
     weights: Annotated[
         str, typer.Option("--weights", help="search (on validation), equal, or numbers: 2,1,1.")
     ] = "search",
@@ -224,7 +233,7 @@ def ensemble(
         allow_different_images=allow_different_images,
         progress=choose_observer(not quiet, verbose=verbose),
     )
-    typer.echo(_render_ensemble(cast("EnsembleResult", run.result), as_json=as_json))
+    show(_render_ensemble(cast("EnsembleResult", run.result), as_json=as_json))
 
 
 def _render_ensemble(result: EnsembleResult, *, as_json: bool) -> str:

@@ -21,7 +21,7 @@ from tfclassify.cli.options import (
     Set,
     Verbose,
 )
-from tfclassify.cli.output import list_score_facts, say_scores, to_json
+from tfclassify.cli.output import list_score_facts, say_scores, show, to_json
 from tfclassify.pages.data_page import describe_integrity, summarise_data
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import count_of, format_seconds
@@ -77,7 +77,7 @@ def train(
         force=force,
         progress=choose_observer(not quiet, verbose=verbose),
     )
-    typer.echo(_render_train(cast("TrainResult", run.result), as_json=as_json))
+    show(_render_train(cast("TrainResult", run.result), as_json=as_json))
 
 
 def _render_train(result: TrainResult, *, as_json: bool) -> str:
@@ -124,7 +124,7 @@ def check(
         epochs=epochs,
         progress=choose_observer(not quiet, verbose=verbose),
     )
-    typer.echo(_render_check(result, as_json=as_json))
+    show(_render_check(result, as_json=as_json))
 
 
 def _render_check(result: CheckResult, *, as_json: bool) -> str:

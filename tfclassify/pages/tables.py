@@ -6,6 +6,10 @@ page's module), its form as HTML (``templates/macros.html``).
 
 from __future__ import annotations
 
+import io
+import os
+import shutil
+import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -108,7 +112,8 @@ def render_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) ->
         rows: One cell a column each; None is an empty cell.
 
     Returns:
-        The lines, without trailing spaces and without a final newline.
+        The lines, without trailing spaces and without a final newline. What is too wide for
+        the terminal is folded at its words.
     """
     cells = [
         [
@@ -119,6 +124,9 @@ def render_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) ->
     ]
     titles = [column.title for column in columns]
     widths = [max(map(measure, texts)) for texts in zip(titles, *cells, strict=True)]
+    limit = find_width()
+    if limit is not None and sum(widths) + len(_GAP) * (len(widths) - 1) > limit:
+        return _fold(columns, cells, limit)
     rule = ["-" * width for width in widths]
     return "\n".join(
         _GAP.join(
@@ -127,6 +135,29 @@ def render_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) ->
         ).rstrip()
         for line in [titles, rule, *cells]
     )
+
+
+def find_width() -> int | None:
+    """Return the columns of the terminal that results go to; None where they go elsewhere."""
+    is_known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
+    return shutil.get_terminal_size().columns if is_known else None
+
+
+def _fold(columns: Sequence[Column], cells: Sequence[Sequence[str]], limit: int) -> str:
+    """Write a table whose cells and titles go on in further lines where it is too wide."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    table = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in columns:
+        table.add_column(Text(column.title), justify=column.align, overflow="fold")
+    for row in cells:
+        table.add_row(*map(Text, row))
+    stream = io.StringIO()
+    Console(file=stream, width=limit, color_system=None).print(table)
+    return "\n".join(line.rstrip() for line in stream.getvalue().rstrip().splitlines())
 
 
 def measure(text: str) -> int:

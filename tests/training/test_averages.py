@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.training.builders import HEAD, WHOLE, make_recipe, make_trainer, weights_of
+from tests.training.builders import WHOLE, make_recipe, make_trainer, weights_of
 from tfclassify.events import Observer
 from tfclassify.training.averages import (
     WeightAverage,
@@ -129,15 +129,6 @@ def test_the_mean_of_the_last_epochs_is_kept(tmp_path: Path) -> None:
     trainer.run()
     expected = [np.mean(values, axis=0) for values in zip(*observer.epochs[1:], strict=True)]
     assert_close(weights_of(trainer), expected)
-
-
-def test_a_phase_that_stops_before_its_last_epochs_has_no_mean(tmp_path: Path) -> None:
-    # A recipe from a file is refused; one that is made otherwise ends with its last epoch.
-    stopping = {"metric": "accuracy", "patience": 1, "min_delta": 1.0}
-    phase = HEAD | {"epochs": 9, "swa": 2, "early_stopping": stopping, "keep_best": None}
-    trainer, observer = follow(tmp_path, phase)
-    assert len(trainer.run()) == 2
-    assert_close(weights_of(trainer), observer.epochs[-1])
 
 
 NORMED = {

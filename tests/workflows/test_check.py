@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny_run import TinyRun, make_labelled_photos, write_recipe
-from tfclassify.errors import IntegrityError, RecipeError, RequestError
+from tfclassify.errors import DataError, IntegrityError, RecipeError, RequestError
 from tfclassify.workflows.check import CheckRequest, check_recipe
 
 
@@ -58,3 +58,31 @@ def test_an_augmentation_that_cannot_run_is_an_error(
 ) -> None:
     with pytest.raises(RequestError, match=message):
         check_recipe(CheckRequest(tiny_run.recipe, (override,)))
+
+
+def test_class_weights_of_no_class_are_found_before_training(in_tmp: Path) -> None:
+    make_labelled_photos(in_tmp / "photos")
+    recipe = write_recipe(in_tmp)
+    with pytest.raises(DataError, match=r"class_weights\.zzz: photos has no class 'zzz'"):
+        check_recipe(CheckRequest(recipe, ("class_weights={zzz: 2}",)))
+
+
+def test_the_steps_that_are_timed_are_those_of_the_training(
+    tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tfclassify.training import phases, steps
+
+    built, updates = [], []
+    build, step_on = phases.build_optimizer, steps.TrainingStep._apply_sums
+    monkeypatch.setattr(
+        phases, "build_optimizer", lambda *given: built.append(given) or build(*given)
+    )
+    monkeypatch.setattr(
+        steps.TrainingStep, "_apply_sums", lambda self: updates.append(1) or step_on(self)
+    )
+    overrides = ("phases[1].accumulate=2", "phases[1].layer_decay=0.5")
+    check_recipe(CheckRequest(tiny_run.recipe, overrides))
+    (_, plain), (_, layered) = built
+    assert plain is None
+    assert set(layered.values()) == {1.0, 0.5}  # the head, and the one block before it
+    assert updates  # traced: gradients of two batches are gathered before an update

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from tfclassify.data.preparation import PreparedData
 from tfclassify.errors import RequestError
 from tfclassify.recipe.loading import load_recipe
@@ -128,7 +130,9 @@ def choose_size(members: Sequence[Member]) -> tuple[int, int]:
 
 
 def join_images(members: Sequence[Member], *, allow_different: bool) -> PreparedData:
-    """Return the first member's images, held out where every member held them out.
+    """Return the members' images, held out where every member held them out.
+
+    Images that the first member does not list count as trained on.
 
     Args:
         members: The members.
@@ -152,8 +156,21 @@ def join_images(members: Sequence[Member], *, allow_different: bool) -> Prepared
         next((split for split in _HELD_OUT if image in names[split]), "train")
         for image in frame["image"]
     ]
-    index = first.data.index.with_frame(frame.assign(split=splits))
-    return PreparedData(index, first.data.integrity)
+    frames = [frame.assign(split=splits)]
+    for other in members[1:]:
+        frames.append(_list_strangers(other, pd.concat(frames)))
+    return PreparedData(first.data.index.with_frame(pd.concat(frames)), first.data.integrity)
+
+
+def _list_strangers(member: Member, known: pd.DataFrame) -> pd.DataFrame:
+    """Return a member's images that others do not list: it may have trained on them."""
+    own = member.data.index.usable().frame
+    is_known = own["sha256"].isin(known["sha256"]) & (own["sha256"] != "")
+    is_same = own["image"].isin(known["image"]) & (own["sha256"] == "")
+    strangers = own[~is_known & ~is_same]
+    is_taken = strangers["image"].isin(known["image"])
+    names = strangers["image"].where(~is_taken, f"{member.run.path.name}/" + strangers["image"])
+    return strangers.assign(split="train", image=names)
 
 
 def _list_images(member: Member, split: str) -> set[tuple[str, str, str]]:

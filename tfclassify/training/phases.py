@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
 from tfclassify.events import Observer
 from tfclassify.model.assembly import Classifier
@@ -106,17 +107,13 @@ class WorkingPhase:
         if count >= 1:
             self.average.move(mean_share(count))
 
-    def settle_average(self, epochs: int) -> None:
+    def put_average(self) -> None:
         """End the phase with its averaged weights, where it averages.
 
         The BatchNorms that the phase trains are measured anew for the mean of its last
         epochs, on the images as its last epoch showed them.
-
-        Args:
-            epochs: Epochs that the phase had.
         """
-        skipped = 0 if self.recipe.swa is None else self.recipe.epochs - self.recipe.swa
-        if self.average is None or epochs <= skipped:
+        if self.average is None:
             return
         self.average.put()
         norms = find_trained_norms(self.step.models)
@@ -167,42 +164,49 @@ def start_phase(
         observer: Receives the progress of caching features.
     """
     phase = recipe.phases[number]
-    apply_freezing(classifier, phase.train, recipe.model.batch_norm)
-    source, body, head = _open_source(recipe, number, classifier, material, network, observer)
+    step, extractor = build_step(recipe, phase, classifier, material.class_weights)
+    address = sum(earlier.epochs for earlier in recipe.phases[:number])
+    source: BatchSource
+    if extractor is None:
+        source = StreamSource(material, recipe, phase, network, address)
+    else:
+        judge = ForwardPass(step.head)
+        source = FeatureSource(material, recipe, phase, extractor, judge, address, observer)
     is_head_only = phase.train == "head"
-    factors = None if phase.layer_decay is None else list_factors(classifier, phase.layer_decay)
-    is_multi_label = get_task(recipe.task).is_multi_label
-    step = TrainingStep(
-        body,
-        head,
-        is_body_trained=not is_head_only,
-        optimizer=build_optimizer(phase, factors),
-        recipe=recipe,
-        positive_weights=material.class_weights if is_multi_label else None,
-        is_accumulating=phase.accumulate > 1,
-    )
     changing = classifier.head.weights if is_head_only else classifier.network.weights
     return WorkingPhase(number, phase, step, source, changing)
 
 
-def _open_source(
-    recipe: Recipe,
-    number: int,
-    classifier: Classifier,
-    material: Material,
-    network: ForwardPass,
-    observer: Observer,
-) -> tuple[BatchSource, keras.Model | None, keras.Model]:
-    """Open a phase's batches, with the models from them to features and to logits."""
-    phase = recipe.phases[number]
-    address = sum(earlier.epochs for earlier in recipe.phases[:number])
-    if phase.features is None:
-        source = StreamSource(material, recipe, phase, network, address)
-        return source, classifier.backbone, classifier.head
-    extractor, head = split_at_pooling(classifier)
-    judge = ForwardPass(head)
-    cached = FeatureSource(material, recipe, phase, extractor, judge, address, observer)
-    return cached, None, head
+def build_step(
+    recipe: Recipe, phase: PhaseRecipe, classifier: Classifier, class_weights: np.ndarray | None
+) -> tuple[TrainingStep, keras.Model | None]:
+    """Freeze the network for a phase and build its gradient step.
+
+    Args:
+        recipe: The recipe.
+        phase: One of its phases.
+        classifier: The network; freezing changes it.
+        class_weights: ``(classes,)``, which under multi_label the loss weighs by.
+
+    Returns:
+        The step, and what makes images the features that it takes, where it takes features.
+    """
+    apply_freezing(classifier, phase.train, recipe.model.batch_norm)
+    extractor, body, head = None, classifier.backbone, classifier.head
+    if phase.features is not None:
+        extractor, head = split_at_pooling(classifier)
+        body = None
+    factors = None if phase.layer_decay is None else list_factors(classifier, phase.layer_decay)
+    step = TrainingStep(
+        body,
+        head,
+        is_body_trained=phase.train != "head",
+        optimizer=build_optimizer(phase, factors),
+        recipe=recipe,
+        positive_weights=class_weights if get_task(recipe.task).is_multi_label else None,
+        is_accumulating=phase.accumulate > 1,
+    )
+    return step, extractor
 
 
 def count_updates(images: int, recipe: Recipe, phase: PhaseRecipe) -> int:

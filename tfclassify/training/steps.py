@@ -34,6 +34,7 @@ class TrainingStep:
 
     Attributes:
         optimizer: As given, or what scales its losses under mixed precision.
+        head: As given.
         models: The models that the phase trains.
         variables: What the optimizer changes.
     """
@@ -49,7 +50,7 @@ class TrainingStep:
         positive_weights: np.ndarray | None = None,
         is_accumulating: bool = False,
     ) -> None:
-        self._body, self._head = body, head
+        self._body, self.head = body, head
         self._is_body_trained = is_body_trained
         self._loss = build_loss(recipe.loss, recipe.task, positive_weights)
         self._is_scaled = recipe.runtime.mixed_precision
@@ -109,13 +110,13 @@ class TrainingStep:
         features = inputs
         if self._body is not None:
             features = self._body(inputs, training=self._is_body_trained)
-        return tf.cast(self._head(features, training=True), tf.float32)
+        return tf.cast(self.head(features, training=True), tf.float32)
 
     def _describe_batch(self) -> list[tf.TensorSpec]:
-        first = self._body if self._body is not None else self._head
+        first = self._body if self._body is not None else self.head
         return [
             tf.TensorSpec([None, *first.inputs[0].shape[1:]], tf.float32),
-            tf.TensorSpec([None, self._head.outputs[0].shape[-1]], tf.float32),
+            tf.TensorSpec([None, self.head.outputs[0].shape[-1]], tf.float32),
             tf.TensorSpec([None], tf.float32),
         ]
 

@@ -271,7 +271,7 @@ class Trainer:
         address_dropout(
             self.classifier.network, self._recipe.seed, work.number, work.recipe.epochs + 1
         )
-        work.settle_average(len(records))
+        work.put_average()
         if work.recipe.swa is None:
             return dict(records[-1].validation)
         return self._validate(work.source)

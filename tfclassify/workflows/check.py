@@ -97,43 +97,44 @@ def check_recipe(request: CheckRequest, observer: Observer = SILENT) -> CheckRes
     for warning in find_augmentation_warnings(recipe):
         observer.on_warning(warning)
     classifier = build_network(recipe, data.index)
-    images = len(data.index.in_split("train"))
+    train = data.index.in_split("train")
     observer.on_task_start("timing a few steps", None)
-    plans = tuple(_plan_phase(recipe, phase, classifier, images) for phase in recipe.phases)
+    plans = tuple(_plan_phase(recipe, phase, classifier, train) for phase in recipe.phases)
     observer.on_task_end("timing a few steps")
     return CheckResult(recipe, data.index, data.integrity, classifier.network.count_params(), plans)
 
 
 def _plan_phase(
-    recipe: Recipe, phase: PhaseRecipe, classifier: Classifier, images: int
+    recipe: Recipe, phase: PhaseRecipe, classifier: Classifier, train: Index
 ) -> PhasePlan:
+    """Time a few steps of a phase as the training would take them."""
     from tfclassify.model.freezing import apply_freezing
-    from tfclassify.training.optimizers import build_optimizer
-    from tfclassify.training.sources import count_steps, split_at_pooling
-    from tfclassify.training.steps import ForwardPass, TrainingStep
+    from tfclassify.training.class_weights import resolve_class_weights
+    from tfclassify.training.phases import build_step
+    from tfclassify.training.sources import count_steps
+    from tfclassify.training.steps import ForwardPass
 
-    summary = apply_freezing(classifier, phase.train, recipe.model.batch_norm)
-    steps = count_steps(images, recipe.batch_size)
-    batch = min(recipe.batch_size, images)
-    pixels = np.zeros((batch, *recipe.data.image_size, 3), np.float32)
-    head, body, caching = classifier.head, classifier.backbone, 0.0
-    inputs = pixels
-    if phase.features is not None:
-        extractor, head = split_at_pooling(classifier)
-        extract = ForwardPass(extractor)
-        inputs, body = extract(pixels), None
-        views = min(phase.features.views, phase.epochs)
-        caching = _time(lambda: extract(pixels)) * steps * views
-    step = TrainingStep(
-        body,
-        head,
-        is_body_trained=phase.train != "head",
-        optimizer=build_optimizer(phase.model_copy(update={"learning_rate": 1e-12})),
-        recipe=recipe,
+    slow = phase.model_copy(update={"learning_rate": 1e-12})
+    class_weights = resolve_class_weights(
+        recipe.class_weights, train.targets(), train.classes, recipe.task
     )
-    targets = np.full((batch, head.outputs[0].shape[-1]), 1 / head.outputs[0].shape[-1], np.float32)
-    weights = np.ones(batch, np.float32)
-    seconds = _time(lambda: step(inputs, targets, weights)) * steps
+    step, extractor = build_step(recipe, slow, classifier, class_weights)
+    summary = apply_freezing(classifier, phase.train, recipe.model.batch_norm)
+    steps, batch = count_steps(len(train), recipe.batch_size), min(recipe.batch_size, len(train))
+    pixels = np.zeros((batch, *recipe.data.image_size, 3), np.float32)
+    inputs, caching = pixels, 0.0
+    if extractor is not None and phase.features is not None:
+        extract = ForwardPass(extractor)
+        inputs = extract(pixels)
+        caching = _time(lambda: extract(pixels)) * steps * min(phase.features.views, phase.epochs)
+    targets = np.full((batch, len(train.classes)), 1 / len(train.classes), np.float32)
+    weights, share = np.ones(batch, np.float32), 1.0 / phase.accumulate
+
+    def update() -> None:
+        for number in range(1, phase.accumulate + 1):
+            step(inputs, targets, weights, share, ends_group=number == phase.accumulate)
+
+    seconds = _time(update) * steps / phase.accumulate
     return PhasePlan(
         phase.name,
         phase.epochs,

@@ -90,7 +90,7 @@ def test_averages_over_classes_say_over_how_many() -> None:
 
 def test_classes(judgement: Judgement) -> None:
     table = tabulate_classes(judgement, (30, 40))
-    assert table.head[:4] == ["Class", "Mostly mistaken for", "Trained on", "Judged on"]
+    assert table.head[:4] == ["Class", "Often confused with", "Trained on", "Judged on"]
     ash, birch = ([str(getattr(cell, "text", cell)) for cell in row] for row in table.rows)
     # 8 of 10 ash found, all 8 right; 10 of 10 birch found among 12.
     assert ash == ["ash", "birch (2)", "30", "10", "100.0 %", "80.0 %", "0.889"]

@@ -250,7 +250,7 @@ def tabulate_classes(judgement: AnyJudgement, trained: Sequence[int] | None = No
         ]
         for number, score in enumerate(judgement.class_scores)
     ]
-    head = ["Class", "Mostly mistaken for", *(["Trained on"] if trained else []), "Judged on"]
+    head = ["Class", "Often confused with", *(["Trained on"] if trained else []), "Judged on"]
     head += ["Precision", "Recall", "F1"]
     return Table("Precision, recall and F1 of each class", head, rows, len(head) - 2)
 
@@ -278,7 +278,7 @@ def _tabulate_labels(judgement: MultiLabelJudgement, trained: Sequence[int] | No
 
 
 def _find_confused(judgement: Judgement) -> list[str]:
-    """Say for each class what its images are most often mistaken for."""
+    """Say for each class what its images are most often misclassified as."""
     words = []
     for true, row in enumerate(judgement.confusion):
         wrong = [(count, -p) for p, count in enumerate(row) if p != true and count]

@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import json
 
-from tests.pages.contents import make_comparison, make_contender, parse, read_tag, read_text
+from tests.pages.contents import (
+    make_comparison,
+    make_contender,
+    parse,
+    read_tag,
+    read_text,
+    read_texts,
+)
 from tfclassify.pages.compare_page import (
     PairRow,
     describe_comparison,
@@ -20,7 +27,7 @@ def test_cells_by_hand() -> None:
         ["b", ("82.5 %", "72.5–87.5 %", "", ""), "90"],
     ]
     assert report.difference_table.rows == [
-        ["b", ("+12.5 points", "+2.0 to +20.0 points", "", ""), "15", "4", "0.019", "0.019"]
+        ["b", ("+12.5 points", "+2.0 to +20.0", "", ""), "15", "4", "0.019", "0.019"]
     ]
     costs = report.cost_table.rows
     assert costs[0] == ["a", "70.0 %", "1", "2 M", "2 M", "5,000", "1 min 20 s"]
@@ -67,6 +74,15 @@ def test_figures_are_drawn_where_there_is_something_to_show() -> None:
     assert set(draw_compare_figures(make_comparison())) == {"scores", "differences", "costs"}
     bare = make_comparison(pairs=UNPAIRED, contenders=(make_contender("a", 0.7, views=1),))
     assert set(draw_compare_figures(bare)) == {"scores"}
+
+
+def test_the_axes_count_as_the_tables_do() -> None:
+    figures = draw_compare_figures(make_comparison())
+    assert any(text.endswith(" %") for text in read_texts(figures["scores"]))
+    assert any(text.endswith(" %") for text in read_texts(figures["costs"]))
+    words = read_texts(figures["differences"])
+    assert "Accuracy minus that of a, points of per cent" in words
+    assert {"0.0", "+10.0"} <= set(words)
 
 
 def test_facts_survive_json() -> None:

@@ -89,7 +89,7 @@ def test_validation_scores_come_with_a_caution(tiny_run: TinyRun) -> None:
     assert warn_of_choice("validation", unwatched) == ""
     best = unwatched.model_copy(update={"keep_phase": "best"})
     assert "chose the best epoch" in warn_of_choice("validation", best)
-    assert describe_verdict(make_verdict(tiny_run), recipe).caution == "Beware."
+    assert describe_verdict(make_verdict(tiny_run), recipe).verdict.caution == "Beware."
 
 
 def test_the_headline_is_of_the_last_verdict(tiny_run: TinyRun) -> None:

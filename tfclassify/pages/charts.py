@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 COUNTED_CELLS = 24
 #: Beyond this many, names no longer fit beside a matrix.
 NAMED_CELLS = 80
+#: Characters of a model's name that are shown.
+_NAME_LENGTH = 30
 #: Steps of shade of a matrix: cells of one step are one path, which bounds the figure.
 _SHADES = 20
 
@@ -126,7 +128,12 @@ class DotRow:
 
 
 def draw_dots(
-    rows: Sequence[DotRow], axis: str, alt: str, *, zero: bool = False, longest: int = 30
+    rows: Sequence[DotRow],
+    axis: str,
+    alt: str,
+    *,
+    zero: bool = False,
+    say: Callable[[float], str] = "{:g}".format,
 ) -> Drawing | None:
     """Draw one line a row: its interval, its value, and the single values behind it.
 
@@ -135,7 +142,7 @@ def draw_dots(
         axis: What the axis shows.
         alt: What the figure shows, for those who cannot see it.
         zero: Whether a line stands at 0, as for differences.
-        longest: Characters of a name that are shown.
+        say: Writes a number of the axis.
 
     Returns:
         The figure, or None where no row has a value.
@@ -143,7 +150,7 @@ def draw_dots(
     numbers = [number for row in rows for number in row.numbers()]
     if not numbers:
         return None
-    names = [label(row.name, longest) for row in rows]
+    names = [label(row.name, _NAME_LENGTH) for row in rows]
     with _name_rows(names, axis, alt) as (axes, made):
         if zero:
             axes.axvline(0.0, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
@@ -154,6 +161,7 @@ def draw_dots(
                     row.dots, [place + 0.26] * len(row.dots), "o", color=FAINT, markersize=4.5
                 )
         _frame_numbers(axes, [*numbers, 0.0] if zero else numbers, "x", is_share=not zero)
+        axes.xaxis.set_major_formatter(lambda value, _: say(value))
     return made[0]
 
 
@@ -354,13 +362,16 @@ class CostPoint:
     cost: float
 
 
-def draw_score_against_cost(points: Sequence[CostPoint], title: str, alt: str) -> Drawing | None:
+def draw_score_against_cost(
+    points: Sequence[CostPoint], title: str, alt: str, say: Callable[[float], str] = "{:g}".format
+) -> Drawing | None:
     """Draw scores over what one image costs, on a logarithmic axis; None without a point.
 
     Args:
         points: The models.
         title: The score's name.
         alt: What the figure shows.
+        say: Writes a score.
     """
     if not points:
         return None
@@ -379,6 +390,7 @@ def draw_score_against_cost(points: Sequence[CostPoint], title: str, alt: str) -
         axes.xaxis.set_major_formatter(lambda value, _: format_large(value))
         axes.minorticks_off()
         _frame_numbers(axes, [v for point in points for v in point.score.numbers()], "y")
+        axes.yaxis.set_major_formatter(lambda value, _: say(value))
         axes.set_xlabel("multiply-accumulates for one image")
         axes.set_ylabel(title)
         rule_grid(axes)
@@ -394,7 +406,7 @@ def _name_points(axes: Axes, points: Sequence[CostPoint]) -> None:
     for point in points:
         is_left = point.cost <= middle
         axes.annotate(
-            label(point.score.name, 30), (point.cost, point.score.value or 0.0),
+            label(point.score.name, _NAME_LENGTH), (point.cost, point.score.value or 0.0),
             xytext=(7 if is_left else -7, 5), textcoords="offset points", fontsize=9,
             color=MUTED, ha="left" if is_left else "right",
         )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from tfclassify.pages.charts import CostPoint, DotRow, draw_dots, draw_score_against_cost
@@ -137,14 +138,14 @@ class CompareReport(Page):
     def difference_table(self) -> Table:
         """Each of the others against the reference."""
         rows = [[pair.name, *self._list_pair(pair)] for pair in self.pairs]
-        head = ["Model", "Difference", "Right only here", "Right only there"]
+        head = ["Model", "Difference", "Only it right", "Only reference right"]
         head += ["p (McNemar)", "p (Holm)"]
         return Table(f"Differences from {self.reference}", head, rows, 5)
 
     def _list_pair(self, pair: PairRow) -> list[str | Cell]:
         if pair.difference is None:
             return ["not paired", *[ABSENT] * 4]
-        ends = format_difference_range(self.metric, pair.difference)
+        ends = format_difference_range(self.metric, pair.difference).removesuffix(" points")
         return [
             Cell(
                 format_difference(self.metric, pair.difference.value),
@@ -234,6 +235,8 @@ def describe_comparison(report: CompareReport) -> str:
 def draw_compare_figures(report: CompareReport) -> Figures:
     """Draw scores, differences and costs; those without anything to show are left out."""
     title, reference = report.title, report.reference
+    say = partial(format_score, report.metric)
+    points_of = ", points of per cent" if say(0.0).endswith("%") else ""
     rows, points = [], []
     for each in report.contenders:
         score, is_marked = each.metrics[report.metric], each.name == reference
@@ -247,15 +250,16 @@ def draw_compare_figures(report: CompareReport) -> Figures:
         if pair.difference is not None
     ]
     return keep_drawn(
-        scores=draw_dots(rows, title, f"{title} of {len(rows)} models with intervals."),
+        scores=draw_dots(rows, title, f"{title} of {len(rows)} models with intervals.", say=say),
         differences=draw_dots(
             differences,
-            f"{title} minus that of {reference}",
+            f"{title} minus that of {reference}{points_of}",
             f"Differences of {title} from {reference} with intervals.",
             zero=True,
+            say=lambda value: format_difference(report.metric, value).removesuffix(" points"),
         ),
         costs=draw_score_against_cost(
-            points, title, f"{title} of {len(points)} models over the MACs of one image."
+            points, title, f"{title} of {len(points)} models over the MACs of one image.", say
         ),
     )
 

@@ -80,6 +80,7 @@ class Trainer:
         self._images = len(material.train.images)
         self._records: list[EpochRecord] = []
         self.kept_phase, self.caution = recipe.phases[-1].name, ""
+        self._source: BatchSource | None = None
         self.hard_examples: HardExamples | None = None
         if recipe.mining is not None:
             self.hard_examples = HardExamples(recipe.mining, material.train.weights)
@@ -112,8 +113,19 @@ class Trainer:
         """Score the network as it is now on the validation images; empty without any."""
         if self._material.validation is None:
             return {}
-        logits = predict_store(self._network, self._material.validation, self._recipe.batch_size)
-        return self._score(self._task.activate(logits))
+        return self._score(self.validation_probabilities())
+
+    def validation_probabilities(self) -> np.ndarray:
+        """Return what the network as it is now says of the validation images, ``(n, C)``.
+
+        After a last phase on cached features only the head has to run over them.
+        """
+        is_last = self.kept_phase == self._recipe.phases[-1].name
+        if self._source is not None and is_last:
+            return self._source.validation_probabilities()
+        images = self._material.validation
+        assert images is not None  # nobody asks without any
+        return self._task.activate(predict_store(self._network, images, self._recipe.batch_size))
 
     def _take_over(self, last: Snapshot) -> int:
         """Take what a saved state knows of the past; return the phase it is of."""
@@ -134,6 +146,7 @@ class Trainer:
         work = start_phase(
             self._recipe, number, self.classifier, self._material, self._network, self._observer
         )
+        self._source = work.source
         if last is not None:
             restore_variables(last, work.saved, self._state.last)
         steps = count_steps(self._images, self._recipe.batch_size)

@@ -53,8 +53,9 @@ class Ended(Document):
         score: The recipe's metric on the validation images; None unless complete.
         cost: The second aim, such as MACs; None where there is none.
         seconds: Time that it took.
-        epochs: Epochs that were trained.
-        reason: Why it was pruned, failed or refused.
+        curve: The metric after each epoch that was trained.
+        at_seconds: Time of the search, over all sittings, when it ended.
+        reason: Why it was pruned, failed or refused; what was changed to let it run.
     """
 
     event: Literal["ended"] = "ended"
@@ -63,7 +64,8 @@ class Ended(Document):
     score: float | None = None
     cost: float | None = None
     seconds: float = Field(default=0.0, ge=0)
-    epochs: int = Field(default=0, ge=0)
+    curve: tuple[float | None, ...] = ()
+    at_seconds: float = Field(default=0.0, ge=0)
     reason: str = ""
 
 

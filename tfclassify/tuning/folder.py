@@ -15,24 +15,26 @@ Does not own: what a trial leaves in its own folder (``workflows.tune``).
 
 from __future__ import annotations
 
-import re
 import shlex
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from tfclassify.errors import RunError, TargetError
+from tfclassify.errors import TargetError
 from tfclassify.files import Document, write_text
-from tfclassify.runs.directory import RunDirectory, is_unstarted, refuse_irregular
+from tfclassify.runs.directory import (
+    ResultsFolder,
+    RunDirectory,
+    make_empty,
+    make_next,
+    refuse_irregular,
+)
 from tfclassify.runs.documents import read_document
-from tfclassify.runs.numbering import make_numbered
 from tfclassify.tuning.trials import TrialJournal
 
 FACTS_FILE, RECIPE_FILE = "search.json", "search.yaml"
-_NAME = re.compile(r"search-(\d+)")
 
 Cost = Literal["macs", "parameters", "latency"]
 COSTS: tuple[Cost, ...] = ("macs", "parameters", "latency")
@@ -63,15 +65,13 @@ class SearchFacts(Document):
 
 
 @dataclass(frozen=True)
-class SearchFolder:
+class SearchFolder(ResultsFolder):
     """One search's folder.
 
     Attributes:
-        path: The folder, as the user named it.
         facts: What was asked for.
     """
 
-    path: Path
     facts: SearchFacts
 
     @classmethod
@@ -84,29 +84,18 @@ class SearchFolder:
             TargetError: If something is in ``out`` already.
             RunError: If the folder cannot be made.
         """
-        family = root / name
-        try:
-            if out is None:
-                inside = family.iterdir() if family.is_dir() else ()
-                taken = [_NAME.fullmatch(item.name) for item in inside]
-                last = max((int(found[1]) for found in taken if found), default=0)
-                path = make_numbered(family, last, "search-")
-            else:
-                path = out
-                path.mkdir(parents=True, exist_ok=True)
-                if not is_unstarted(path, (RECIPE_FILE,)):
-                    raise TargetError(
-                        f"{path}: the folder is not empty; choose a new one, or go on with a "
-                        f"search by `tfclassify tune --resume {path}`"
-                    )
-            write_text(path / RECIPE_FILE, recipe_text)
-            facts.write(path / FACTS_FILE)  # last: it makes the folder what it is
-        except FileExistsError as error:
-            raise TargetError(f"{out}: is a file; choose a new folder") from error
-        except OSError as error:
-            raise RunError(
-                f"{out or family}: the search's folder cannot be made: {error.strerror}"
-            ) from error
+        if out is not None and (out / FACTS_FILE).exists():
+            way_on = cls(out, facts).describe_way_on()
+            raise TargetError(
+                f"{out}: there is a search already; {way_on}, or choose another folder"
+            )
+        if out is None:
+            path = make_next(root / name, "search", "search-")
+        else:
+            path = out
+            make_empty(path, "search", (RECIPE_FILE,))
+        write_text(path / RECIPE_FILE, recipe_text)
+        facts.write(path / FACTS_FILE)  # last: it makes the folder what it is
         return cls(path, facts)
 
     @classmethod
@@ -120,12 +109,16 @@ class SearchFolder:
         if not (path / FACTS_FILE).exists():
             raise TargetError(f"{path}: is not a search; `tfclassify tune` makes one")
         refuse_irregular(path)
-        way_out = "start the search anew"
-        return cls(path, read_document(SearchFacts, path / FACTS_FILE, way_out))
+        return cls(path, read_document(SearchFacts, path / FACTS_FILE, "start the search anew"))
 
-    def lock(self) -> AbstractContextManager[None]:
-        """Keep other processes from working in it; see ``RunDirectory.lock``."""
-        return RunDirectory(self.path).lock()
+    def describe_way_on(self) -> str:
+        """Say how an unfinished one is ended."""
+        return f"go on with it by `{self.command}`"
+
+    def describe_kept(self) -> str:
+        """Say what is not lost where the search is broken off."""
+        ended = len(self.journal().order)
+        return f"{ended} finished trial{'s' if ended != 1 else ''} are kept"
 
     def journal(self) -> TrialJournal:
         """Read the trials."""
@@ -150,16 +143,6 @@ class SearchFolder:
         return self.path / RECIPE_FILE
 
     @property
-    def index_path(self) -> Path:
-        """Every image and its split."""
-        return self.path / "index.csv"
-
-    @property
-    def integrity_path(self) -> Path:
-        """What was found wrong with the images."""
-        return self.path / "integrity.json"
-
-    @property
     def features_dir(self) -> Path:
         """Features that the trials share."""
         return self.path / "features"
@@ -173,8 +156,3 @@ class SearchFolder:
     def table_path(self) -> Path:
         """Every trial, one row each."""
         return self.path / "trials.csv"
-
-    @property
-    def report_path(self) -> Path:
-        """The page."""
-        return self.path / "report.html"

@@ -1,12 +1,15 @@
 """What the choice of the best trial is worth, without the luck of having been chosen.
 
-Owns: the naive choice, the cross-fitted one, and their scores. Does not own: the scores of
+Owns: the choice, and its score on images that had no part in it. Does not own: the scores of
 single trials (``workflows.tune``), intervals (``scoring``).
 
 The best of many trials looks better on the images it was chosen on than it is. So the
-images are dealt into parts, groups kept together; for each part the trial that is best on
-all **other** parts answers for it. The score of these answers is that of the procedure
-"search, then choose", with no image having a say in what answers for it.
+choice is repeated on bootstrap samples of the images, and each time what was chosen is
+judged on the images that the sample left out (BBC, Tsamardinos et al. 2018, Machine
+Learning 107, arXiv:1708.07180): the mean is what "search, then choose" is worth, with no
+image having a say in what is judged on it. Dealing the images into folds instead is as
+free of bias, but its folds agree too much: for trials that are all coins, intervals of
+95 % then cover the truth in 79 to 86 % of cases.
 """
 
 from __future__ import annotations
@@ -16,14 +19,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfclassify.scoring.comparison import Statistic, resample_difference
+from tfclassify.scoring.comparison import Statistic
 from tfclassify.scoring.intervals import Interval, ResamplePlan, make_interval, plan_resamples
 from tfclassify.scoring.multi_label_outcome import LabelOutcome
 from tfclassify.scoring.outcome import Outcome
 from tfclassify.scoring.tasks import find_class_ids, get_task
 
-PARTS = 5
-_RESAMPLES = 2000
+_RESAMPLES = 500
 
 
 @dataclass(frozen=True)
@@ -48,24 +50,6 @@ class TrialAnswers:
     groups: Sequence[object] | None = None
     threshold: float | None = None
 
-    def score(self, rows: np.ndarray) -> np.ndarray:
-        """Score every trial on some images, ``(T,)``; NaN where it has no value."""
-        task, targets = get_task(self.task), self.targets[rows]
-        return np.array(
-            [
-                task.compute([self.metric], targets, answers[rows], self.threshold)[self.metric]
-                for answers in self.probabilities
-            ]
-        )
-
-    def find_best(self, rows: np.ndarray) -> int:
-        """Return the position of the trial that is best on some images, the first of equals."""
-        higher = get_task(self.task).metrics[self.metric].higher_is_better
-        scores = self.score(rows)
-        worst = -np.inf if higher else np.inf
-        scores = np.where(np.isnan(scores), worst, scores)
-        return int(scores.argmax() if higher else scores.argmin())
-
 
 @dataclass(frozen=True)
 class Selection:
@@ -75,9 +59,9 @@ class Selection:
         best: Number of the trial that is best on all validation images.
         naive: Its score there: optimistic, since the same images chose it.
         start: Score of what the search started from.
-        honest: The cross-fitted score of "search, then choose".
-        gain: ``honest - start`` on the same images, with its paired interval.
-        chosen: Number of the trial that answered for each part.
+        honest: The score of "search, then choose" on images that had no part in it.
+        gain: How much that is above the start on the same images, paired.
+        chosen: How often each trial was chosen, as shares by number, most often first.
     """
 
     best: int
@@ -85,7 +69,7 @@ class Selection:
     start: Interval
     honest: Interval
     gain: Interval
-    chosen: tuple[int, ...]
+    chosen: dict[int, float]
 
 
 def select(answers: TrialAnswers, *, seed: int, level: float = 0.95) -> Selection:
@@ -98,30 +82,55 @@ def select(answers: TrialAnswers, *, seed: int, level: float = 0.95) -> Selectio
     """
     images = len(answers.targets)
     plan = plan_resamples(images, seed=seed, resamples=_RESAMPLES, groups=answers.groups)
-    everything = np.arange(images)
-    parts = deal_parts(plan, seed)
-    crossed = np.empty_like(answers.probabilities[0])
-    chosen = []
-    for part in range(parts.max() + 1):
-        inside = parts == part
-        position = answers.find_best(everything[~inside])
-        crossed[inside] = answers.probabilities[position][inside]
-        chosen.append(answers.numbers[position])
-    best = answers.find_best(everything)
-    statistics = {
-        "naive": _make_statistic(answers, answers.probabilities[best]),
-        "start": _make_statistic(answers, answers.probabilities[0]),
-        "honest": _make_statistic(answers, crossed),
-    }
-    intervals = {name: _judge(score, plan, level) for name, score in statistics.items()}
-    gain = resample_difference(statistics["start"], statistics["honest"], plan, level=level)
-    return Selection(answers.numbers[best], **intervals, gain=gain, chosen=tuple(chosen))
+    higher = get_task(answers.task).metrics[answers.metric].higher_is_better
+    scores = [_make_statistic(answers, one) for one in answers.probabilities]
+    whole = np.array([score(np.ones((1, images)))[0] for score in scores])
+    best = int(_rank(whole, higher).argmax())
+    drawn, left_out = _score_all(scores, plan)
+    picks = _rank(drawn, higher).argmax(axis=0)
+    judged = left_out[picks, np.arange(len(picks))]
+    gains = judged - left_out[0]
+    share = (1.0 - 1.0 / plan.unit_count) ** plan.unit_count
+    counts = np.bincount(picks, minlength=len(scores)) / len(picks)
+    often = [place for place in np.argsort(-counts, kind="stable") if counts[place]]
+    return Selection(
+        best=answers.numbers[best],
+        naive=make_interval(float(whole[best]), drawn[best], n=images, level=level),
+        start=make_interval(float(whole[0]), drawn[0], n=images, level=level),
+        honest=make_interval(_mean(judged), _narrow(judged, share), n=images, level=level),
+        gain=make_interval(_mean(gains), _narrow(gains, share), n=images, level=level),
+        chosen={answers.numbers[place]: float(counts[place]) for place in often},
+    )
 
 
-def deal_parts(plan: ResamplePlan, seed: int) -> np.ndarray:
-    """Number the part of each image, ``(n,)`` from 0; groups stay together."""
-    order = np.random.default_rng(seed).permutation(plan.unit_count)
-    return np.asarray(order[plan.units] % max(2, min(PARTS, plan.unit_count)))
+def _score_all(scores: Sequence[Statistic], plan: ResamplePlan) -> tuple[np.ndarray, np.ndarray]:
+    """Score every trial on every resample, and on what each left out: ``(T, R)`` twice."""
+    drawn, left_out = [], []
+    for weights in plan.chunks():
+        used = weights[(weights == 0).any(axis=1)]  # a tiny set may be drawn whole
+        others = (used == 0).astype(np.float64)
+        drawn.append(np.stack([score(used) for score in scores]))
+        left_out.append(np.stack([score(others) for score in scores]))
+    return np.concatenate(drawn, axis=1), np.concatenate(left_out, axis=1)
+
+
+def _rank(scores: np.ndarray, higher_is_better: bool) -> np.ndarray:
+    """Turn scores into numbers of which the greatest is the best; NaN is the worst."""
+    return np.nan_to_num(scores if higher_is_better else -scores, nan=-np.inf)
+
+
+def _narrow(values: np.ndarray, share: float) -> np.ndarray:
+    """Give scores on a share of the images the spread of scores on as many new images.
+
+    The mean of ``m`` of ``n`` images, drawn without repetition, varies by
+    ``s^2 / m * (1 - m / n)`` around the mean of all; that of ``n`` new ones by ``s^2 / n``.
+    """
+    mean = _mean(values)
+    return mean + (values - mean) * np.sqrt(share / (1.0 - share))
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
 
 
 def _make_statistic(answers: TrialAnswers, probabilities: np.ndarray) -> Statistic:
@@ -133,10 +142,3 @@ def _make_statistic(answers: TrialAnswers, probabilities: np.ndarray) -> Statist
         return lambda weights: measure.weigh(labels.weigh(weights))
     outcome = Outcome(find_class_ids(answers.targets), probabilities)
     return lambda weights: measure.weigh(outcome.weigh(weights))
-
-
-def _judge(score: Statistic, plan: ResamplePlan, level: float) -> Interval:
-    images = len(plan.units)
-    value = float(score(np.ones((1, images)))[0])
-    samples = np.concatenate([score(weights) for weights in plan.chunks()])
-    return make_interval(value, samples, n=images, level=level)

@@ -199,11 +199,7 @@ def _make_facts(request: TuneRequest) -> SearchFacts:
 def _search(
     folder: SearchFolder, recipe: Recipe, executor: ExecutorOptions, observer: Observer
 ) -> TuneResult:
-    def describe_kept() -> str:
-        ended = len(folder.journal().order)
-        return f"{ended} finished trial{'s' if ended != 1 else ''} are kept"
-
-    with folder.lock(), explain_interruption(folder.path, describe_kept, folder.command):
+    with folder.lock(), explain_interruption(folder.path, folder.describe_kept, folder.command):
         sweep_unfinished(folder.path)
         data = _prepare(folder, recipe, observer)
         with open_executor(executor, observer) as place:
@@ -465,7 +461,7 @@ class _Watch:
 
     def note(self, records: Sequence[Any]) -> None:
         """Take in the records of all epochs so far."""
-        self._run.journal.rewrite([record.to_dict() for record in records])
+        self._run.write_journal([record.to_dict() for record in records])
         metric = self._recipe.metric
         self.curve = tuple(float(record.validation[metric]) for record in records)
         epochs = sum(phase.epochs for phase in self._recipe.phases)

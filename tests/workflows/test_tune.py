@@ -1,0 +1,296 @@
+"""A search from end to end: trials, kills, bounds, executors, and what it leaves."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.tiny_run import make_labelled_photos, write_recipe
+from tfclassify.errors import InterruptedTraining, JobError, RecipeError, RequestError, TargetError
+from tfclassify.events import Observer
+from tfclassify.executors.jobs import ExecutorOptions
+from tfclassify.workflows import tune
+from tfclassify.workflows.tune import TuneRequest, TuneResult, resume_tune, tune_recipe
+
+pytest.importorskip("optuna")
+
+SEARCH = """\
+search:
+  model.head.dropout: {range: [0.0, 0.5]}
+  phases[0].learning_rate: {log: [1.0e-3, 1.0e-1]}
+  phases[0].epochs: {int: [1, 3]}
+"""
+WHOLE = "  - {name: whole, train: all, epochs: 2, learning_rate: 1.0e-2, schedule: cosine}\n"
+
+
+class Listener(Observer):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def on_warning(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("tune")
+    make_labelled_photos(home / "photos")
+    recipe = write_recipe(home, (WHOLE, ""))
+    recipe.write_text(recipe.read_text("utf-8") + SEARCH, "utf-8")
+    return home
+
+
+def search(home: Path, out: Path, **options: Any) -> TuneResult:
+    options = {"trials": 5, "seed": 1} | options
+    return tune_recipe(TuneRequest(home / "tiny.yaml", out=out, **options))
+
+
+@pytest.fixture(scope="module")
+def done(home: Path) -> TuneResult:
+    return search(home, home / "done")
+
+
+def list_outcomes(result: TuneResult) -> list[tuple[Any, ...]]:
+    """List what must not depend on where and how often the search was broken off."""
+    return [
+        (
+            trial.number,
+            trial.asked.values,
+            trial.asked.known,
+            trial.state,
+            trial.ended.score if trial.ended else None,
+            trial.ended.curve if trial.ended else None,
+        )
+        for trial in result.trials
+    ]
+
+
+def test_a_search_ends_with_the_best_trial(done: TuneResult) -> None:
+    assert [trial.state for trial in done.trials] == ["complete"] * 5
+    assert done.trials[0].asked.values == {}
+    scores = [trial.ended.score for trial in done.trials if trial.ended]
+    assert done.selection is not None
+    assert scores[done.selection.best] == max(score for score in scores if score is not None)
+    assert done.selection.naive.value == pytest.approx(max(s for s in scores if s is not None))
+    table = pd.read_csv(done.search / "trials.csv")
+    assert table["trial"].tolist() == [0, 1, 2, 3, 4]
+    assert table["accuracy"].tolist() == pytest.approx(scores)
+    assert not (done.search / "features").exists()
+    assert not list(done.search.rglob("state"))
+
+
+def test_the_best_recipe_trains_to_the_same_bits(done: TuneResult, tmp_path: Path) -> None:
+    from tfclassify.data.index import Index
+    from tfclassify.workflows.train import TrainRequest, train_recipe
+
+    assert done.selection is not None
+    result = train_recipe(TrainRequest(done.best, out=tmp_path / "run"))
+    answers = np.load(done.search / f"trial-{done.selection.best:04d}" / "validation.npy")
+    verdict = next(each for each in result.verdicts if each.split == "validation")
+    np.testing.assert_allclose(verdict.plain_probabilities, answers, atol=1e-6)
+    splits = [Index.load(folder / "index.csv") for folder in (done.search, tmp_path / "run")]
+    assert splits[0].frame.equals(splits[1].frame)
+
+
+@pytest.mark.parametrize("broken_at", [0, 1, 3])
+def test_a_search_that_is_broken_off_goes_on_as_if_it_had_not_been(
+    done: TuneResult, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken_at: int
+) -> None:
+    train = tune._train_trial
+
+    def break_off(folder: Any, number: int, *rest: Any) -> Any:
+        if number == broken_at:
+            raise KeyboardInterrupt
+        return train(folder, number, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tune, "_train_trial", break_off)
+        with pytest.raises(InterruptedTraining, match=f"{broken_at} finished trial.* --resume"):
+            search(home, tmp_path / "s")
+    assert list_outcomes(resume_tune(tmp_path / "s")) == list_outcomes(done)
+
+
+def test_a_trial_goes_on_from_its_last_epoch(
+    done: TuneResult, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = tune._Watch.note
+
+    def break_off(watch: Any, records: Any) -> None:
+        note(watch, records)
+        if watch._number == 0:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tune._Watch, "note", break_off)
+        with pytest.raises(InterruptedTraining):
+            search(home, tmp_path / "s")
+    assert (tmp_path / "s" / "trial-0000" / "state" / "last.npz").exists()
+    assert list_outcomes(resume_tune(tmp_path / "s")) == list_outcomes(done)
+
+
+def test_processes_give_what_one_gives(done: TuneResult, home: Path, tmp_path: Path) -> None:
+    one = search(home, tmp_path / "s", executor=ExecutorOptions("processes", 1))
+    assert list_outcomes(one) == list_outcomes(done)
+
+
+def test_a_search_that_has_ended_goes_on_with_more_trials(home: Path, tmp_path: Path) -> None:
+    search(home, tmp_path / "s", trials=2)
+    assert len(resume_tune(tmp_path / "s").trials) == 2
+    assert len(resume_tune(tmp_path / "s", trials=3).trials) == 3
+
+
+def test_a_cost_is_weighed_and_bounded(home: Path, tmp_path: Path) -> None:
+    recipe = home / "cost.yaml"
+    text = (home / "tiny.yaml").read_text("utf-8").replace(SEARCH, "")
+    recipe.write_text(text + "search:\n  model.head.dense: [[], [16], [2000000]]\n", "utf-8")
+    request = TuneRequest(recipe, trials=9, also="macs", max_macs=1e7, out=tmp_path / "s")
+    result = tune_recipe(request)
+    assert result.is_exhausted
+    states = {str(trial.asked.values.get("model.head.dense")): trial for trial in result.trials}
+    refused = states["(2000000,)"].ended
+    assert refused is not None
+    assert refused.state == "refused"
+    assert "over --max-macs 10.0 M" in refused.reason
+    assert 1 <= len(result.front) <= 2
+    # 8 x 8 x 3 x 8 taps of the convolution and 8 x 3 of the head, by hand
+    start = result.trials[0].ended
+    assert start is not None
+    assert start.cost == 8 * 8 * 8 * 9 * 3 + 8 * 3
+
+
+def test_a_trial_that_fails_does_not_end_the_search(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tfclassify.errors import TrainingError
+
+    build = tune.build_network
+
+    def fail(recipe: Any, index: Any) -> Any:
+        if recipe.phases[0].learning_rate != 1e-2:
+            raise TrainingError("the loss is nan")
+        return build(recipe, index)
+
+    monkeypatch.setattr(tune, "build_network", fail)
+    result = search(home, tmp_path / "s", trials=3)
+    assert [trial.state for trial in result.trials] == ["complete", "failed", "failed"]
+    assert result.selection is None
+    assert result.trials[1].ended is not None
+    assert result.trials[1].ended.reason == "the loss is nan"
+
+
+def test_nothing_is_searched_from_a_start_that_fails(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tfclassify.errors import TrainingError
+
+    def fail(recipe: Any, index: Any) -> Any:
+        raise TrainingError("the loss is nan")
+
+    monkeypatch.setattr(tune, "build_network", fail)
+    with pytest.raises(JobError, match="the recipe as it is: the loss is nan"):
+        search(home, tmp_path / "s")
+
+
+def test_out_of_memory_halves_the_batch(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = tune.build_network
+
+    def fail(recipe: Any, index: Any) -> Any:
+        if recipe.batch_size > 2:
+            raise MemoryError("too large")
+        return build(recipe, index)
+
+    monkeypatch.setattr(tune, "build_network", fail)
+    listener = Listener()
+    request = TuneRequest(home / "tiny.yaml", trials=1, out=tmp_path / "s")
+    ended = tune_recipe(request, listener).trials[0].ended
+    assert ended is not None
+    assert ended.reason == "batch_size 2, since memory ran out with more"
+    assert [
+        re.sub(r".*batch", "batch", text) for text in listener.warnings if "memory" in text
+    ] == [
+        "batch_size 4",
+        "batch_size 2",
+    ]
+
+
+def test_memory_that_does_not_suffice_for_one_image(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(recipe: Any, index: Any) -> Any:
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(tune, "build_network", fail)
+    with pytest.raises(JobError, match="the memory does not suffice for one image"):
+        search(home, tmp_path / "s")
+
+
+def test_a_hopeless_trial_is_pruned(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int, int]] = []
+
+    def prune(pruner: str, number: int, curve: Any, known: Any, **rest: Any) -> bool:
+        asked.append((number, len(curve), len(known)))
+        return number == 1
+
+    monkeypatch.setattr(tune, "should_prune", prune)
+    result = search(home, tmp_path / "s", trials=3, pruner="median")
+    assert [trial.state for trial in result.trials] == ["complete", "pruned", "complete"]
+    assert asked[0] == (1, 1, 1)
+    assert result.trials[1].ended is not None
+    assert result.trials[1].ended.reason.startswith("after epoch 1 of ")
+
+
+def test_a_time_bound_leaves_room_for_whole_trials(home: Path, tmp_path: Path) -> None:
+    result = search(home, tmp_path / "s", trials=None, seconds=1e-6)
+    assert len(result.trials) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"trials": -1}, "--trials: must be above 0, got -1"),
+        ({"seconds": -5.0}, "--time: must be above 0, got -5.0"),
+        ({"max_macs": -1.0}, "--max-macs: must be above 0, got -1.0"),
+        ({"sampler": "best"}, "--sampler: must be one of tpe, random, grid, cma_es, got 'best'"),
+        ({"pruner": "sharp"}, "--pruner: must be one of none, median, hyperband, got 'sharp'"),
+        ({"also": "beauty"}, "--also: must be one of macs, parameters, latency, got 'beauty'"),
+    ],
+)
+def test_a_wrong_request(home: Path, tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(RequestError, match=re.escape(message)):
+        search(home, tmp_path / "s", **options)
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_wrong_search_makes_nothing(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="must be above 0 and at most 100"):
+        search(
+            home,
+            tmp_path / "s",
+            overrides=("search={model.nothing: [1]}", 'search={"phases[0].learning_rate": [-1.0]}'),
+        )
+    assert not (tmp_path / "s").exists()
+
+
+def test_there_must_be_images_to_compare_on(home: Path, tmp_path: Path) -> None:
+    overrides = ("data.validation=0", "data.test=0.2")
+    with pytest.raises(RequestError, match="tune: needs validation images"):
+        search(home, tmp_path / "s", overrides=overrides)
+
+
+def test_a_folder_that_is_taken_or_no_search(done: TuneResult, home: Path, tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="there is a search already; go on with it by"):
+        search(home, done.search)
+    (tmp_path / "file").touch()
+    with pytest.raises(TargetError, match="is not a search; `tfclassify tune` makes one"):
+        resume_tune(tmp_path)
+    with pytest.raises(TargetError, match="not empty"):
+        search(home, tmp_path)

@@ -46,7 +46,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def search(home: Path, out: Path, **options: Any) -> TuneResult:
-    options = {"trials": 5, "seed": 1} | options
+    options = {"trials": 4, "seed": 1} | options
     return tune_recipe(TuneRequest(home / "tiny.yaml", out=out, **options))
 
 
@@ -71,33 +71,32 @@ def list_outcomes(result: TuneResult) -> list[tuple[Any, ...]]:
 
 
 def test_a_search_ends_with_the_best_trial(done: TuneResult) -> None:
-    assert [trial.state for trial in done.trials] == ["complete"] * 5
+    assert [trial.state for trial in done.trials] == ["complete"] * 4
     assert done.trials[0].asked.values == {}
     scores = [trial.ended.score for trial in done.trials if trial.ended]
     assert done.selection is not None
     assert scores[done.selection.best] == max(score for score in scores if score is not None)
     assert done.selection.naive.value == pytest.approx(max(s for s in scores if s is not None))
     table = pd.read_csv(done.search / "trials.csv")
-    assert table["trial"].tolist() == [0, 1, 2, 3, 4]
+    assert table["trial"].tolist() == [0, 1, 2, 3]
     assert table["accuracy"].tolist() == pytest.approx(scores)
     assert not (done.search / "features").exists()
     assert not list(done.search.rglob("state"))
 
 
 def test_the_best_recipe_trains_to_the_same_bits(done: TuneResult, tmp_path: Path) -> None:
-    from tfclassify.data.index import Index
     from tfclassify.workflows.train import TrainRequest, train_recipe
 
     assert done.selection is not None
     result = train_recipe(TrainRequest(done.best, out=tmp_path / "run"))
     answers = np.load(done.search / f"trial-{done.selection.best:04d}" / "validation.npy")
     verdict = next(each for each in result.verdicts if each.split == "validation")
-    np.testing.assert_allclose(verdict.plain_probabilities, answers, atol=1e-6)
-    splits = [Index.load(folder / "index.csv") for folder in (done.search, tmp_path / "run")]
-    assert splits[0].frame.equals(splits[1].frame)
+    np.testing.assert_allclose(verdict.answers.plain, answers, atol=1e-6)
+    splits = [(folder / "index.csv").read_bytes() for folder in (done.search, tmp_path / "run")]
+    assert splits[0] == splits[1]
 
 
-@pytest.mark.parametrize("broken_at", [0, 1, 3])
+@pytest.mark.parametrize("broken_at", [0, 2])
 def test_a_search_that_is_broken_off_goes_on_as_if_it_had_not_been(
     done: TuneResult, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken_at: int
 ) -> None:
@@ -281,7 +280,7 @@ def test_a_wrong_search_makes_nothing(home: Path, tmp_path: Path) -> None:
 
 
 def test_there_must_be_images_to_compare_on(home: Path, tmp_path: Path) -> None:
-    overrides = ("data.validation=0", "data.test=0.2")
+    overrides = ("data.validation=0", "phases[].keep_best=null")
     with pytest.raises(RequestError, match="tune: needs validation images"):
         search(home, tmp_path / "s", overrides=overrides)
 

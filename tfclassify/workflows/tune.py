@@ -580,12 +580,11 @@ def _gather(search: _Search, index: Index) -> TuneResult:
 
 
 def _select(search: _Search, index: Index) -> Selection | None:
-    from tfclassify.judging.verdicts import find_groups
-
     folder, recipe, complete = search.folder, search.recipe, search.journal.list_complete()
     if len(complete) < 2:
         return None
     held_out = index.in_split("validation")
+    groups = held_out.frame["group"].tolist()
     answers = [np.load(folder.answers_path(trial.number), allow_pickle=False) for trial in complete]
     fixed = recipe.thresholds if isinstance(recipe.thresholds, float) else None
     return select(
@@ -595,7 +594,7 @@ def _select(search: _Search, index: Index) -> Selection | None:
             held_out.targets(),
             [trial.number for trial in complete],
             np.stack(answers),
-            find_groups(held_out),
+            groups if any(groups) else None,
             fixed,
         ),
         seed=search.facts.seed,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import shlex
 import shutil
 import time
 from collections.abc import Sequence
@@ -23,14 +24,22 @@ from tfclassify.errors import JobError, RequestError, TfclassifyError, TrainingE
 from tfclassify.events import SILENT, Observer
 from tfclassify.executors.jobs import Executor, ExecutorOptions, FinishedJob, Job, open_executor
 from tfclassify.files import open_replacing, sweep_unfinished, write_text
+from tfclassify.pages.rendering import Command, format_now
+from tfclassify.pages.tune_page import TrialRow, TuneReport, render_tune_page, show_value
 from tfclassify.recipe.document import render_yaml
 from tfclassify.recipe.loading import dump_recipe, load_recipe, parse_recipe
 from tfclassify.recipe.schema import Recipe
-from tfclassify.recipe.search_schema import find_space, put_value
+from tfclassify.recipe.search_schema import DimensionRecipe, find_space, put_value
 from tfclassify.recipe.wording import parse_path
 from tfclassify.scoring.tasks import get_task
 from tfclassify.tuning.folder import SearchFacts, SearchFolder
-from tfclassify.tuning.proposals import Goal, import_optuna, propose, should_prune
+from tfclassify.tuning.proposals import (
+    Goal,
+    find_importance,
+    import_optuna,
+    propose,
+    should_prune,
+)
 from tfclassify.tuning.selection import Selection, TrialAnswers, select
 from tfclassify.tuning.trials import Asked, Ended, Trial, TrialJournal, find_front
 from tfclassify.workflows.interruptions import explain_interruption
@@ -320,7 +329,7 @@ class _Search:
     def _tell(self, ended: Ended) -> None:
         values = self.journal.trials[ended.number].asked.values
         shown = ", ".join(
-            f"{key.rpartition('.')[2]} {_show(value)}" for key, value in values.items()
+            f"{key.rpartition('.')[2]} {show_value(value)}" for key, value in values.items()
         )
         outcome = (
             f"{ended.score:.4f}" if ended.score is not None else f"{ended.state}: {ended.reason}"
@@ -328,10 +337,6 @@ class _Search:
         self._observer.on_note(
             f"trial {ended.number}: {self.recipe.metric} {outcome}  {shown or 'as written'}"
         )
-
-
-def _show(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def make_trial_recipe(recipe: Recipe, values: dict[str, Any]) -> Recipe:
@@ -576,7 +581,84 @@ def _gather(search: _Search, index: Index) -> TuneResult:
         search.is_exhausted,
     )
     _write_table(folder, result)
+    write_text(folder.report_path, render_tune_page(describe_search(result, folder.facts)))
     return result
+
+
+def describe_search(result: TuneResult, facts: SearchFacts) -> TuneReport:
+    """Return what the page of a search says."""
+    space, chosen = find_space(result.recipe), result.selection
+    metric = get_task(result.recipe.task).metrics[result.recipe.metric]
+    complete = [trial for trial in result.trials if trial.state == "complete"]
+    higher = metric.higher_is_better
+    remarks = []
+    if result.recipe.data.test:
+        remarks.append(
+            "The test images were not looked at; train the best recipe to see its score on them."
+        )
+    if result.is_exhausted:
+        remarks.append("Every combination of the search was tried.")
+    return TuneReport(
+        name=result.recipe.name,
+        task=result.recipe.task,
+        metric=result.recipe.metric,
+        is_higher_better=higher,
+        cost_name=facts.also or "",
+        trials=tuple(_describe_trial(trial) for trial in result.trials),
+        best=chosen.best if chosen else 0,
+        keys={key: _say_dimension(dimension) for key, dimension in space.items()},
+        logarithmic=frozenset(key for key, each in space.items() if each.log is not None),
+        naive=chosen.naive if chosen else None,
+        honest=chosen.honest if chosen else None,
+        start=chosen.start if chosen else None,
+        gain=chosen.gain if chosen else None,
+        chosen=chosen.chosen if chosen else {},
+        importance=find_importance(space, complete, higher_is_better=higher),
+        front=tuple(trial.number for trial in result.front),
+        seconds=result.seconds,
+        remarks=tuple(remarks),
+        created=format_now(),
+        commands=(
+            Command("Train the best recipe", f"tfclassify train {shlex.quote(str(result.best))}"),
+            Command(
+                "Search on",
+                shlex.join(
+                    ["tfclassify", "tune", "--resume", str(result.search), "--trials", "100"]
+                ),
+            ),
+        ),
+        recipe_text=dump_recipe(result.recipe),
+    )
+
+
+def _describe_trial(trial: Trial) -> TrialRow:
+    ended = trial.ended or Ended(number=trial.number, state="failed", reason="was broken off")
+    return TrialRow(
+        trial.number,
+        trial.state,
+        trial.asked.values,
+        ended.score,
+        ended.cost,
+        ended.seconds,
+        ended.curve,
+        ended.reason,
+    )
+
+
+def _say_dimension(dimension: DimensionRecipe) -> str:
+    """Say in words what a key may be."""
+    if dimension.choices is not None:
+        words = f"one of {', '.join(show_value(choice) for choice in dimension.choices)}"
+    else:
+        assert dimension.bounds is not None
+        low, high = (show_value(bound) for bound in dimension.bounds)
+        words = f"from {low} to {high}{', logarithmic' if dimension.log else ''}"
+    if dimension.step is not None:
+        words += f", in steps of {show_value(dimension.step)}"
+    if dimension.when:
+        told = " and ".join(f"{key} is {show_value(v)}" for key, v in dimension.when.items())
+        words += f", where {told}"
+    return words
 
 
 def _select(search: _Search, index: Index) -> Selection | None:
@@ -619,7 +701,7 @@ def _write_table(folder: SearchFolder, result: TuneResult) -> None:
                 "epochs": len(ended.curve) if ended else 0,
                 "seconds": round(ended.seconds, 2) if ended else None,
                 "reason": ended.reason if ended else "",
-                **{key: _show_cell(value) for key, value in trial.asked.values.items()},
+                **{key: _to_cell(value) for key, value in trial.asked.values.items()},
             }
         )
     table = pd.DataFrame(rows)
@@ -628,5 +710,5 @@ def _write_table(folder: SearchFolder, result: TuneResult) -> None:
     write_text(folder.table_path, render_csv(table, "%.8g"))
 
 
-def _show_cell(value: Any) -> Any:
+def _to_cell(value: Any) -> Any:
     return value if isinstance(value, (int, float, str)) or value is None else str(value)

@@ -7,7 +7,7 @@ what the choice is worth (``tuning.selection``).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -175,7 +175,7 @@ class TuneReport(Page):
             return f"{value} on the same images"
         is_sure = self.gain.low > 0 or self.gain.high < 0
         ends = format_difference_range(self.metric, self.gain)
-        return f"{value} {ends}, paired{'' if is_sure else ': it may be luck'}"
+        return f"{value} ({ends}), paired{'' if is_sure else ': it may be luck'}"
 
     @property
     def chosen_words(self) -> str:
@@ -297,7 +297,7 @@ def draw_front(report: TuneReport) -> Drawing | None:
             )
         costs = [row.cost or 0.0 for row, _ in costed]
         if min(costs) > 0 and max(costs) / min(costs) > 5:
-            axes.set_xscale("log")
+            _scale_log(axes, report.format_cost)
         axes.set_xlabel(report.cost_title)
         axes.set_ylabel(report.title)
         rule_grid(axes)
@@ -361,8 +361,18 @@ def _draw_slice(axes: Axes, report: TuneReport, key: str) -> None:
         axes.set_xticks(range(len(names)), [label(name, 12) for name in names])
         axes.set_xlim(-0.5, len(names) - 0.5)
     elif key in report.logarithmic:
-        axes.set_xscale("log")
+        _scale_log(axes, lambda value: f"{value:g}")
     rule_grid(axes)
+
+
+def _scale_log(axes: Axes, say: Callable[[float], str]) -> None:
+    """Make an axis logarithmic, with its ticks as plain text."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(numticks=4))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: say(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def draw_parallel(report: TuneReport) -> Drawing | None:
@@ -419,6 +429,7 @@ def draw_curves(report: TuneReport) -> Drawing | None:
                 label=f"trial {row.number}" if place == 0 else None,
             )
         axes.set_xlabel("epoch")
+        axes.locator_params(axis="x", integer=True)
         axes.set_ylabel(report.title)
         axes.legend(loc="best")
         rule_grid(axes)

@@ -17,6 +17,7 @@ ARGUMENTS = {
     "bench_noise": "--seeds 1 --images 20 --folds 2",
     "bench_pipeline": "--size 32 --images 64 --rounds 1 --warm-up 1 --batches 1",
     "bench_profiler": "MobileNet --size 32 --rounds 1",
+    "bench_selection": "--seeds 1",
     "bench_tta": "--size 32 --images 1 --batch-size 7 --rounds 1",
 }
 #: Those that start processes or train many networks.

@@ -44,7 +44,7 @@ def leave(*, observer: Observer) -> None:
 def linger(mark: str, *, observer: Observer) -> None:
     Path(mark).write_text(str(os.getpid()), "utf-8")
     try:
-        time.sleep(60)
+        time.sleep(600)
     except KeyboardInterrupt:
         Path(mark).write_text("stopped", "utf-8")
         raise

@@ -153,7 +153,7 @@ def test_workers_have_the_threads_asked_for() -> None:
 
 
 def wait_for(mark: Path) -> str:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (mark.exists() and mark.read_text("utf-8")):
         assert time.monotonic() < deadline, "the job never began"
         time.sleep(0.05)
@@ -198,7 +198,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     worker = int(wait_for(mark))
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while mark.read_text("utf-8") != "stopped":
         assert time.monotonic() < deadline, f"the worker {worker} goes on without its parent"
         time.sleep(0.05)
@@ -233,7 +233,6 @@ def run_script(script: str) -> subprocess.CompletedProcess[str]:
     [
         ("127.0.0.1:1", "Connection refused"),
         ("nowhere", "an address reads host:port"),
-        ("auto", "Could not find any running Ray instance"),
     ],
 )
 def test_a_cluster_that_is_not_there(address: str, reason: str) -> None:

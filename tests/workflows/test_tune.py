@@ -146,15 +146,15 @@ def test_a_search_that_has_ended_goes_on_with_more_trials(home: Path, tmp_path: 
 def test_a_cost_is_weighed_and_bounded(home: Path, tmp_path: Path) -> None:
     recipe = home / "cost.yaml"
     text = (home / "tiny.yaml").read_text("utf-8").replace(SEARCH, "")
-    recipe.write_text(text + "search:\n  model.head.dense: [[], [16], [2000000]]\n", "utf-8")
-    request = TuneRequest(recipe, trials=9, also="macs", max_macs=1e7, out=tmp_path / "s")
+    recipe.write_text(text + "search:\n  model.head.dense: [[], [16], [60000]]\n", "utf-8")
+    request = TuneRequest(recipe, trials=9, also="macs", max_macs=1e5, out=tmp_path / "s")
     result = tune_recipe(request)
     assert result.is_exhausted
     states = {str(trial.asked.values.get("model.head.dense")): trial for trial in result.trials}
-    refused = states["(2000000,)"].ended
+    refused = states["(60000,)"].ended
     assert refused is not None
     assert refused.state == "refused"
-    assert "over --max-macs 10.0 M" in refused.reason
+    assert "over --max-macs 0.1 M" in refused.reason
     assert 1 <= len(result.front) <= 2
     # 8 x 8 x 3 x 8 taps of the convolution and 8 x 3 of the head, by hand
     start = result.trials[0].ended

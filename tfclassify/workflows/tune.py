@@ -281,6 +281,8 @@ class _Search:
     def _has_room(self) -> bool:
         """Say whether another trial may begin; the start is trained first, alone."""
         trials = self.journal.trials
+        if not trials:
+            return True
         if len(trials) == 1 and trials[0].ended is None:
             return False
         if self.is_exhausted or len(trials) >= self.facts.trials:

@@ -14,8 +14,15 @@ from tests.tiny_run import make_labelled_photos, write_recipe
 from tfclassify.errors import InterruptedTraining, JobError, RecipeError, RequestError, TargetError
 from tfclassify.events import Observer
 from tfclassify.executors.jobs import ExecutorOptions
-from tfclassify.workflows import tune
-from tfclassify.workflows.tune import TuneRequest, TuneResult, resume_tune, tune_recipe
+from tfclassify.tuning.results import TuneResult
+from tfclassify.workflows import trial
+from tfclassify.workflows.tune import (
+    TuneRequest,
+    parse_amount,
+    parse_time,
+    resume_tune,
+    tune_recipe,
+)
 
 pytest.importorskip("optuna")
 
@@ -59,21 +66,21 @@ def list_outcomes(result: TuneResult) -> list[tuple[Any, ...]]:
     """List what must not depend on where and how often the search was broken off."""
     return [
         (
-            trial.number,
-            trial.asked.values,
-            trial.asked.known,
-            trial.state,
-            trial.ended.score if trial.ended else None,
-            trial.ended.curve if trial.ended else None,
+            each.number,
+            each.asked.values,
+            each.asked.known,
+            each.state,
+            each.ended.score if each.ended else None,
+            each.ended.curve if each.ended else None,
         )
-        for trial in result.trials
+        for each in result.trials
     ]
 
 
 def test_a_search_ends_with_the_best_trial(done: TuneResult) -> None:
-    assert [trial.state for trial in done.trials] == ["complete"] * 4
+    assert [each.state for each in done.trials] == ["complete"] * 4
     assert done.trials[0].asked.values == {}
-    scores = [trial.ended.score for trial in done.trials if trial.ended]
+    scores = [each.ended.score for each in done.trials if each.ended]
     assert done.selection is not None
     assert scores[done.selection.best] == max(score for score in scores if score is not None)
     assert done.selection.naive.value == pytest.approx(max(s for s in scores if s is not None))
@@ -100,7 +107,7 @@ def test_the_best_recipe_trains_to_the_same_bits(done: TuneResult, tmp_path: Pat
 def test_a_search_that_is_broken_off_goes_on_as_if_it_had_not_been(
     done: TuneResult, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken_at: int
 ) -> None:
-    train = tune._train_trial
+    train = trial._train_trial
 
     def break_off(folder: Any, number: int, *rest: Any) -> Any:
         if number == broken_at:
@@ -108,7 +115,7 @@ def test_a_search_that_is_broken_off_goes_on_as_if_it_had_not_been(
         return train(folder, number, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tune, "_train_trial", break_off)
+        patch.setattr(trial, "_train_trial", break_off)
         with pytest.raises(InterruptedTraining, match=f"{broken_at} finished trial.* --resume"):
             search(home, tmp_path / "s")
     assert list_outcomes(resume_tune(tmp_path / "s")) == list_outcomes(done)
@@ -117,7 +124,7 @@ def test_a_search_that_is_broken_off_goes_on_as_if_it_had_not_been(
 def test_a_trial_goes_on_from_its_last_epoch(
     done: TuneResult, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    note = tune._Watch.note
+    note = trial._Watch.note
 
     def break_off(watch: Any, records: Any) -> None:
         note(watch, records)
@@ -125,7 +132,7 @@ def test_a_trial_goes_on_from_its_last_epoch(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(tune._Watch, "note", break_off)
+        patch.setattr(trial._Watch, "note", break_off)
         with pytest.raises(InterruptedTraining):
             search(home, tmp_path / "s")
     assert (tmp_path / "s" / "trial-0000" / "state" / "last.npz").exists()
@@ -150,7 +157,7 @@ def test_a_cost_is_weighed_and_bounded(home: Path, tmp_path: Path) -> None:
     request = TuneRequest(recipe, trials=9, also="macs", max_macs=1e5, out=tmp_path / "s")
     result = tune_recipe(request)
     assert result.is_exhausted
-    states = {str(trial.asked.values.get("model.head.dense")): trial for trial in result.trials}
+    states = {str(each.asked.values.get("model.head.dense")): each for each in result.trials}
     refused = states["(60000,)"].ended
     assert refused is not None
     assert refused.state == "refused"
@@ -167,16 +174,16 @@ def test_a_trial_that_fails_does_not_end_the_search(
 ) -> None:
     from tfclassify.errors import TrainingError
 
-    build = tune.build_network
+    build = trial.build_network
 
     def fail(recipe: Any, index: Any) -> Any:
         if recipe.phases[0].learning_rate != 1e-2:
             raise TrainingError("the loss is nan")
         return build(recipe, index)
 
-    monkeypatch.setattr(tune, "build_network", fail)
+    monkeypatch.setattr(trial, "build_network", fail)
     result = search(home, tmp_path / "s", trials=3)
-    assert [trial.state for trial in result.trials] == ["complete", "failed", "failed"]
+    assert [each.state for each in result.trials] == ["complete", "failed", "failed"]
     assert result.selection is None
     assert result.trials[1].ended is not None
     assert result.trials[1].ended.reason == "the loss is nan"
@@ -190,7 +197,7 @@ def test_nothing_is_searched_from_a_start_that_fails(
     def fail(recipe: Any, index: Any) -> Any:
         raise TrainingError("the loss is nan")
 
-    monkeypatch.setattr(tune, "build_network", fail)
+    monkeypatch.setattr(trial, "build_network", fail)
     with pytest.raises(JobError, match="the recipe as it is: the loss is nan"):
         search(home, tmp_path / "s")
 
@@ -198,14 +205,14 @@ def test_nothing_is_searched_from_a_start_that_fails(
 def test_out_of_memory_halves_the_batch(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build = tune.build_network
+    build = trial.build_network
 
     def fail(recipe: Any, index: Any) -> Any:
         if recipe.batch_size > 2:
             raise MemoryError("too large")
         return build(recipe, index)
 
-    monkeypatch.setattr(tune, "build_network", fail)
+    monkeypatch.setattr(trial, "build_network", fail)
     listener = Listener()
     request = TuneRequest(home / "tiny.yaml", trials=1, out=tmp_path / "s")
     ended = tune_recipe(request, listener).trials[0].ended
@@ -225,7 +232,7 @@ def test_memory_that_does_not_suffice_for_one_image(
     def fail(recipe: Any, index: Any) -> Any:
         raise MemoryError("too large")
 
-    monkeypatch.setattr(tune, "build_network", fail)
+    monkeypatch.setattr(trial, "build_network", fail)
     with pytest.raises(JobError, match="the memory does not suffice for one image"):
         search(home, tmp_path / "s")
 
@@ -239,9 +246,9 @@ def test_a_hopeless_trial_is_pruned(
         asked.append((number, len(curve), len(known)))
         return number == 1
 
-    monkeypatch.setattr(tune, "should_prune", prune)
+    monkeypatch.setattr(trial, "should_prune", prune)
     result = search(home, tmp_path / "s", trials=3, pruner="median")
-    assert [trial.state for trial in result.trials] == ["complete", "pruned", "complete"]
+    assert [each.state for each in result.trials] == ["complete", "pruned", "complete"]
     assert asked[0] == (1, 1, 1)
     assert result.trials[1].ended is not None
     assert result.trials[1].ended.reason.startswith("after epoch 1 of ")
@@ -293,3 +300,16 @@ def test_a_folder_that_is_taken_or_no_search(done: TuneResult, home: Path, tmp_p
         resume_tune(tmp_path)
     with pytest.raises(TargetError, match="not empty"):
         search(home, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: parse_time("soon"), "--time: must be a number such as 30m or 2h, got 'soon'"),
+        (lambda: parse_time("3M3"), "--time: must be a number"),
+        (lambda: parse_amount("300X"), "--max-macs: must be a number such as 300M, got '300X'"),
+    ],
+)
+def test_what_is_no_amount(call: Any, message: str) -> None:
+    with pytest.raises(RequestError, match=re.escape(message)):
+        call()

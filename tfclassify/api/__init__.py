@@ -13,7 +13,7 @@ from tfclassify.api.data import inspect, new, schema
 from tfclassify.api.judging import compare, ensemble, evaluate, export, predict, submit
 from tfclassify.api.networks import backbones, profile
 from tfclassify.api.run import Run, load
-from tfclassify.api.training import check, crossval, preview, train
+from tfclassify.api.training import check, crossval, preview, train, tune
 from tfclassify.errors import TfclassifyError
 from tfclassify.events import Observer
 
@@ -41,6 +41,7 @@ __all__ = [
     "schema",
     "submit",
     "train",
+    "tune",
 ]
 
 

@@ -15,6 +15,7 @@ from tfclassify.events import Observer
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from tfclassify.tuning.results import TuneResult
     from tfclassify.workflows.check import CheckResult
     from tfclassify.workflows.crossval import CrossvalResult
     from tfclassify.workflows.recipes import Given
@@ -131,6 +132,97 @@ def crossval(
         _need(recipe, "crossval"), folds, repeat, changes, folder, columns=read_columns(columns)
     )
     return crossval_recipe(request, observer)
+
+
+def tune(
+    recipe: Given | None = None,
+    *,
+    trials: int | None = None,
+    time: str | float | None = None,
+    sampler: str = "tpe",
+    pruner: str = "none",
+    seed: int = 0,
+    also: str | None = None,
+    max_macs: str | float | None = None,
+    executor: str = "here",
+    workers: int | None = None,
+    threads: int | None = None,
+    address: str | None = None,
+    set: Changes = (),
+    columns: Columns = None,
+    backbone: str | None = None,
+    image_size: str | int | tuple[int, int] | None = None,
+    epochs: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: bool | Observer = True,
+) -> TuneResult:
+    """Search for better values of a recipe's keys, and say what the choice is worth.
+
+    Args:
+        recipe: As in ``train``; its section ``search`` says what may change. With
+            ``resume``, a search may stand here.
+        trials: Trials at most, the recipe as it is included; None: 50, or what fits ``time``.
+        time: Time at most: seconds, or a text such as ``30m`` or ``2h``.
+        sampler: tpe, random, grid or cma_es.
+        pruner: none, median or hyperband.
+        seed: Of the proposals.
+        also: A second aim, made small: macs, parameters or latency.
+        max_macs: Multiply-accumulates an image at most: a number, or a text such as ``300M``.
+        executor: Where the trials run: here, processes or ray.
+        workers: Trials at once.
+        threads: Threads of each; None leaves TensorFlow's own, which gives the same bits.
+        address: Of a Ray cluster.
+        set: Changes of the recipe.
+        columns: Which column of a table holds what, where it is taken wrongly:
+            ``{"file": "Id", "label": "Genre"}``.
+        backbone: Short for ``set={"model.backbone": …}``.
+        image_size: Short for ``set={"data.image_size": …}``.
+        epochs: Short for ``set={"phases[].epochs": …}``.
+        out: The folder; None makes ``reports/<name>/search-<number>``.
+        resume: Go on with a search; ``trials`` and ``time`` are then new bounds.
+        progress: Whether to show any, or an ``Observer`` of your own.
+
+    Returns:
+        Every trial, the best recipe's path, and the score of choosing it.
+
+    Raises:
+        MissingExtraError: If Optuna is not installed.
+        RequestError: If what was asked for is wrong.
+        TfclassifyError: If the data fails, or the recipe as it is cannot be trained.
+    """
+    from tfclassify.executors.jobs import ExecutorOptions
+    from tfclassify.workflows.recipes import list_overrides
+    from tfclassify.workflows.tune import (
+        TuneRequest,
+        parse_amount,
+        parse_time,
+        resume_tune,
+        tune_recipe,
+    )
+
+    where = ExecutorOptions(executor, workers, threads, address)
+    seconds, observer = parse_time(time), choose_observer(progress)
+    changes = list_overrides(set, backbone=backbone, image_size=image_size, epochs=epochs)
+    folder = None if out is None else Path(out)
+    if resume:
+        given = folder or Path(_need_path(_need(recipe, "tune"), "tune"))
+        return resume_tune(given, trials=trials, seconds=seconds, executor=where, observer=observer)
+    request = TuneRequest(
+        _need(recipe, "tune"),
+        changes,
+        trials=trials,
+        seconds=seconds,
+        sampler=sampler,
+        pruner=pruner,
+        seed=seed,
+        also=also,
+        max_macs=parse_amount(max_macs),
+        executor=where,
+        out=folder,
+        columns=read_columns(columns),
+    )
+    return tune_recipe(request, observer)
 
 
 def check(

@@ -6,55 +6,46 @@ is proposed and what the choice is worth (``tuning``), where trials run (``execu
 
 from __future__ import annotations
 
-import functools
-import gc
-import shlex
+import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData, prepare_data
-from tfclassify.errors import JobError, RequestError, TfclassifyError, TrainingError
+from tfclassify.errors import JobError, RequestError
 from tfclassify.events import SILENT, Observer
 from tfclassify.executors.jobs import Executor, ExecutorOptions, FinishedJob, Job, open_executor
-from tfclassify.files import open_replacing, sweep_unfinished, write_text
-from tfclassify.pages.rendering import Command, format_now
-from tfclassify.pages.tune_page import TrialRow, TuneReport, render_tune_page, show_value
-from tfclassify.recipe.document import render_yaml
-from tfclassify.recipe.loading import dump_recipe, load_recipe, parse_recipe
+from tfclassify.files import sweep_unfinished, write_text
+from tfclassify.pages.tune_page import render_tune_page, show_value
+from tfclassify.recipe.loading import dump_recipe, load_recipe
 from tfclassify.recipe.schema import Recipe
-from tfclassify.recipe.search_schema import DimensionRecipe, find_space, put_value
-from tfclassify.recipe.wording import parse_path
+from tfclassify.recipe.search_schema import find_space
 from tfclassify.scoring.tasks import get_task
 from tfclassify.tuning.folder import SearchFacts, SearchFolder
 from tfclassify.tuning.proposals import (
     Goal,
-    find_importance,
     import_optuna,
     propose,
-    should_prune,
 )
+from tfclassify.tuning.results import TuneResult, describe_search, write_table
 from tfclassify.tuning.selection import Selection, TrialAnswers, select
-from tfclassify.tuning.trials import Asked, Ended, Trial, TrialJournal, find_front
+from tfclassify.tuning.trials import Asked, Ended, TrialJournal, find_front
 from tfclassify.workflows.interruptions import explain_interruption
 from tfclassify.workflows.material import (
     anchor_images,
-    build_network,
-    open_material,
 )
 from tfclassify.workflows.recipes import Given, open_recipe
-from tfclassify.workflows.start import set_up_keras, verb
+from tfclassify.workflows.start import verb
+from tfclassify.workflows.trial import make_trial_recipe, run_trial
 
 if TYPE_CHECKING:
-    from tfclassify.model.assembly import Classifier
-    from tfclassify.training.sources import Material
-    from tfclassify.training.trainer import Trainer
+    pass
 
 _TRIALS = 50
 _MANY_TRIALS = 10_000
@@ -78,6 +69,7 @@ class TuneRequest:
         executor: Where the trials run.
         out: The folder; None makes ``reports/<name>/search-<number>``.
         reports: Where numbered folders are made.
+        columns: Which column of a table holds what, for images without a recipe.
     """
 
     recipe: Given
@@ -92,32 +84,7 @@ class TuneRequest:
     executor: ExecutorOptions = field(default_factory=ExecutorOptions)
     out: Path | None = None
     reports: Path = Path("reports")
-
-
-@dataclass(frozen=True)
-class TuneResult:
-    """What a search found.
-
-    Attributes:
-        search: The folder.
-        recipe: What was searched from.
-        trials: All of them, by number.
-        selection: The best trial and what choosing it is worth; None where only the start
-            is complete.
-        front: The trials that none beats in score and cost; empty without a second aim.
-        best: The best trial's recipe, a file.
-        seconds: Time over all sittings.
-        is_exhausted: Whether all of a finite space was tried.
-    """
-
-    search: Path
-    recipe: Recipe
-    trials: tuple[Trial, ...]
-    selection: Selection | None
-    front: tuple[Trial, ...]
-    best: Path
-    seconds: float
-    is_exhausted: bool
+    columns: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @verb
@@ -131,7 +98,7 @@ def tune_recipe(request: TuneRequest, observer: Observer = SILENT) -> TuneResult
         TfclassifyError: If the data fails, or the start cannot be trained.
     """
     import_optuna()
-    recipe = open_recipe(request.recipe, request.overrides, observer)
+    recipe = open_recipe(request.recipe, request.overrides, observer, columns=request.columns)
     facts = _make_facts(request)
     folder = SearchFolder.create(
         request.reports, recipe.name, request.out, dump_recipe(recipe), facts
@@ -171,6 +138,41 @@ def resume_tune(
         folder = SearchFolder(folder.path, facts)
     recipe = load_recipe(folder.recipe_path)
     return _search(folder, recipe, executor or ExecutorOptions(), observer)
+
+
+def parse_time(text: str | float | None) -> float | None:
+    """Read a time as seconds.
+
+    >>> parse_time("90"), parse_time("30m"), parse_time("1.5h"), parse_time(None)
+    (90.0, 1800.0, 5400.0, None)
+
+    Raises:
+        RequestError: If it is no time.
+    """
+    return _parse_unit(text, {"s": 1, "m": 60, "h": 3600, "d": 86400}, "--time", "30m or 2h")
+
+
+def parse_amount(text: str | float | None) -> float | None:
+    """Read a number of operations.
+
+    >>> parse_amount("300M"), parse_amount("1.2G"), parse_amount(5)
+    (300000000.0, 1200000000.0, 5.0)
+
+    Raises:
+        RequestError: If it is no number.
+    """
+    return _parse_unit(text, {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}, "--max-macs", "300M")
+
+
+def _parse_unit(
+    text: str | float | None, units: Mapping[str, float], option: str, example: str
+) -> float | None:
+    if text is None or isinstance(text, (int, float)):
+        return None if text is None else float(text)
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([a-zA-Z]?)\s*", text)
+    if found is None or found[2].lower() not in ("", *units):
+        raise RequestError(f"{option}: must be a number such as {example}, got {text!r}")
+    return float(found[1]) * units.get(found[2].lower(), 1)
 
 
 def _make_facts(request: TuneRequest) -> SearchFacts:
@@ -341,229 +343,6 @@ class _Search:
         )
 
 
-def make_trial_recipe(recipe: Recipe, values: dict[str, Any]) -> Recipe:
-    """Return a search's recipe with a trial's values in it, and no search."""
-    content = recipe.model_dump(mode="json") | {"search": None}
-    for key, value in values.items():
-        content = put_value(content, parse_path(key), value)
-    return parse_recipe(render_yaml(content), "trial")
-
-
-def run_trial(search: str, number: int, observer: Observer = SILENT) -> str:
-    """Train one trial, or what is left of it.
-
-    Args:
-        search: The search's folder.
-        number: The trial's.
-        observer: Told of progress.
-
-    Returns:
-        An ``Ended``, as JSON.
-    """
-    folder = SearchFolder.open(Path(search))
-    journal = folder.journal()
-    trial = journal.trials[number]
-    known = [journal.trials[other] for other in trial.asked.known]
-    recipe = make_trial_recipe(load_recipe(folder.recipe_path), trial.asked.values)
-    halved = 0
-    while True:
-        try:
-            ended = _train_trial(folder, number, recipe, known, observer)
-            break
-        except _out_of_memory() as error:
-            if recipe.batch_size <= _LEAST_BATCH:
-                raise TrainingError(
-                    f"trial {number}: the memory does not suffice for one image: {error}"
-                ) from error
-            halved += 1
-            recipe = recipe.model_copy(update={"batch_size": recipe.batch_size // 2})
-            observer.on_warning(
-                f"trial {number}: out of memory; going on with batch_size {recipe.batch_size}"
-            )
-            shutil.rmtree(folder.trial(number).path, ignore_errors=True)
-        finally:
-            _forget_network()
-    if halved:
-        reason = f"batch_size {recipe.batch_size}, since memory ran out with more"
-        ended = ended.model_copy(update={"reason": reason})
-    return ended.model_dump_json()
-
-
-def _out_of_memory() -> tuple[type[BaseException], ...]:
-    import tensorflow as tf
-
-    return MemoryError, tf.errors.ResourceExhaustedError
-
-
-def _train_trial(
-    folder: SearchFolder, number: int, recipe: Recipe, known: Sequence[Trial], observer: Observer
-) -> Ended:
-    started = time.perf_counter()
-    set_up_keras(recipe)
-    from tfclassify.training.trainer import Trainer
-
-    facts = folder.facts
-    index = PreparedData.load(folder.index_path, folder.integrity_path).index
-    classifier = build_network(recipe, index)
-    cost = measure_cost(classifier, recipe, facts.also) if facts.also else None
-    if facts.max_macs is not None:
-        macs = cost if facts.also == "macs" and cost else measure_cost(classifier, recipe, "macs")
-        if macs > facts.max_macs:
-            reason = f"{macs / 1e6:,.1f} M MACs, over --max-macs {facts.max_macs / 1e6:,.1f} M"
-            return Ended(number=number, state="refused", cost=cost, reason=reason)
-    run = folder.trial(number)
-    write_text(run.recipe_path, dump_recipe(recipe))
-    watch = _Watch(folder, number, recipe, known)
-    material = _open_material(folder, recipe, index, observer)
-    trainer = Trainer(
-        recipe, classifier, material, run.state_dir, on_record=watch.note, observer=observer
-    )
-    pruned = ""
-    try:
-        trainer.run(resume=True)
-    except _Pruned as stop:
-        pruned = str(stop)
-    except TfclassifyError as error:
-        if number == 0:
-            raise
-        return Ended(
-            number=number,
-            state="failed",
-            reason=str(error),
-            curve=watch.curve,
-            seconds=time.perf_counter() - started,
-        )
-    score = None if pruned else _keep_answers(folder, number, trainer, recipe, material)
-    shutil.rmtree(run.state_dir, ignore_errors=True)
-    return Ended(
-        number=number,
-        state="pruned" if pruned else "complete",
-        score=score,
-        cost=cost,
-        seconds=time.perf_counter() - started,
-        curve=watch.curve,
-        reason=pruned,
-    )
-
-
-class _Pruned(Exception):
-    """A trial is stopped since others were better at this epoch."""
-
-
-class _Watch:
-    """Follows a trial's epochs, and stops it where the pruner says so."""
-
-    def __init__(
-        self, folder: SearchFolder, number: int, recipe: Recipe, known: Sequence[Trial]
-    ) -> None:
-        self.curve: tuple[float, ...] = ()
-        self._run, self._number, self._recipe, self._known = (
-            folder.trial(number),
-            number,
-            recipe,
-            known,
-        )
-        self._pruner = folder.facts.pruner
-        self._higher = get_task(recipe.task).metrics[recipe.metric].higher_is_better
-
-    def note(self, records: Sequence[Any]) -> None:
-        """Take in the records of all epochs so far."""
-        self._run.write_journal([record.to_dict() for record in records])
-        metric = self._recipe.metric
-        self.curve = tuple(float(record.validation[metric]) for record in records)
-        epochs = sum(phase.epochs for phase in self._recipe.phases)
-        if self._number and should_prune(
-            self._pruner,
-            self._number,
-            self.curve,
-            self._known,
-            epochs=epochs,
-            higher_is_better=self._higher,
-        ):
-            raise _Pruned(f"after epoch {len(self.curve)} of {epochs}")
-
-
-def _keep_answers(
-    folder: SearchFolder, number: int, trainer: Trainer, recipe: Recipe, material: Material
-) -> float:
-    """Store what the trained network says of the validation images; return its score."""
-    answers = trainer.validation_probabilities().astype(np.float32)
-    with open_replacing(folder.answers_path(number)) as stream:
-        np.save(stream, answers, allow_pickle=False)
-    task = get_task(recipe.task)
-    fixed = recipe.thresholds if isinstance(recipe.thresholds, float) else None
-    scores = task.compute([recipe.metric], material.validation_targets, answers, fixed)
-    return float(scores[recipe.metric])
-
-
-@functools.lru_cache(maxsize=1)
-def _open_images(search: str, data: str) -> Any:
-    """Decode a search's images once a process, and again only under other settings."""
-    folder = SearchFolder.open(Path(search))
-    recipe = parse_recipe(data, "trial")
-    index = PreparedData.load(folder.index_path, folder.integrity_path).index
-    return open_material(recipe, index, SILENT)
-
-
-def _open_material(
-    folder: SearchFolder, recipe: Recipe, index: Index, observer: Observer
-) -> Material:
-    """Pair the images with a trial's class weights, and share the features of frozen nets."""
-    from dataclasses import replace
-
-    from tfclassify.training.class_weights import resolve_class_weights
-    from tfclassify.training.feature_store import FeatureStore
-
-    neutral = recipe.model_dump(mode="json", include={"name", "task", "data", "seed"})
-    text = render_yaml(
-        neutral
-        | {"model": {"backbone": "efficientnet_lite0"}, "phases": [{"name": "a", "epochs": 1}]}
-    )
-    shared = _open_images(str(folder.path), text)
-    weights = resolve_class_weights(
-        recipe.class_weights, shared.train.targets, index.classes, recipe.task
-    )
-    return replace(shared, class_weights=weights, features=FeatureStore(folder.features_dir))
-
-
-def measure_cost(classifier: Classifier, recipe: Recipe, kind: str) -> float:
-    """Measure what a network costs.
-
-    Args:
-        classifier: The network.
-        recipe: For its image size.
-        kind: macs: multiply-accumulates an image; parameters; latency: milliseconds of one
-            image, the median of 20 runs.
-    """
-    network = classifier.network
-    if kind == "parameters":
-        return float(network.count_params())
-    shape = (1, *recipe.data.image_size, 3)
-    if kind == "macs":
-        from tfclassify.profiler.keras_profile import profile_model
-
-        return float(profile_model(network, [shape], title="trial", target="trial").macs)
-    import tensorflow as tf
-
-    run = tf.function(lambda images: network(images, training=False))
-    images = tf.zeros(shape, tf.uint8)
-    run(images)
-    times = []
-    for _ in range(20):
-        begun = time.perf_counter()
-        run(images)
-        times.append(time.perf_counter() - begun)
-    return float(np.median(times) * 1e3)
-
-
-def _forget_network() -> None:
-    """Give back what a network holds, before the next one is built."""
-    import keras
-
-    keras.backend.clear_session()
-    gc.collect()
-
-
 def _gather(search: _Search, index: Index) -> TuneResult:
     """Choose the best trial, and write what the search leaves."""
     folder, recipe, journal = search.folder, search.recipe, search.journal
@@ -579,88 +358,13 @@ def _gather(search: _Search, index: Index) -> TuneResult:
         selection,
         tuple(front) if search.goal.has_cost else (),
         folder.best_path,
+        folder.report_path,
         search.seconds,
         search.is_exhausted,
     )
-    _write_table(folder, result)
+    write_table(folder, result)
     write_text(folder.report_path, render_tune_page(describe_search(result, folder.facts)))
     return result
-
-
-def describe_search(result: TuneResult, facts: SearchFacts) -> TuneReport:
-    """Return what the page of a search says."""
-    space, chosen = find_space(result.recipe), result.selection
-    metric = get_task(result.recipe.task).metrics[result.recipe.metric]
-    complete = [trial for trial in result.trials if trial.state == "complete"]
-    higher = metric.higher_is_better
-    remarks = []
-    if result.recipe.data.test:
-        remarks.append(
-            "The test images were not looked at; train the best recipe to see its score on them."
-        )
-    if result.is_exhausted:
-        remarks.append("Every combination of the search was tried.")
-    return TuneReport(
-        name=result.recipe.name,
-        task=result.recipe.task,
-        metric=result.recipe.metric,
-        is_higher_better=higher,
-        cost_name=facts.also or "",
-        trials=tuple(_describe_trial(trial) for trial in result.trials),
-        best=chosen.best if chosen else 0,
-        keys={key: _say_dimension(dimension) for key, dimension in space.items()},
-        logarithmic=frozenset(key for key, each in space.items() if each.log is not None),
-        naive=chosen.naive if chosen else None,
-        honest=chosen.honest if chosen else None,
-        start=chosen.start if chosen else None,
-        gain=chosen.gain if chosen else None,
-        chosen=chosen.chosen if chosen else {},
-        importance=find_importance(space, complete, higher_is_better=higher),
-        front=tuple(trial.number for trial in result.front),
-        seconds=result.seconds,
-        remarks=tuple(remarks),
-        created=format_now(),
-        commands=(
-            Command("Train the best recipe", f"tfclassify train {shlex.quote(str(result.best))}"),
-            Command(
-                "Search on",
-                shlex.join(
-                    ["tfclassify", "tune", "--resume", str(result.search), "--trials", "100"]
-                ),
-            ),
-        ),
-        recipe_text=dump_recipe(result.recipe),
-    )
-
-
-def _describe_trial(trial: Trial) -> TrialRow:
-    ended = trial.ended or Ended(number=trial.number, state="failed", reason="was broken off")
-    return TrialRow(
-        trial.number,
-        trial.state,
-        trial.asked.values,
-        ended.score,
-        ended.cost,
-        ended.seconds,
-        ended.curve,
-        ended.reason,
-    )
-
-
-def _say_dimension(dimension: DimensionRecipe) -> str:
-    """Say in words what a key may be."""
-    if dimension.choices is not None:
-        words = f"one of {', '.join(show_value(choice) for choice in dimension.choices)}"
-    else:
-        assert dimension.bounds is not None
-        low, high = (show_value(bound) for bound in dimension.bounds)
-        words = f"from {low} to {high}{', logarithmic' if dimension.log else ''}"
-    if dimension.step is not None:
-        words += f", in steps of {show_value(dimension.step)}"
-    if dimension.when:
-        told = " and ".join(f"{key} is {show_value(v)}" for key, v in dimension.when.items())
-        words += f", where {told}"
-    return words
 
 
 def _select(search: _Search, index: Index) -> Selection | None:
@@ -683,34 +387,3 @@ def _select(search: _Search, index: Index) -> Selection | None:
         ),
         seed=search.facts.seed,
     )
-
-
-def _write_table(folder: SearchFolder, result: TuneResult) -> None:
-    """Write ``trials.csv``: one row a trial, one column a searched key."""
-    import pandas as pd
-
-    from tfclassify.files import render_csv
-
-    rows = []
-    for trial in result.trials:
-        ended = trial.ended
-        rows.append(
-            {
-                "trial": trial.number,
-                "state": trial.state,
-                result.recipe.metric: ended.score if ended else None,
-                folder.facts.also or "cost": ended.cost if ended else None,
-                "epochs": len(ended.curve) if ended else 0,
-                "seconds": round(ended.seconds, 2) if ended else None,
-                "reason": ended.reason if ended else "",
-                **{key: _to_cell(value) for key, value in trial.asked.values.items()},
-            }
-        )
-    table = pd.DataFrame(rows)
-    if folder.facts.also is None:
-        table = table.drop(columns="cost")
-    write_text(folder.table_path, render_csv(table, "%.8g"))
-
-
-def _to_cell(value: Any) -> Any:
-    return value if isinstance(value, (int, float, str)) or value is None else str(value)

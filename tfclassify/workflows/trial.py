@@ -1,0 +1,263 @@
+"""One trial of a search: a training without bundle and report, in a folder of its own.
+
+Owns: what a trial trains by, what it leaves, when it is stopped, what its network costs.
+Does not own: which values it has (``tuning``), the search (``tune``).
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfclassify.data.index import Index
+from tfclassify.data.preparation import PreparedData
+from tfclassify.errors import TfclassifyError, TrainingError
+from tfclassify.events import SILENT, Observer
+from tfclassify.files import open_replacing, write_text
+from tfclassify.recipe.document import render_yaml
+from tfclassify.recipe.loading import dump_recipe, load_recipe, parse_recipe
+from tfclassify.recipe.schema import Recipe
+from tfclassify.recipe.search_schema import put_value
+from tfclassify.recipe.wording import parse_path
+from tfclassify.scoring.tasks import get_task
+from tfclassify.tuning.folder import SearchFolder
+from tfclassify.tuning.proposals import should_prune
+from tfclassify.tuning.trials import Ended, Trial
+from tfclassify.workflows.material import build_network, open_material
+from tfclassify.workflows.start import set_up_keras
+
+if TYPE_CHECKING:
+    from tfclassify.model.assembly import Classifier
+    from tfclassify.training.sources import Material
+    from tfclassify.training.trainer import Trainer
+
+_LEAST_BATCH = 1
+
+
+def make_trial_recipe(recipe: Recipe, values: dict[str, Any]) -> Recipe:
+    """Return a search's recipe with a trial's values in it, and no search."""
+    content = recipe.model_dump(mode="json") | {"search": None}
+    for key, value in values.items():
+        content = put_value(content, parse_path(key), value)
+    return parse_recipe(render_yaml(content), "trial")
+
+
+def run_trial(search: str, number: int, observer: Observer = SILENT) -> str:
+    """Train one trial, or what is left of it.
+
+    Args:
+        search: The search's folder.
+        number: The trial's.
+        observer: Told of progress.
+
+    Returns:
+        An ``Ended``, as JSON.
+    """
+    folder = SearchFolder.open(Path(search))
+    journal = folder.journal()
+    trial = journal.trials[number]
+    known = [journal.trials[other] for other in trial.asked.known]
+    recipe = make_trial_recipe(load_recipe(folder.recipe_path), trial.asked.values)
+    halved = 0
+    while True:
+        try:
+            ended = _train_trial(folder, number, recipe, known, observer)
+            break
+        except _out_of_memory() as error:
+            if recipe.batch_size <= _LEAST_BATCH:
+                raise TrainingError(
+                    f"trial {number}: the memory does not suffice for one image: {error}"
+                ) from error
+            halved += 1
+            recipe = recipe.model_copy(update={"batch_size": recipe.batch_size // 2})
+            observer.on_warning(
+                f"trial {number}: out of memory; going on with batch_size {recipe.batch_size}"
+            )
+            shutil.rmtree(folder.trial(number).path, ignore_errors=True)
+        finally:
+            _forget_network()
+    if halved:
+        reason = f"batch_size {recipe.batch_size}, since memory ran out with more"
+        ended = ended.model_copy(update={"reason": reason})
+    return ended.model_dump_json()
+
+
+def _out_of_memory() -> tuple[type[BaseException], ...]:
+    import tensorflow as tf
+
+    return MemoryError, tf.errors.ResourceExhaustedError
+
+
+def _train_trial(
+    folder: SearchFolder, number: int, recipe: Recipe, known: Sequence[Trial], observer: Observer
+) -> Ended:
+    started = time.perf_counter()
+    set_up_keras(recipe)
+    from tfclassify.training.trainer import Trainer
+
+    facts = folder.facts
+    index = PreparedData.load(folder.index_path, folder.integrity_path).index
+    classifier = build_network(recipe, index)
+    cost = measure_cost(classifier, recipe, facts.also) if facts.also else None
+    if facts.max_macs is not None:
+        macs = cost if facts.also == "macs" and cost else measure_cost(classifier, recipe, "macs")
+        if macs > facts.max_macs:
+            reason = f"{macs / 1e6:,.1f} M MACs, over --max-macs {facts.max_macs / 1e6:,.1f} M"
+            return Ended(number=number, state="refused", cost=cost, reason=reason)
+    run = folder.trial(number)
+    write_text(run.recipe_path, dump_recipe(recipe))
+    watch = _Watch(folder, number, recipe, known)
+    material = _open_material(folder, recipe, index, observer)
+    trainer = Trainer(
+        recipe, classifier, material, run.state_dir, on_record=watch.note, observer=observer
+    )
+    pruned = ""
+    try:
+        trainer.run(resume=True)
+    except _Pruned as stop:
+        pruned = str(stop)
+    except TfclassifyError as error:
+        if number == 0:
+            raise
+        return Ended(
+            number=number,
+            state="failed",
+            reason=str(error),
+            curve=watch.curve,
+            seconds=time.perf_counter() - started,
+        )
+    score = None if pruned else _keep_answers(folder, number, trainer, recipe, material)
+    shutil.rmtree(run.state_dir, ignore_errors=True)
+    return Ended(
+        number=number,
+        state="pruned" if pruned else "complete",
+        score=score,
+        cost=cost,
+        seconds=time.perf_counter() - started,
+        curve=watch.curve,
+        reason=pruned,
+    )
+
+
+class _Pruned(Exception):
+    """A trial is stopped since others were better at this epoch."""
+
+
+class _Watch:
+    """Follows a trial's epochs, and stops it where the pruner says so."""
+
+    def __init__(
+        self, folder: SearchFolder, number: int, recipe: Recipe, known: Sequence[Trial]
+    ) -> None:
+        self.curve: tuple[float, ...] = ()
+        self._run, self._number, self._recipe, self._known = (
+            folder.trial(number),
+            number,
+            recipe,
+            known,
+        )
+        self._pruner = folder.facts.pruner
+        self._higher = get_task(recipe.task).metrics[recipe.metric].higher_is_better
+
+    def note(self, records: Sequence[Any]) -> None:
+        """Take in the records of all epochs so far."""
+        self._run.write_journal([record.to_dict() for record in records])
+        metric = self._recipe.metric
+        self.curve = tuple(float(record.validation[metric]) for record in records)
+        epochs = sum(phase.epochs for phase in self._recipe.phases)
+        if self._number and should_prune(
+            self._pruner,
+            self._number,
+            self.curve,
+            self._known,
+            epochs=epochs,
+            higher_is_better=self._higher,
+        ):
+            raise _Pruned(f"after epoch {len(self.curve)} of {epochs}")
+
+
+def _keep_answers(
+    folder: SearchFolder, number: int, trainer: Trainer, recipe: Recipe, material: Material
+) -> float:
+    """Store what the trained network says of the validation images; return its score."""
+    answers = trainer.validation_probabilities().astype(np.float32)
+    with open_replacing(folder.answers_path(number)) as stream:
+        np.save(stream, answers, allow_pickle=False)
+    task = get_task(recipe.task)
+    fixed = recipe.thresholds if isinstance(recipe.thresholds, float) else None
+    scores = task.compute([recipe.metric], material.validation_targets, answers, fixed)
+    return float(scores[recipe.metric])
+
+
+@functools.lru_cache(maxsize=1)
+def _open_images(search: str, data: str) -> Any:
+    """Decode a search's images once a process, and again only under other settings."""
+    folder = SearchFolder.open(Path(search))
+    recipe = parse_recipe(data, "trial")
+    index = PreparedData.load(folder.index_path, folder.integrity_path).index
+    return open_material(recipe, index, SILENT)
+
+
+def _open_material(
+    folder: SearchFolder, recipe: Recipe, index: Index, observer: Observer
+) -> Material:
+    """Pair the images with a trial's class weights, and share the features of frozen nets."""
+    from tfclassify.training.class_weights import resolve_class_weights
+    from tfclassify.training.feature_store import FeatureStore
+
+    neutral = recipe.model_dump(mode="json", include={"name", "task", "data", "seed"})
+    text = render_yaml(
+        neutral
+        | {"model": {"backbone": "efficientnet_lite0"}, "phases": [{"name": "a", "epochs": 1}]}
+    )
+    shared = _open_images(str(folder.path), text)
+    weights = resolve_class_weights(
+        recipe.class_weights, shared.train.targets, index.classes, recipe.task
+    )
+    return replace(shared, class_weights=weights, features=FeatureStore(folder.features_dir))
+
+
+def measure_cost(classifier: Classifier, recipe: Recipe, kind: str) -> float:
+    """Measure what a network costs.
+
+    Args:
+        classifier: The network.
+        recipe: For its image size.
+        kind: macs: multiply-accumulates an image; parameters; latency: milliseconds of one
+            image, the median of 20 runs.
+    """
+    network = classifier.network
+    if kind == "parameters":
+        return float(network.count_params())
+    shape = (*recipe.data.image_size, 3)
+    if kind == "macs":
+        from tfclassify.profiler.keras_profile import profile_model
+
+        return float(profile_model(network, [shape], title="trial", target="trial").macs)
+    import tensorflow as tf
+
+    run = tf.function(lambda images: network(images, training=False))
+    images = tf.zeros((1, *shape), tf.uint8)
+    run(images)
+    times = []
+    for _ in range(20):
+        begun = time.perf_counter()
+        run(images)
+        times.append(time.perf_counter() - begun)
+    return float(np.median(times) * 1e3)
+
+
+def _forget_network() -> None:
+    """Give back what a network holds, before the next one is built."""
+    import keras
+
+    keras.backend.clear_session()
+    gc.collect()

@@ -7,6 +7,7 @@ light, and what is heavy is imported when a function is called.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tfclassify.api.data import inspect, new, schema
@@ -18,9 +19,16 @@ from tfclassify.errors import TfclassifyError
 from tfclassify.events import Observer
 
 if TYPE_CHECKING:
+    from tfclassify.augmentations.catalogue import register_augmentation
+    from tfclassify.augmentations.entry import Augmentation, Key
+    from tfclassify.executors.jobs import register_executor
+    from tfclassify.export.formats import ArtefactFormat, register_artefact_format
     from tfclassify.recipe.schema import Recipe
 
 __all__ = [
+    "ArtefactFormat",
+    "Augmentation",
+    "Key",
     "Observer",
     "Recipe",
     "Run",
@@ -38,6 +46,9 @@ __all__ = [
     "predict",
     "preview",
     "profile",
+    "register_artefact_format",
+    "register_augmentation",
+    "register_executor",
     "schema",
     "submit",
     "train",
@@ -45,10 +56,19 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name != "Recipe":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # The one name whose import takes a while, for all the checks that it holds.
-    from tfclassify.recipe.schema import Recipe
+#: Names whose import takes a while, and where they are.
+_LATER = {
+    "ArtefactFormat": "tfclassify.export.formats",
+    "Augmentation": "tfclassify.augmentations.entry",
+    "Key": "tfclassify.augmentations.entry",
+    "Recipe": "tfclassify.recipe.schema",
+    "register_artefact_format": "tfclassify.export.formats",
+    "register_augmentation": "tfclassify.augmentations.catalogue",
+    "register_executor": "tfclassify.executors.jobs",
+}
 
-    return Recipe
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)

@@ -12,6 +12,8 @@ from PIL import Image
 
 from tests.builders import make_photo, make_photo_folder
 from tests.builders_models import make_classifier
+from tests.data.builders import Listener
+from tfclassify.data.folders import walk_files
 from tfclassify.data.images import decode_image
 from tfclassify.errors import DownloadError, RequestError, TargetError
 from tfclassify.events import Observer
@@ -358,3 +360,36 @@ def test_an_address_is_one_row(bundle, photos, monkeypatch):
     assert answers.files[:2] == tuple(urls)
     assert answers.errors[1] == "https://example.org/gone.png: cannot be downloaded"
     np.testing.assert_array_equal(answers.probabilities[0], answers.probabilities[2])
+
+
+def test_a_folder_loses_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What training sees in a folder has a row: odd formats, links, folders without a right."""
+    jpeg = tmp_path / "a.jpg"
+    make_photo(0).save(jpeg)
+    home, other = tmp_path / "home", tmp_path / "other"
+    (home / "shut").mkdir(parents=True)
+    other.mkdir()
+    for name in ("b.tiff", "c.heic", "d.avif", "e"):
+        (home / name).write_bytes(jpeg.read_bytes())
+    for name in ("notes.txt", ".hidden.jpg", "Thumbs.db"):
+        (home / name).touch()
+    (other / "f.png").touch()
+    (home / "linked").symlink_to(other)
+    (home / "circle").symlink_to(home)
+    plain = os.scandir
+
+    def scan(folder: str) -> object:
+        if Path(folder).name == "shut":
+            raise PermissionError(13, "Permission denied", folder)
+        return plain(folder)
+
+    monkeypatch.setattr("tfclassify.data.folders.os.scandir", scan)
+    listener = Listener()
+    found = expand_paths([home], listener)
+    names = [Path(file).relative_to(home).as_posix() for file in found]
+    assert names == ["b.tiff", "c.heic", "d.avif", "e", "linked/f.png", "shut"]
+    assert listener.notes == [
+        f"{home}: left out 1 files that are no images, such as {home}/notes.txt"
+    ]
+    with pytest.raises(PermissionError):
+        list(walk_files(home))

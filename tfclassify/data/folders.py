@@ -16,7 +16,7 @@ import os
 import posixpath
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -138,31 +138,51 @@ def list_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not is_junk(path.name) and path.is_dir())
 
 
-def walk_files(folder: Path, *, is_deep: bool = True) -> Iterator[str]:
+def walk_files(
+    folder: Path,
+    *,
+    is_deep: bool = True,
+    on_fault: Callable[[str, OSError], None] | None = None,
+) -> Iterator[str]:
     """Yield the files that are not junk, as POSIX paths, by folder and name.
 
     Args:
         folder: Where to start.
         is_deep: Whether to enter subfolders. Linked ones too, but each real one once.
+        on_fault: Told of each folder that cannot be read; without it such a folder raises.
+
+    Raises:
+        OSError: If a folder cannot be read, and nobody is to be told.
     """
     # Strings, since a million Path objects take a minute to make and compare.
-    return _walk(folder.as_posix(), is_deep, set())
+    return _walk(folder.as_posix(), is_deep, set(), on_fault)
 
 
-def _walk(folder: str, is_deep: bool, seen: set[str]) -> Iterator[str]:
+def _walk(
+    folder: str,
+    is_deep: bool,
+    seen: set[str],
+    on_fault: Callable[[str, OSError], None] | None,
+) -> Iterator[str]:
     real = os.path.realpath(folder)
     if real in seen:
         return
     seen.add(real)
-    with os.scandir(folder) as entries:
-        ordered = sorted(entries, key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as entries:
+            ordered = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        if on_fault is None:
+            raise
+        on_fault(folder, error)
+        return
     for entry in ordered:
         if is_junk(entry.name):
             continue
         if not entry.is_dir():
             yield f"{folder}/{entry.name}"
         elif is_deep:
-            yield from _walk(f"{folder}/{entry.name}", is_deep, seen)
+            yield from _walk(f"{folder}/{entry.name}", is_deep, seen, on_fault)
 
 
 def name_image(path: str, root: Path) -> str:

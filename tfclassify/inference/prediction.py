@@ -19,6 +19,7 @@ import pandas as pd
 from PIL import Image
 
 from tfclassify.data.download import fetch_bytes
+from tfclassify.data.folders import is_image_file, walk_files
 from tfclassify.data.images import ENDINGS, decode_image
 from tfclassify.errors import DownloadError, ImageError, RequestError, TargetError
 from tfclassify.events import SILENT, Observer
@@ -230,7 +231,7 @@ def predict_paths(
     for name, number in (("batch_size", batch_size), ("top_k", top_k)):
         if number < 1:
             raise RequestError(f"{name}: must be at least 1, got {number}")
-    inputs = expand_inputs(images)
+    inputs = expand_inputs(images, observer)
     files = [name for name, _ in inputs]
     views = build_view_model(bundle.model, tta)
     probabilities = np.full((len(files), len(bundle.classes)), np.nan, dtype=np.float32)
@@ -256,7 +257,9 @@ def predict_paths(
     return result
 
 
-def expand_inputs(images: ImageInput | Sequence[ImageInput]) -> list[tuple[str, ImageInput]]:
+def expand_inputs(
+    images: ImageInput | Sequence[ImageInput], observer: Observer = SILENT
+) -> list[tuple[str, ImageInput]]:
     """List what is predicted, in input order, each with what to call it.
 
     Raises:
@@ -268,7 +271,7 @@ def expand_inputs(images: ImageInput | Sequence[ImageInput]) -> list[tuple[str, 
     inputs: list[tuple[str, ImageInput]] = []
     for number, image in enumerate(images):
         if isinstance(image, str | os.PathLike):
-            inputs += [(file, file) for file in expand_paths([image])]
+            inputs += [(file, file) for file in expand_paths([image], observer)]
             continue
         name = getattr(image, "filename", "") or f"image {number}"
         if isinstance(image, np.ndarray):
@@ -297,11 +300,12 @@ def _to_bytes(image: Image.Image | np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def expand_paths(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
+def expand_paths(paths: Sequence[str | os.PathLike[str]], observer: Observer = SILENT) -> list[str]:
     """List files in input order, each folder replaced by its images, sorted by path.
 
-    Hidden files and folders, and files that are not named like an image, are left
-    out of a folder; a file that is named itself is always kept.
+    A folder shows the files that training would see in it, of formats that are not read as
+    well, and its folders that cannot be read. Files that are no images are left out, and
+    told; a file that is named itself is always kept.
 
     Raises:
         RequestError: If no path is given.
@@ -314,21 +318,24 @@ def expand_paths(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
         if _is_address(path) or not Path(path).is_dir():
             files.append(str(path))
             continue
-        found = sorted(_walk_images(Path(path)))
-        if not found:
-            kinds = ", ".join(sorted(ENDINGS))
-            raise TargetError(f"{path}: holds no image, looked for {kinds}; give another folder")
-        files.extend(str(image) for image in found)
+        files += _list_folder(path, observer)
     return files
 
 
-def _walk_images(folder: Path) -> Iterator[Path]:
-    """Yield the images under a folder; links to folders are not followed."""
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in ENDINGS:
-                yield Path(parent, name)
+def _list_folder(path: str | os.PathLike[str], observer: Observer) -> list[str]:
+    """List the images of a folder, and its folders that cannot be read, by path."""
+    unread: list[str] = []
+    others = list(walk_files(Path(path), on_fault=lambda folder, _: unread.append(folder)))
+    found = [file for file in others if is_image_file(file)]
+    if not found and not unread:
+        kinds = ", ".join(sorted(ENDINGS))
+        raise TargetError(f"{path}: holds no image, looked for {kinds}; give another folder")
+    if len(found) < len(others):
+        left_out = sorted({*others} - {*found})
+        observer.on_note(
+            f"{path}: left out {len(left_out):,} files that are no images, such as {left_out[0]}"
+        )
+    return sorted([*found, *unread], key=lambda file: Path(file).parts)
 
 
 def _batch_images(

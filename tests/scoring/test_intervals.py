@@ -18,11 +18,9 @@ from tfclassify.scoring.intervals import (
     plan_resamples,
     resample,
 )
-from tfclassify.scoring.metrics import METRICS
+from tfclassify.scoring.metrics import LABEL_METRICS, METRICS
 from tfclassify.scoring.multi_label_judgement import judge_labels
-from tfclassify.scoring.multi_label_metrics import LABEL_METRICS
-from tfclassify.scoring.multi_label_outcome import LabelOutcome
-from tfclassify.scoring.outcome import Outcome
+from tfclassify.scoring.outcome import LabelOutcome, Outcome
 
 
 def draw_weights(plan) -> np.ndarray:

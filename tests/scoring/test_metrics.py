@@ -1,16 +1,26 @@
-"""Every metric against scikit-learn, and against numbers worked by hand."""
+"""The metrics of both tasks against scikit-learn, brute force and numbers worked by hand."""
 
 from __future__ import annotations
 
+import time
 import warnings
 
 import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
-from tests.builders import make_outcome
+from tests.builders import make_label_outcome, make_outcome
 from tfclassify.errors import ScoringError
-from tfclassify.scoring.metrics import METRICS, compute_metrics, get_metric
+from tfclassify.scoring.intervals import plan_resamples, resample
+from tfclassify.scoring.metrics import (
+    LABEL_METRICS,
+    METRICS,
+    compute_label_metrics,
+    compute_metrics,
+    get_label_metric,
+    get_metric,
+)
+from tfclassify.scoring.outcome import LabelOutcome
 
 #: Three images of three classes; the second is wrong, the third by a tie.
 TARGETS = np.array([0, 1, 2])
@@ -156,3 +166,141 @@ def test_names_equal_those_of_the_recipe() -> None:
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(ScoringError, match=r"'acuracy'; did you mean 'accuracy'\? allowed: loss"):
         get_metric("acuracy")
+
+
+#: Four images of three classes; the last has no label and is given none.
+SET_TARGETS = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]])
+SET_PROBABILITIES = np.array([[0.9, 0.2, 0.1], [0.6, 0.7, 0.1], [0.1, 0.1, 0.4], [0.2, 0.3, 0.3]])
+
+
+@pytest.fixture(scope="module")
+def sample() -> tuple[np.ndarray, np.ndarray]:
+    targets, probabilities = make_label_outcome(seed=1, images=120, classes=7)
+    targets[:, 2] = 0  # given, but without images
+    probabilities[:, 4] *= 0.4  # with images, but never given
+    probabilities[:, 5] *= 0.4
+    targets[:, 5] = 0  # neither
+    targets[:9] = 0
+    probabilities[:5] *= 0.3  # of nine images without labels, some are given none
+    return targets, probabilities
+
+
+@pytest.mark.parametrize("average", ["macro", "micro"])
+@pytest.mark.parametrize("kind", ["precision", "recall", "f1"])
+def test_averages_agree_with_scikit_learn_of_label_sets(sample, kind: str, average: str) -> None:
+    targets, given = sample[0], sample[1] >= 0.5
+    seen = [c for c in range(7) if targets[:, c].any() or given[:, c].any()]
+    function = getattr(oracle, f"{kind}_score")
+    expected = function(targets, given, labels=seen, average=average, zero_division=0)
+    assert LABEL_METRICS[f"{kind}_{average}"].compute(*sample) == pytest.approx(expected)
+
+
+def test_the_rest_agrees_with_scikit_learn(sample) -> None:
+    targets, probabilities = sample
+    given = probabilities >= 0.5
+    values = compute_label_metrics(LABEL_METRICS, *sample)
+    expected = {
+        "iou": oracle.jaccard_score(targets, given, average="samples", zero_division=1),
+        "f1_samples": oracle.f1_score(targets, given, average="samples", zero_division=1),
+        "f1_weighted": oracle.f1_score(targets, given, average="weighted", zero_division=0),
+        "hamming": oracle.hamming_loss(targets, given),
+        "exact_match": oracle.accuracy_score(targets, given),
+    }
+    there = [c for c in range(7) if targets[:, c].any()]
+    columns = (targets[:, there], probabilities[:, there])
+    expected["map"] = oracle.average_precision_score(*columns, average="macro")
+    expected["roc_auc"] = oracle.roc_auc_score(*columns, average="macro")
+    losses = [oracle.log_loss(targets[:, c], probabilities[:, c], labels=[0, 1]) for c in range(7)]
+    expected["loss"] = np.mean(losses)
+    assert {name: values[name] for name in expected} == pytest.approx(expected)
+
+
+def test_hand_worked_numbers_of_label_sets() -> None:
+    values = compute_label_metrics(LABEL_METRICS, SET_TARGETS, SET_PROBABILITIES)
+    # Given: {a}, {a, b}, {}, {} for {a, b}, {b}, {c}, {}.
+    assert values["iou"] == pytest.approx((1 / 2 + 1 / 2 + 0 + 1) / 4)
+    assert values["f1_samples"] == pytest.approx((2 / 3 + 2 / 3 + 0 + 1) / 4)
+    assert values["exact_match"] == 0.25
+    assert values["hamming"] == pytest.approx(3 / 12)
+    # a: 1 of 2 given right, 1 of 1 found; b: 1 of 1, 1 of 2; c: none given, 0 of 1.
+    assert values["precision_macro"] == pytest.approx((1 / 2 + 1 + 0) / 3)
+    assert values["recall_macro"] == pytest.approx((1 + 1 / 2 + 0) / 3)
+    assert values["f1_macro"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+    assert values["f1_weighted"] == pytest.approx((1 * 2 / 3 + 2 * 2 / 3 + 1 * 0) / 4)
+    assert values["precision_micro"] == pytest.approx(2 / 3)
+    assert values["recall_micro"] == pytest.approx(2 / 4)
+    assert values["f1_micro"] == pytest.approx(2 * 2 / (3 + 4))
+    # a is first of its column, b first and third, c first.
+    assert values["map"] == pytest.approx((1 + (1 + 2 / 3) / 2 + 1) / 3)
+    # b: positives 0.7 and 0.2 against negatives 0.1 and 0.3: 2 + 1 of 4 pairs.
+    assert values["roc_auc"] == pytest.approx((1 + 3 / 4 + 1) / 3)
+
+
+def test_thresholds_move_the_line_but_not_the_ranking() -> None:
+    values = compute_label_metrics(LABEL_METRICS, SET_TARGETS, SET_PROBABILITIES, [0.8, 0.2, 0.35])
+    assert values["recall_micro"] == 1.0
+    assert values["precision_micro"] == pytest.approx(4 / 5)
+    plain = compute_label_metrics(LABEL_METRICS, SET_TARGETS, SET_PROBABILITIES)
+    assert all(values[name] == plain[name] for name in ("loss", "map", "roc_auc"))
+
+
+def test_the_loss_stays_finite_where_a_label_has_probability_zero() -> None:
+    loss = LABEL_METRICS["loss"].compute([[1, 0]], [[0.0, 1.0]])
+    assert loss == pytest.approx(-np.log(1e-7))
+
+
+def test_nothing_there_and_nothing_given() -> None:
+    values = compute_label_metrics(LABEL_METRICS, np.zeros((2, 3)), np.full((2, 3), 0.1))
+    for name in ("iou", "f1_samples", "exact_match"):
+        assert values.pop(name) == 1.0
+    assert values.pop("hamming") == 0.0
+    assert values.pop("loss") == pytest.approx(-np.log(0.9))
+    assert np.isnan(list(values.values())).all()
+
+
+@pytest.mark.parametrize("metric", LABEL_METRICS.values(), ids=LABEL_METRICS)
+def test_contract_of_every_metric_of_label_sets(metric) -> None:
+    targets, probabilities = make_label_outcome(seed=7, images=60, classes=6)
+    value = metric.compute(targets, probabilities)
+    assert metric.range[0] <= value <= metric.range[1]
+    best = metric.range[1] if metric.higher_is_better else metric.range[0]
+    perfect = metric.compute(targets, targets)
+    assert perfect == pytest.approx(best, abs=1e-6)
+    assert metric.is_better(perfect, value)
+    shuffled = np.random.default_rng(0).permutation(60)
+    assert metric.compute(targets[shuffled], probabilities[shuffled]) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("metric", LABEL_METRICS.values(), ids=LABEL_METRICS)
+def test_each_resample_scores_like_its_images_copied(metric) -> None:
+    targets, probabilities = make_label_outcome(seed=0, images=40, classes=4)
+    thresholds = np.random.default_rng(1).uniform(0.3, 0.7, (40, 4))
+    plan = plan_resamples(40, seed=3, resamples=6)
+    outcome = LabelOutcome(targets, probabilities, thresholds)
+    values = resample({"it": metric.weigh}, outcome, plan)["it"]
+    weights = np.concatenate(list(plan.chunks())).astype(int)
+    for value, times in zip(values, weights, strict=True):
+        copies = np.repeat(np.arange(40), times)
+        expected = metric.compute(targets[copies], probabilities[copies], thresholds[copies])
+        assert value == pytest.approx(expected)
+
+
+def test_the_bootstrap_of_many_classes_is_quick() -> None:
+    targets, probabilities = make_label_outcome(seed=0, images=500, classes=80, share=0.04)
+    start = time.perf_counter()
+    plan = plan_resamples(500, seed=0)
+    statistics = {name: metric.weigh for name, metric in LABEL_METRICS.items()}
+    resample(statistics, LabelOutcome(targets, probabilities), plan)
+    # A tenth of this on an idle machine.
+    assert time.perf_counter() - start < 4.0
+
+
+def test_names_equal_those_of_the_recipe_of_label_sets() -> None:
+    from tfclassify.recipe.names import MULTI_LABEL_METRIC_NAMES
+
+    assert tuple(LABEL_METRICS) == tuple(MULTI_LABEL_METRIC_NAMES)
+
+
+def test_an_unknown_name_is_refused_with_the_nearest_of_label_sets() -> None:
+    with pytest.raises(ScoringError, match=r"'f1_sample'; did you mean 'f1_samples'\? allowed: lo"):
+        get_label_metric("f1_sample")

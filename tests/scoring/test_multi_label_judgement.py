@@ -10,12 +10,12 @@ from sklearn import metrics as oracle
 
 from tests.builders import make_label_outcome
 from tfclassify.errors import ScoringError
+from tfclassify.scoring.metrics import LABEL_METRICS
 from tfclassify.scoring.multi_label_judgement import (
     Addition,
     MultiLabelJudgement,
     judge_labels,
 )
-from tfclassify.scoring.multi_label_metrics import LABEL_METRICS
 
 CLASSES = ("ash", "birch", "cedar", "elm")
 THRESHOLDS = np.array([0.5, 0.4, 0.6, 0.5])

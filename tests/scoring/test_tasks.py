@@ -8,7 +8,7 @@ import pytest
 from tests.builders import make_label_outcome, make_outcome
 from tfclassify.errors import ScoringError
 from tfclassify.recipe.names import list_metric_names
-from tfclassify.scoring.multi_label_metrics import compute_label_metrics
+from tfclassify.scoring.metrics import compute_label_metrics
 from tfclassify.scoring.tasks import TASKS, find_class_ids, find_metric, get_task, is_higher_better
 
 

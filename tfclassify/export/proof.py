@@ -31,8 +31,7 @@ from tfclassify.model.bundle import Bundle
 from tfclassify.recipe.schema import Recipe, TtaRecipe
 from tfclassify.scoring.comparison import resample_difference
 from tfclassify.scoring.intervals import Interval, plan_resamples
-from tfclassify.scoring.multi_label_outcome import LabelOutcome, apply_thresholds
-from tfclassify.scoring.outcome import Outcome
+from tfclassify.scoring.outcome import LabelOutcome, Outcome, apply_thresholds
 from tfclassify.scoring.tasks import get_task
 
 #: Probabilities may differ by this much between two processes on one machine.

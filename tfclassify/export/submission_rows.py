@@ -18,7 +18,7 @@ import numpy as np
 
 from tfclassify.export.template import Mode, Template, check_columns
 from tfclassify.inference.prediction import LABEL_SEPARATOR, Predictions
-from tfclassify.scoring.multi_label_outcome import apply_thresholds
+from tfclassify.scoring.outcome import apply_thresholds
 
 Content = Literal["label", "label_set", "marks", "probabilities"]
 

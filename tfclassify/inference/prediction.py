@@ -28,7 +28,7 @@ from tfclassify.inference.views import ViewModel, build_view_model
 from tfclassify.model.bundle import Bundle
 from tfclassify.model.prediction import BATCH_SIZE, work_ahead
 from tfclassify.recipe.schema import TtaRecipe
-from tfclassify.scoring.multi_label_outcome import apply_thresholds
+from tfclassify.scoring.outcome import apply_thresholds
 
 #: What PNG can hold without a loss.
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")

@@ -21,7 +21,7 @@ from tfclassify.events import Observer
 from tfclassify.recipe.data_schema import JOINING_SIGN
 from tfclassify.recipe.schema import DataRecipe, TtaRecipe
 from tfclassify.runs.arrays import list_arrays, load_arrays, save_arrays
-from tfclassify.scoring.multi_label_outcome import apply_thresholds
+from tfclassify.scoring.outcome import apply_thresholds
 from tfclassify.scoring.verdicts import Answers, Verdict, name_labels
 
 if TYPE_CHECKING:

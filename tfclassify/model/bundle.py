@@ -41,7 +41,7 @@ from tfclassify.files import (
 from tfclassify.model.assembly import Classifier
 from tfclassify.model.keras_files import check_keras_file, load_keras_file
 from tfclassify.recipe.schema import Recipe
-from tfclassify.scoring.multi_label_outcome import DEFAULT_THRESHOLD
+from tfclassify.scoring.outcome import DEFAULT_THRESHOLD
 from tfclassify.scoring.tasks import MULTI_CLASS, Task, get_task
 
 FORMAT = 1

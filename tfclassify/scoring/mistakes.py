@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tfclassify.scoring.multi_label_metrics import compute_losses
-from tfclassify.scoring.multi_label_outcome import LabelOutcome
-from tfclassify.scoring.outcome import Outcome
+from tfclassify.scoring.metrics import compute_losses
+from tfclassify.scoring.outcome import LabelOutcome, Outcome
 
 
 @dataclass(frozen=True)

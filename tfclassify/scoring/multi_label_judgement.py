@@ -22,14 +22,13 @@ from tfclassify.scoring.intervals import (
     resample,
 )
 from tfclassify.scoring.judgement import FORMAT, check_form, judge_metrics
-from tfclassify.scoring.metrics import weigh_class_scores
-from tfclassify.scoring.multi_label_metrics import LABEL_METRICS
-from tfclassify.scoring.multi_label_outcome import (
+from tfclassify.scoring.metrics import LABEL_METRICS, weigh_class_scores
+from tfclassify.scoring.outcome import (
     DEFAULT_THRESHOLD,
+    FloatArray,
     LabelOutcome,
     LabelWeighting,
 )
-from tfclassify.scoring.outcome import FloatArray
 
 #: What ``to_dict`` marks itself with.
 TASK = "multi_label"

@@ -2,7 +2,7 @@
 
 Owns: for each value of a recipe's ``task``, the activation, the metrics and how they are
 computed from targets of one shape.
-Does not own: the formulas (``metrics``, ``multi_label_metrics``), the training loss.
+Does not own: the formulas (``metrics``), the training loss.
 
 Targets are ``(n, C)`` whatever the task: one-hot where an image has one label, multi-hot
 where it may have any number. So whoever trains need not know which it is.
@@ -18,8 +18,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfclassify.errors import ScoringError
-from tfclassify.scoring.metrics import METRICS, Measure, compute_metrics, find_measure
-from tfclassify.scoring.multi_label_metrics import LABEL_METRICS, compute_label_metrics
+from tfclassify.scoring.metrics import (
+    LABEL_METRICS,
+    METRICS,
+    Measure,
+    compute_label_metrics,
+    compute_metrics,
+    find_measure,
+)
 from tfclassify.scoring.outcome import IntArray
 
 MULTI_CLASS, MULTI_LABEL = "multi_class", "multi_label"

@@ -2,7 +2,7 @@
 
 Owns: the search for thresholds on held-out images, one for all classes or one a class,
 and the cross-fitting that judges each image by thresholds it had no part in.
-Does not own: the rule that compares (``multi_label_outcome``), where thresholds are
+Does not own: the rule that compares (``outcome``), where thresholds are
 stored (``model.bundle``).
 
 Both searches are exact: the score is followed over every distinct probability, and the
@@ -22,8 +22,7 @@ from numpy.typing import ArrayLike
 
 from tfclassify.errors import ScoringError
 from tfclassify.scoring.intervals import deal_parts
-from tfclassify.scoring.multi_label_outcome import DEFAULT_THRESHOLD, LabelOutcome
-from tfclassify.scoring.outcome import BoolArray, FloatArray
+from tfclassify.scoring.outcome import DEFAULT_THRESHOLD, BoolArray, FloatArray, LabelOutcome
 
 #: Fewer images of a class than this say nothing of its own threshold: the common one holds.
 LEAST_POSITIVES = 5

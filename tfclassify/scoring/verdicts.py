@@ -18,8 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfclassify.errors import ScoringError
 from tfclassify.scoring.judgement import Judgement, judge
 from tfclassify.scoring.multi_label_judgement import MultiLabelJudgement, judge_labels
-from tfclassify.scoring.multi_label_outcome import LabelOutcome
-from tfclassify.scoring.outcome import BoolArray, Outcome
+from tfclassify.scoring.outcome import BoolArray, LabelOutcome, Outcome
 from tfclassify.scoring.tasks import MULTI_CLASS, MULTI_LABEL, find_class_ids, get_task
 
 Floats: TypeAlias = NDArray[np.floating[Any]]

@@ -66,6 +66,14 @@ KINDS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
         {},
     ),
     "mining": ([HEAD | {"features": {"views": 2}}, WHOLE], {"mining": MINING}),
+    "magnitude": (
+        [WHOLE | {"prune": {"sparsity": 0.7, "every": 2, "until": 0.9}}, HEAD],
+        {"model": NORMED},
+    ),
+    "rigl": (
+        [HEAD, WHOLE | {"prune": {"sparsity": 0.7, "method": "rigl", "every": 2}}],
+        {"model": NORMED},
+    ),
     "best phase": ([HEAD, WHOLE | {"learning_rate": 0.9}], {"keep_phase": "best"}),
 }
 
@@ -130,7 +138,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Unbrok
 
 
 #: Kind and finished epochs that the quick tests stop after.
-QUICK = (("all at once", 4), ("label sets", 1))
+QUICK = (("all at once", 4), ("label sets", 1), ("rigl", 4))
 
 
 def cases(places: tuple[int, ...], *quick: tuple[str, int]) -> list[Any]:

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tfclassify.api.data import inspect, new, schema
-from tfclassify.api.judging import compare, ensemble, evaluate, export, predict, submit
+from tfclassify.api.judging import compare, compress, ensemble, evaluate, export, predict, submit
 from tfclassify.api.networks import backbones, profile
 from tfclassify.api.run import Run, load
 from tfclassify.api.training import check, crossval, preview, train, tune
@@ -36,6 +36,7 @@ __all__ = [
     "backbones",
     "check",
     "compare",
+    "compress",
     "crossval",
     "ensemble",
     "evaluate",

@@ -14,6 +14,7 @@ from tfclassify.events import Observer
 if TYPE_CHECKING:
     from tfclassify.inference.prediction import ImageInput, Predictions
     from tfclassify.workflows.compare import CompareResult
+    from tfclassify.workflows.compress import CompressResult
     from tfclassify.workflows.evaluate import EvaluateResult
     from tfclassify.workflows.export import ExportResult
     from tfclassify.workflows.submit import SubmitResult
@@ -179,6 +180,58 @@ def export(
         Path(run), formats, precision, batch, views, folder, tuple(keep_float), target
     )
     return export_run(request, choose_observer(progress))
+
+
+def compress(
+    run: RunPath,
+    *,
+    prune: Sequence[float] = (),
+    method: Literal["magnitude", "rigl"] = "magnitude",
+    distribution: Literal["erk", "uniform"] = "erk",
+    layers: str = "",
+    epochs: int | None = None,
+    int8: Sequence[Literal["static", "dynamic"]] = (),
+    format: Sequence[Literal["litert", "onnx"]] = ("litert", "onnx"),
+    rounds: int = 30,
+    out: str | os.PathLike[str] | None = None,
+    progress: bool | Observer = True,
+) -> CompressResult:
+    """Prune and quantise the model; one table of what each variant costs and scores.
+
+    Args:
+        run: A run, or its folder.
+        prune: Shares of the weights set to zero, such as ``[0.5, 0.8]``; a network each.
+        method: How weights are chosen.
+        distribution: How a sparsity is shared among kernels.
+        layers: Regular expression of the kernels that are pruned; empty for all.
+        epochs: Epochs of pruning; None for those of the run's last phase.
+        int8: Where the ranges of 8-bit activations come from; a variant each.
+        format: Runtimes that the variants are measured in.
+        rounds: Timed runs of each variant.
+        out: Folder to write into; None for ``compress/`` in the run.
+        progress: Whether to show any, or an ``Observer`` of your own.
+
+    Raises:
+        TargetError: If there is no such run.
+        RequestError: If the options do not go together.
+        TrainingError: If a sparsity leaves a layer empty.
+        ExportError: If an artefact does not agree with its network.
+    """
+    from tfclassify.workflows.compress import CompressRequest, compress_run
+
+    request = CompressRequest(
+        Path(run),
+        tuple(prune),
+        method,
+        distribution,
+        layers,
+        epochs,
+        tuple(int8),
+        tuple(format),
+        rounds,
+        None if out is None else Path(out),
+    )
+    return compress_run(request, choose_observer(progress))
 
 
 def compare(

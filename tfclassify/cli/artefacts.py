@@ -1,4 +1,4 @@
-"""Verbs that carry a model elsewhere: ``export``."""
+"""Verbs that carry a model elsewhere: ``export``, ``compress``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import typer
 
 from tfclassify import api
 from tfclassify.api.progress import choose_observer
-from tfclassify.cli.options import Json, Quiet, Verbose, complete_runs
+from tfclassify.cli.options import Json, Quiet, RunPath, Verbose, complete_runs
 from tfclassify.cli.output import show, to_json
+from tfclassify.files import to_plain
 
 if TYPE_CHECKING:
     from tfclassify.export.artefact import Artefact
@@ -28,12 +29,44 @@ class Precision(StrEnum):
     int8_dynamic = "int8-dynamic"
 
 
+class Method(StrEnum):
+    """How weights are pruned."""
+
+    magnitude = "magnitude"
+    rigl = "rigl"
+
+
+class Distribution(StrEnum):
+    """How a sparsity is shared among kernels."""
+
+    erk = "erk"
+    uniform = "uniform"
+
+
+class Runtime(StrEnum):
+    """Where variants are measured."""
+
+    litert = "litert"
+    onnx = "onnx"
+
+
+class Int8(StrEnum):
+    """Where the ranges of 8-bit activations come from."""
+
+    static = "static"
+    dynamic = "dynamic"
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.command(
         "export",
         epilog="Example: tfclassify export reports/plants/001 --format onnx --format litert",
     )(export)
+    app.command(
+        "compress",
+        epilog="Example: tfclassify compress reports/plants/001 --prune 0.8 --int8 static",
+    )(compress)
 
 
 def export(
@@ -84,6 +117,59 @@ def export(
         progress=choose_observer(not quiet, verbose=verbose),
     )
     show(_render_export(result, as_json=as_json))
+
+
+def compress(
+    run: RunPath,
+    prune: Annotated[
+        list[float] | None,
+        typer.Option("--prune", help="Share of the weights set to zero, 0.8 for 80 %; repeatable."),
+    ] = None,
+    method: Annotated[
+        Method, typer.Option("--method", help="How weights are chosen.")
+    ] = Method.magnitude,
+    distribution: Annotated[
+        Distribution, typer.Option("--distribution", help="erk: small kernels stay denser.")
+    ] = Distribution.erk,
+    layers: Annotated[
+        str, typer.Option("--layers", help="Regular expression of the kernels that are pruned.")
+    ] = "",
+    epochs: Annotated[
+        int | None,
+        typer.Option("--epochs", min=1, help="Epochs of pruning; default: of the last phase."),
+    ] = None,
+    int8: Annotated[
+        list[Int8] | None, typer.Option("--int8", help="Quantise every network; repeatable.")
+    ] = None,
+    format: Annotated[
+        list[Runtime] | None, typer.Option("--format", help="litert, onnx; default: both.")
+    ] = None,
+    rounds: Annotated[int, typer.Option("--rounds", help="Timed runs of each variant.")] = 30,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write into; default: RUN/compress.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Prune and quantise the model; one table of what each variant costs and scores."""
+    result = api.compress(
+        run,
+        prune=prune or (),
+        method=method.value,
+        distribution=distribution.value,
+        layers=layers,
+        epochs=epochs,
+        int8=[kind.value for kind in int8 or ()],
+        format=[each.value for each in format or Runtime],
+        rounds=rounds,
+        out=out,
+        progress=choose_observer(not quiet, verbose=verbose),
+    )
+    if as_json:
+        show(to_json(to_plain(result.report.to_dict())))
+    else:
+        show(f"{result.report.to_text()}\n\n{result.page}")
 
 
 def _render_export(result: ExportResult, *, as_json: bool) -> str:

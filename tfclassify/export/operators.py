@@ -10,16 +10,21 @@ operator that computes counts one element-wise operation an output.
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+from tfclassify.errors import ExportError
 from tfclassify.export.artefact import load_artefact, read_facts
+from tfclassify.export.formats import ARTEFACT_FORMATS, SHIPPED
+from tfclassify.export.fresh_process import run_afresh
 from tfclassify.export.litert_file import import_litert
 from tfclassify.export.onnx_file import import_onnx
 from tfclassify.profiler.latency import measure_whole
@@ -218,6 +223,47 @@ def time_artefact(profile: Profile, folder: Path, batch_size: int) -> Profile:
     }
     run = bundle.model.probabilities
     return replace(profile, latency=measure_whole(profile, run, batches, "cpu:0"))
+
+
+def count_weights(folder: Path) -> tuple[int, int]:
+    """Return the numbers that an ONNX or LiteRT artefact holds, and those that are not zero."""
+    facts = read_facts(folder)
+    _, constants = _READERS[facts["artefact"]](folder / facts["file"])
+    total = sum(each.size for each in constants)
+    return total, sum(int(np.count_nonzero(each)) for each in constants)
+
+
+def check_zeros(folder: Path, zeros: int) -> tuple[int, int]:
+    """Check that what was pruned is zero in an artefact too; see ``count_weights``.
+
+    Raises:
+        ExportError: If fewer numbers are zero than were pruned.
+    """
+    total, nonzeros = count_weights(folder)
+    if total - nonzeros < zeros:
+        raise ExportError(
+            f"{folder}: {zeros:,} weights were pruned, and only {total - nonzeros:,} of its "
+            f"{total:,} numbers are zero; please report this"
+        )
+    return total, nonzeros
+
+
+def measure_memory(folder: Path) -> int:
+    """Return the bytes that a fresh process takes on to load an artefact and run it thrice.
+
+    Raises:
+        ExportError: If the process fails.
+    """
+    facts = read_facts(folder)
+    form = ARTEFACT_FORMATS[facts["artefact"]]
+    batch = max(1, facts["batch"])
+    file = (folder / facts["file"]).resolve()
+    shape = [str(side) for side in (batch, *facts["image_size"], 3)]
+    with TemporaryDirectory(prefix="tfclassify-") as work:
+        got = Path(work, "got.json")
+        program = SHIPPED / "memory.py"
+        run_afresh([program, form.network, file, got, *shape], Path(work), what=str(folder))
+        return int(json.loads(got.read_text("utf-8"))["bytes"])
 
 
 def _make_layer(each: Operator, batch: int) -> LayerProfile:

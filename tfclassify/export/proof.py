@@ -30,7 +30,7 @@ from tfclassify.inference.views import ViewModel
 from tfclassify.model.bundle import Bundle
 from tfclassify.recipe.schema import Recipe, TtaRecipe
 from tfclassify.scoring.comparison import resample_difference
-from tfclassify.scoring.intervals import Interval, plan_resamples
+from tfclassify.scoring.intervals import Interval, make_interval, plan_resamples
 from tfclassify.scoring.outcome import LabelOutcome, Outcome, apply_thresholds
 from tfclassify.scoring.tasks import get_task
 
@@ -284,6 +284,25 @@ def _number_labels(answers: Predictions, labels: Sequence[tuple[str, ...]]) -> n
     return marks
 
 
+def score_photos(recipe: Recipe, exam: Exam, probabilities: np.ndarray) -> Interval:
+    """Score probabilities ``(n, C)`` on the photos by the recipe's metric, with an interval."""
+    assert exam.targets is not None
+    measure = get_task(recipe.task).metrics[recipe.metric]
+    outcome = _make_outcome(recipe, exam, probabilities)
+    plan = plan_resamples(len(exam.targets), seed=recipe.seed, groups=exam.groups)
+    value = float(measure.weigh(outcome.weigh(np.ones((1, len(exam.targets)))))[0])
+    samples = [measure.weigh(outcome.weigh(weights)) for weights in plan.chunks()]
+    return make_interval(value, np.concatenate(samples), n=len(exam.targets))
+
+
+def _make_outcome(recipe: Recipe, exam: Exam, probabilities: np.ndarray) -> Any:
+    assert exam.targets is not None
+    values = np.asarray(probabilities, np.float64)
+    if get_task(recipe.task).is_multi_label:
+        return LabelOutcome(exam.targets, values, exam.answers.thresholds)
+    return Outcome(exam.targets.argmax(axis=1), values / values.sum(axis=1, keepdims=True))
+
+
 def compare_scores(recipe: Recipe, exam: Exam, first: np.ndarray, second: np.ndarray) -> Interval:
     """Measure how much the second probabilities score above the first on the same photos.
 
@@ -297,16 +316,8 @@ def compare_scores(recipe: Recipe, exam: Exam, first: np.ndarray, second: np.nda
         The paired difference of the recipe's metric with its bootstrap interval.
     """
     assert exam.targets is not None
-    task = get_task(recipe.task)
-    measure = task.metrics[recipe.metric]
-    outcomes: list[Any] = []
-    for probabilities in (first, second):
-        values = np.asarray(probabilities, np.float64)
-        if task.is_multi_label:
-            outcomes.append(LabelOutcome(exam.targets, values, exam.answers.thresholds))
-        else:
-            sums = values.sum(axis=1, keepdims=True)
-            outcomes.append(Outcome(exam.targets.argmax(axis=1), values / sums))
+    measure = get_task(recipe.task).metrics[recipe.metric]
+    outcomes = [_make_outcome(recipe, exam, each) for each in (first, second)]
     plan = plan_resamples(len(exam.targets), seed=recipe.seed, groups=exam.groups)
     return resample_difference(
         lambda weights: measure.weigh(outcomes[0].weigh(weights)),

@@ -355,7 +355,7 @@ class CostPoint:
 
     Attributes:
         score: Its name, score and interval.
-        cost: Multiply-accumulates for one image, positive.
+        cost: Such as multiply-accumulates for one image, positive.
     """
 
     score: DotRow
@@ -363,7 +363,11 @@ class CostPoint:
 
 
 def draw_score_against_cost(
-    points: Sequence[CostPoint], title: str, alt: str, say: Callable[[float], str] = "{:g}".format
+    points: Sequence[CostPoint],
+    title: str,
+    alt: str,
+    say: Callable[[float], str] = "{:g}".format,
+    axis: str = "multiply-accumulates for one image",
 ) -> Drawing | None:
     """Draw scores over what one image costs, on a logarithmic axis; None without a point.
 
@@ -372,6 +376,7 @@ def draw_score_against_cost(
         title: The score's name.
         alt: What the figure shows.
         say: Writes a score.
+        axis: What the cost is.
     """
     if not points:
         return None
@@ -391,7 +396,7 @@ def draw_score_against_cost(
         axes.minorticks_off()
         _frame_numbers(axes, [v for point in points for v in point.score.numbers()], "y")
         axes.yaxis.set_major_formatter(lambda value, _: say(value))
-        axes.set_xlabel("multiply-accumulates for one image")
+        axes.set_xlabel(axis)
         axes.set_ylabel(title)
         rule_grid(axes)
         return finish_drawing(figure, alt)

@@ -397,7 +397,12 @@ def _settle_paths(recipe: Recipe, document: Document, folder: Path) -> Recipe:
     return recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update={"source": source}),
-            "model": model.model_copy(update={"stack": tuple(stack)}),
+            "model": model.model_copy(
+                update={
+                    "stack": tuple(stack),
+                    "start_from": settle_path(model.start_from, "model", "start_from"),
+                }
+            ),
         }
     )
 

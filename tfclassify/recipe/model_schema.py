@@ -99,6 +99,11 @@ class ModelRecipe(Section):
         "[-1, 1]; it needs this. A keras_hub preset says it by itself.",
     )
     layers: tuple[LayerRecipe, ...] = Field((), description="Blocks of custom_cnn.")
+    start_from: str = Field(
+        "",
+        description="A run, or a bundle, of the same network and classes; training begins with "
+        "all of its weights.",
+    )
     head: HeadRecipe = Field(HeadRecipe(), description="What is put on top.")
     batch_norm: Literal["auto", "frozen", "trained"] = Field(
         "auto", description="auto: frozen (inference mode) if the backbone is pretrained."

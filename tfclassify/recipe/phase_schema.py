@@ -6,6 +6,7 @@ Does not own: names of metrics (``schema``), training (``training``).
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -82,6 +83,29 @@ class FeaturesRecipe(Section):
     )
 
 
+class PruneRecipe(Section):
+    """Which weights of a phase are set to zero, and when."""
+
+    sparsity: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="Part of the kernels' weights that is zero in the end."
+    )
+    method: Literal["magnitude", "rigl"] = Field(
+        "magnitude",
+        description="magnitude: the smallest go, more and more; rigl: sparse from the start, "
+        "small ones go and ones with large gradients grow.",
+    )
+    distribution: Literal["erk", "uniform"] = Field(
+        "erk", description="erk: small kernels stay denser; uniform: all alike."
+    )
+    layers: str = Field(
+        "", description="Regular expression; only kernels whose path it finds are pruned."
+    )
+    every: Annotated[int, Field(ge=1)] = Field(10, description="Updates between two changes.")
+    until: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.75, description="Share of the phase after which nothing more is changed."
+    )
+
+
 class PhaseRecipe(Section):
     """One stretch of training."""
 
@@ -127,6 +151,10 @@ class PhaseRecipe(Section):
         None, description="Train the head on cached features (train: head only)."
     )
 
+    prune: PruneRecipe | None = Field(
+        None, description="Set weights to zero; phases that follow keep them there."
+    )
+
     @model_validator(mode="after")
     def _check_features(self) -> Self:
         if self.features is not None and self.train != "head":
@@ -153,7 +181,8 @@ def settle_phase(phase: PhaseRecipe, lacks_images: bool) -> PhaseRecipe:
     """Replace what was not written by what the phase's other keys mean.
 
     ``factor`` is milder for exponential, which lowers the rate in each epoch. ``keep_best`` is
-    null without validation images and where ``swa`` averages the last epochs, and
+    null without validation images, where ``swa`` averages the last epochs and where weights are
+    pruned, whose last epoch alone is as sparse as asked for, and
     else follows ``early_stopping.metric``, so that a phase ends with the epoch it waited for.
 
     Args:
@@ -166,7 +195,7 @@ def settle_phase(phase: PhaseRecipe, lacks_images: bool) -> PhaseRecipe:
         phase = phase.model_copy(update={"schedule": schedule})
     if "keep_best" in phase.model_fields_set:
         return phase
-    if lacks_images or phase.swa is not None:
+    if lacks_images or phase.swa is not None or phase.prune is not None:
         return phase.model_copy(update={"keep_best": None})
     if phase.early_stopping is not None:
         return phase.model_copy(update={"keep_best": phase.early_stopping.metric})
@@ -176,14 +205,53 @@ def settle_phase(phase: PhaseRecipe, lacks_images: bool) -> PhaseRecipe:
 def check_phases(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
     """Check the names of the phases and the keys that do not go together."""
     counts = Counter(phase.name for phase in recipe.phases)
+    if recipe.keep_phase == "best" and any(phase.prune for phase in recipe.phases):
+        yield (
+            ("keep_phase",),
+            "'best' may keep a phase from before the pruning; use last",
+        )
     for number, phase in enumerate(recipe.phases):
         path: KeyPath = ("phases", number)
         if counts[phase.name] > 1:
             first = next(i for i, other in enumerate(recipe.phases) if other.name == phase.name)
             if number > first:
                 yield (*path, "name"), f"{phase.name!r} is already the name of phases[{first}]"
-        for check in (_check_schedule, _check_milestones, _check_average, _check_layer_decay):
+        checks = (
+            _check_schedule,
+            _check_milestones,
+            _check_average,
+            _check_layer_decay,
+            _check_prune,
+        )
+        for check in checks:
             yield from ((path + tail, text) for tail, text in check(phase))
+
+
+def _check_prune(phase: PhaseRecipe) -> Iterator[tuple[KeyPath, str]]:
+    """Check that a phase that prunes ends as sparse as asked for."""
+    if phase.prune is None:
+        return
+    try:
+        re.compile(phase.prune.layers)
+    except re.error as error:
+        yield (
+            ("prune", "layers"),
+            f"must be a regular expression, got {phase.prune.layers!r} ({error})",
+        )
+    if phase.train == "head":
+        yield ("prune",), "needs a phase that trains the backbone, got train: 'head'; use all"
+    for key, value in (
+        ("ema", phase.ema),
+        ("swa", phase.swa),
+        ("early_stopping", phase.early_stopping),
+        ("keep_best", phase.keep_best),
+    ):
+        if value is not None:
+            yield (
+                (key,),
+                "does not go with prune, since only the end of the phase is as sparse as asked "
+                "for; remove it, or put it into a phase that follows",
+            )
 
 
 def _check_schedule(phase: PhaseRecipe) -> Iterator[tuple[KeyPath, str]]:

@@ -26,6 +26,7 @@ from tfclassify.training.averages import (
     moving_share,
 )
 from tfclassify.training.optimizers import build_optimizer, list_factors
+from tfclassify.training.pruning import Pruner
 from tfclassify.training.sources import (
     BatchSource,
     FeatureSource,
@@ -59,6 +60,7 @@ class WorkingPhase:
         step: Its gradient step.
         source: Its batches.
         changing: Every variable of the network that it may change.
+        pruner: What keeps weights at zero, in this phase and after one that pruned.
 
     Attributes:
         average: What follows the weights, where the phase averages them.
@@ -71,17 +73,20 @@ class WorkingPhase:
         step: TrainingStep,
         source: BatchSource,
         changing: Sequence[keras.Variable],
+        pruner: Pruner | None = None,
     ) -> None:
         self.number, self.recipe, self.step = number, recipe, step
         self.source, self.changing = source, list(changing)
+        self.pruner = pruner
         is_averaged = recipe.ema is not None or recipe.swa is not None
         self.average = WeightAverage(self.changing) if is_averaged else None
 
     @property
     def saved(self) -> list[keras.Variable]:
-        """What resuming needs: the weights, the optimizer's memory and the average."""
+        """What resuming needs: weights, the optimizer's memory, the average, the masks."""
         copies = self.average.copies if self.average else []
-        return [*self.changing, *self.step.optimizer.variables, *copies]
+        masks = self.pruner.masks if self.pruner else []
+        return [*self.changing, *self.step.optimizer.variables, *copies, *masks]
 
     @property
     def keep_best(self) -> str | None:
@@ -95,7 +100,9 @@ class WorkingPhase:
         return self.average.shown()
 
     def follow_update(self, updates: int) -> None:
-        """Let a moving average follow an update, the phase's ``updates``-th from 1."""
+        """Let masks and a moving average follow the phase's ``updates``-th update, from 1."""
+        if self.pruner is not None:
+            self.pruner.follow(updates)
         if self.average is not None and self.recipe.ema is not None:
             self.average.move(moving_share(self.recipe.ema, updates))
 
@@ -174,7 +181,19 @@ def start_phase(
         source = FeatureSource(material, recipe, phase, extractor, judge, address, observer)
     is_head_only = phase.train == "head"
     changing = classifier.head.weights if is_head_only else classifier.network.weights
-    return WorkingPhase(number, phase, step, source, changing)
+    pruner = _make_pruner(recipe, number, classifier, len(material.train.images))
+    if pruner is not None:
+        step.keep_gradients(pruner.kernels, pruner.gradients)
+    return WorkingPhase(number, phase, step, source, changing, pruner)
+
+
+def _make_pruner(recipe: Recipe, number: int, classifier: Classifier, images: int) -> Pruner | None:
+    """Make what prunes in a phase, or keeps what an earlier one pruned; None if none did."""
+    phase = recipe.phases[number]
+    if not any(earlier.prune for earlier in recipe.phases[: number + 1]):
+        return None
+    updates = phase.epochs * count_updates(images, recipe, phase)
+    return Pruner(classifier.network, phase.prune, updates, f"phases[{number}]")
 
 
 def build_step(

@@ -6,6 +6,7 @@ Owns: the gradient step and the evaluation pass of one phase. Does not own: the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -61,6 +62,7 @@ class TrainingStep:
         self.variables = [v for model in self.models for v in model.trainable_variables]
         optimizer.build(self.variables)
         self._is_accumulating = is_accumulating
+        self._kept_gradients: list[tuple[int, tf.Variable]] = []
         self._sums = [
             tf.Variable(tf.zeros_like(v.value)) for v in self.variables if is_accumulating
         ]
@@ -100,6 +102,19 @@ class TrainingStep:
             self._update()
         return float(loss), logits.numpy()
 
+    def keep_gradients(
+        self, variables: Sequence[keras.Variable], targets: Sequence[tf.Variable]
+    ) -> None:
+        """Write the gradients of some variables into targets at every update from now on."""
+        places = {id(variable): place for place, variable in enumerate(self.variables)}
+        named = zip(variables, targets, strict=False)
+        self._kept_gradients = [(places[id(each)], target) for each, target in named]
+
+    def _apply(self, gradients: Sequence[Any]) -> None:
+        for place, target in self._kept_gradients:
+            target.assign(tf.cast(gradients[place], target.dtype))
+        self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
+
     def set_learning_rate(self, rate: float) -> None:
         """Set the rate of the next step."""
         inner = self.optimizer.inner_optimizer if self._is_scaled else self.optimizer
@@ -122,7 +137,7 @@ class TrainingStep:
 
     def _compute(self, inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
         total, logits, gradients = self._differentiate(inputs, targets, weights)
-        self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
+        self._apply(gradients)
         return total, logits
 
     def _gather(self, inputs: Any, targets: Any, weights: Any, share: Any) -> tuple[Any, Any]:
@@ -135,8 +150,7 @@ class TrainingStep:
 
     def _apply_sums(self) -> None:
         """Make the update and start anew, so that nothing is left for later."""
-        gradients = [tf.identity(gathered) for gathered in self._sums]
-        self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
+        self._apply([tf.identity(gathered) for gathered in self._sums])
         for gathered in self._sums:
             gathered.assign(tf.zeros_like(gathered))
 

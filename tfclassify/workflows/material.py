@@ -15,8 +15,11 @@ import numpy as np
 
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData
+from tfclassify.errors import ModelError
 from tfclassify.events import Observer
 from tfclassify.recipe.schema import Recipe
+from tfclassify.recipe.wording import join_names
+from tfclassify.runs.directory import RunDirectory
 
 if TYPE_CHECKING:
     from tfclassify.model.assembly import Classifier
@@ -37,9 +40,39 @@ def build_network(recipe: Recipe, index: Index) -> Classifier:
 
     # Keras shows a download on standard output, which belongs to results.
     with contextlib.redirect_stdout(sys.stderr):
-        return build_classifier(
+        classifier = build_classifier(
             recipe.model, len(index.classes), recipe.data.image_size, seed=recipe.seed
         )
+    if recipe.model.start_from:
+        _take_weights(classifier, Path(recipe.model.start_from), index)
+    return classifier
+
+
+def _take_weights(classifier: Classifier, start: Path, index: Index) -> None:
+    """Give a network the weights of a run's or a bundle's.
+
+    Raises:
+        TargetError: If there is no such run.
+        ModelError: If it is of another network or of other classes.
+    """
+    from tfclassify.model.bundle import load_bundle
+
+    is_bundle = (start / "bundle.json").is_file()
+    folder = start if is_bundle else RunDirectory.open(start, needs_bundle=True).bundle_dir
+    bundle = load_bundle(folder)
+    if bundle.classes != tuple(index.classes):
+        raise ModelError(
+            f"model.start_from: {start} has the classes {join_names(bundle.classes)}, the data "
+            f"{join_names(index.classes)}; name a run on the same classes"
+        )
+    own, given = classifier.network.weights, bundle.model.weights
+    if [tuple(each.shape) for each in own] != [tuple(each.shape) for each in given]:
+        raise ModelError(
+            f"model.start_from: {start} is of another network, with {len(given)} arrays of weights "
+            f"against {len(own)} or of other shapes; name a run with the same section model"
+        )
+    for variable, value in zip(own, given, strict=True):
+        variable.assign(value)
 
 
 def count_trainable(recipe: Recipe, classifier: Classifier) -> list[int]:

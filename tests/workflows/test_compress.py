@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tiny_run import CommandLine, TinyRun
+from tfclassify.errors import ExportError, ModelError, RequestError
+from tfclassify.export.operators import check_zeros, count_weights
+from tfclassify.recipe.loading import load_recipe
+from tfclassify.workflows.compress import CompressRequest, CompressResult, compress_run
+from tfclassify.workflows.evaluate import EvaluateRequest, evaluate_run
+
+
+@pytest.fixture(scope="module")
+def compressed(tiny_run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> CompressResult:
+    out = tmp_path_factory.mktemp("compressed")
+    return compress_run(
+        CompressRequest(
+            tiny_run.run,
+            prune=(0.6,),
+            epochs=2,
+            int8=("static",),
+            formats=("litert",),
+            rounds=3,
+            out=out,
+        )
+    )
+
+
+def test_every_variant_has_its_row(compressed: CompressResult) -> None:
+    rows = compressed.report.variants
+    names = ["original", "original, int8", "pruned 60 %", "pruned 60 %, int8"]
+    assert [row.name for row in rows] == names
+    original, _, pruned, _ = rows
+    assert original.difference is None
+    assert original.labels_changed == 0
+    # 3x3x3x8 and 8x3 weights, 11 biases, and the scaling: all are there, pruned or not.
+    assert original.parameters == pruned.parameters >= 216 + 24 + 11
+    dropped = round(0.6 * (216 + 24))
+    assert original.nonzeros - pruned.nonzeros == pytest.approx(dropped, abs=2)
+    assert pruned.zipped_bytes < original.zipped_bytes
+    assert len({row.macs for row in rows}) == 1
+    assert all(0 < row.single_ms[0] <= row.single_ms[1] for row in rows)
+    assert all(row.memory_bytes > 0 for row in rows)
+    assert all(row.score.n == 9 for row in rows)
+
+
+def test_the_paired_difference_is_that_of_the_scores(compressed: CompressResult) -> None:
+    original, *others = compressed.report.variants
+    for row in others:
+        assert row.difference.value == pytest.approx(row.score.value - original.score.value)
+
+
+def test_a_pruned_network_is_a_run_of_its_own(compressed: CompressResult, tiny_run) -> None:
+    folder = compressed.page.parent / "pruned-60-magnitude"
+    recipe = load_recipe(folder / "recipe.yaml")
+    assert [phase.name for phase in recipe.phases] == ["prune"]
+    assert Path(recipe.model.start_from) == tiny_run.run
+    kernels = compressed.report.kernels
+    weights = sum(row.weights for row in kernels)
+    assert weights == 216 + 24
+    assert sum(row.nonzeros for row in kernels) == pytest.approx(0.4 * weights, abs=2)
+    found, own = (evaluate_run(EvaluateRequest(path)).verdicts for path in (folder, tiny_run.run))
+    for one, other in zip(found, own, strict=True):
+        assert list(one.answers.images) == list(other.answers.images)
+
+
+def test_page_and_json_hold_the_table(compressed: CompressResult) -> None:
+    page = compressed.page.read_text("utf-8")
+    for row in compressed.report.variants:
+        assert row.name in page
+    assert page.count("<svg") == 2
+    stored = json.loads(compressed.page.with_suffix(".json").read_text("utf-8"))
+    assert [each["name"] for each in stored["variants"]][2] == "pruned 60 %"
+    assert stored["variants"][0]["difference"] is None
+
+
+def test_what_is_there_is_taken_and_another_recipe_is_refused(
+    compressed: CompressResult, tiny_run, tfclassify: CommandLine
+) -> None:
+    out = compressed.page.parent
+    bundle = out / "pruned-60-magnitude" / "bundle" / "bundle.json"
+    before = bundle.read_bytes()
+    words = ("compress", tiny_run.run, "--prune", "0.6", "--format", "litert", "--rounds", "1")
+    answer = tfclassify(*words, "--epochs", "2", "--out", out, "--json")
+    assert answer.code == 0, answer.err
+    assert bundle.read_bytes() == before
+    assert len(json.loads(answer.out)["variants"]) == 2
+    answer = tfclassify(*words, "--epochs", "3", "--out", out)
+    assert answer.code == 2
+    assert "was pruned by another recipe" in answer.err
+
+
+def test_weights_that_came_back_are_noticed(compressed: CompressResult) -> None:
+    folder = Path(compressed.report.variants[0].artefact)
+    total, nonzeros = count_weights(folder)
+    assert check_zeros(folder, total - nonzeros) == (total, nonzeros)
+    with pytest.raises(ExportError, match=r"weights were pruned, and only .* are zero"):
+        check_zeros(folder, total - nonzeros + 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prune": (1.5,)}, "--prune: must be above 0 and below 1, .*, got 1.5"),
+        ({"int8": ("some",)}, "--int8: got 'some', allowed are static, dynamic"),
+        ({"formats": ("keras",), "prune": (0.5,)}, "--format: got keras; variants are measured"),
+        ({}, "name what to do, such as --prune 0.8"),
+        ({"int8": ("static",), "rounds": 0}, "--rounds: must be at least 1, got 0"),
+    ],
+)
+def test_a_wrong_request_is_refused(change, message, tiny_run: TinyRun, tmp_path) -> None:
+    with pytest.raises(RequestError, match=message):
+        compress_run(CompressRequest(tiny_run.run, out=tmp_path, **change))
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_of_another_network_or_classes_are_refused(tiny_run: TinyRun) -> None:
+    from dataclasses import replace
+
+    from tfclassify.data.preparation import PreparedData
+    from tfclassify.runs.directory import RunDirectory
+    from tfclassify.workflows.material import build_network
+
+    run = RunDirectory.open(tiny_run.run)
+    recipe = load_recipe(run.recipe_path)
+    index = PreparedData.load(run.index_path, run.integrity_path).index
+    start = recipe.model.model_copy(update={"start_from": str(tiny_run.run)})
+    taken = build_network(recipe.model_copy(update={"model": start}), index).network
+    from tfclassify.model.bundle import load_bundle
+
+    for one, other in zip(
+        taken.get_weights(), load_bundle(run.bundle_dir).model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    layers = (recipe.model.layers[0].model_copy(update={"conv": 9}),)
+    wider = start.model_copy(update={"layers": layers})
+    with pytest.raises(ModelError, match=r"model.start_from: .* is of another network"):
+        build_network(recipe.model_copy(update={"model": wider}), index)
+    renamed = replace(index, classes=("a", "b", "c"))
+    with pytest.raises(ModelError, match=r"model.start_from: .* has the classes"):
+        build_network(recipe.model_copy(update={"model": start}), renamed)

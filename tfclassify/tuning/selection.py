@@ -21,8 +21,7 @@ import numpy as np
 
 from tfclassify.scoring.comparison import Statistic
 from tfclassify.scoring.intervals import Interval, ResamplePlan, make_interval, plan_resamples
-from tfclassify.scoring.multi_label_outcome import LabelOutcome
-from tfclassify.scoring.outcome import Outcome
+from tfclassify.scoring.outcome import LabelOutcome, Outcome
 from tfclassify.scoring.tasks import find_class_ids, get_task
 
 _RESAMPLES = 500

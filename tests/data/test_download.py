@@ -125,3 +125,34 @@ def test_what_is_larger_or_not_https_is_not_read(served: dict[str, Any]) -> None
     served["answer"] = fail
     with pytest.raises(DownloadError, match=r"cannot be downloaded \(Name or service not known\)"):
         fetch_bytes(URL)
+
+
+def test_a_sender_who_drips_does_not_hold_the_work(
+    served: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 10**6, 20))  # each look at the clock is 20 s later
+    monkeypatch.setattr(download.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(Response, "read1", lambda self, size: b"x")
+    with pytest.raises(DownloadError, match=r"4 bytes have come in 80 s, which would never end"):
+        fetch(URL, DIGEST)
+    assert kept_files() == []
+    clock = iter(range(0, 10**6, 20))
+    with pytest.raises(DownloadError, match=r"has not come within 60 s"):
+        fetch_bytes(URL)
+
+
+def test_more_than_the_disk_holds_is_not_fetched(
+    served: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type(download.shutil.disk_usage("/"))(10**9, 0, 1000)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(DownloadError, match=r"sends more than 1,000 bytes; fetch the file elsew"):
+        fetch(URL, DIGEST)
+    assert kept_files() == []
+
+
+def test_a_length_that_is_no_number_is_not_believed(served: dict[str, Any]) -> None:
+    response = Response(CONTENT)
+    response.headers["Content-Length"] = "much"
+    served["answer"] = lambda: response
+    assert fetch(URL, DIGEST).read_bytes() == CONTENT

@@ -88,3 +88,14 @@ def test_runs_are_named_after_their_source(source: str, name: str) -> None:
 )
 def test_changes_are_texts(changes: Any, shorthands: dict[str, Any], texts: tuple[str]) -> None:
     assert list_overrides(changes, **shorthands) == texts
+
+
+def test_errors_of_a_draft_cite_no_line_of_a_file_that_nobody_wrote(in_tmp: Path) -> None:
+    make_photo_folder(in_tmp / "photos", images_per_class=6)
+    with pytest.raises(RecipeError) as caught:
+        open_recipe("photos", ["phases[0].epochs=x", "phases[0].learning_rate=0"])
+    assert str(caught.value) == (
+        "photos: 2 problems\n"
+        "  --set  phases[0].epochs: must be a whole number of at least 1, got 'x'\n"
+        "  --set  phases[0].learning_rate: must be above 0 and at most 100, got 0"
+    )

@@ -7,7 +7,6 @@ where weights lie (``origins``). Imports neither TensorFlow nor KerasHub.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 from tfclassify.backbones.contracts import (
@@ -30,6 +29,7 @@ from tfclassify.backbones.origins import (
     WheelNetwork,
 )
 from tfclassify.errors import ModelError, RequestError
+from tfclassify.recipe.wording import find_nearest
 
 
 @dataclass(frozen=True)
@@ -308,8 +308,8 @@ def get_backbone(name: str) -> BackboneSpec:
     """
     if name in BACKBONES:
         return BACKBONES[name]
-    near = difflib.get_close_matches(name, BACKBONES, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    near = find_nearest(name, BACKBONES)
+    hint = f"did you mean {near!r}? " if near else ""
     raise RequestError(
         f"model.backbone: unknown backbone {name!r}; {hint}`tfclassify backbones` lists all of them"
     )

@@ -7,12 +7,13 @@ Does not own: what the file holds (``sources``).
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -23,6 +24,10 @@ from tfclassify.files import cache_folder, hash_file, open_replacing
 
 _TIMEOUT_S = 30
 _CHUNK = 1 << 20
+#: A data set, which the disk must hold twice once it is unpacked.
+_LARGEST = 200 << 30
+#: Seconds after which less than ``_SLOWEST`` bytes a second are too few.
+_PATIENCE_S, _SLOWEST = 60, 1 << 10
 #: More than any photo that a model is asked about.
 MAX_IMAGE_BYTES = 64 << 20
 
@@ -70,17 +75,12 @@ def fetch_bytes(url: str, limit: int = MAX_IMAGE_BYTES) -> bytes:
         raise DownloadError(f"{url}: only https addresses are fetched; use https:// or a path")
     try:
         with _open(url) as response:
-            content: bytes = response.read(limit + 1)
+            return b"".join(_read(url, response, limit, seconds=_PATIENCE_S))
     except (URLError, HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(
             f"{url}: cannot be downloaded ({reason}); go online, or fetch the file elsewhere"
         ) from error
-    if len(content) > limit:
-        raise DownloadError(
-            f"{url}: more than {limit >> 20} MiB; fetch the file elsewhere and name its path"
-        )
-    return content
 
 
 def fetch_into(url: str, path: Path, *, limit: int, seconds: float) -> None:
@@ -100,15 +100,10 @@ def fetch_into(url: str, path: Path, *, limit: int, seconds: float) -> None:
         raise DownloadError(
             f"{url}: only https addresses are fetched, since others can be changed on their way"
         )
-    end, done = time.monotonic() + seconds, 0
     try:
         with _open(url) as response, path.open("wb") as stream:
-            while chunk := response.read(_CHUNK):
-                done += stream.write(chunk)
-                if done > limit:
-                    raise DownloadError(f"{url}: sends more than {limit >> 20} MiB")
-                if time.monotonic() > end:
-                    raise DownloadError(f"{url}: has not come within {seconds:.0f} s")
+            for chunk in _read(url, response, limit, seconds):
+                stream.write(chunk)
     except (URLError, HTTPException, TimeoutError, ConnectionError) as error:
         raise DownloadError(f"{url}: {getattr(error, 'reason', None) or error}") from error
 
@@ -128,25 +123,51 @@ def _download(url: str, kept: Path, sha256: str, observer: Observer) -> None:
     """Stream the file to ``kept``, which appears only if the checksum is right."""
     task = f"downloading {url}"
     with _open(url) as response:
-        length = response.headers.get("Content-Length")
-        observer.on_task_start(task, int(length) >> 20 if length else None)
+        length = response.headers.get("Content-Length") or ""
+        observer.on_task_start(task, int(length) >> 20 if length.isdecimal() else None)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        limit = min(_LARGEST, shutil.disk_usage(kept.parent).free)
+        digest, done = hashlib.sha256(), 0
         with open_replacing(kept) as stream:
-            digest = _copy(response, stream, task, observer)
-            if digest != sha256:
+            for chunk in _read(url, response, limit):
+                digest.update(chunk)
+                done += stream.write(chunk)
+                observer.on_task_step(task, done >> 20)
+            if digest.hexdigest() != sha256:
                 raise DownloadError(
-                    f"{url}: the checksum is wrong, got sha256 {digest}, expected {sha256}; the "
+                    f"{url}: the checksum is wrong, got sha256 {digest.hexdigest()}, expected "
+                    f"{sha256}; the "
                     "file was changed or the transfer broke, and nothing was kept"
                 )
     observer.on_task_end(task)
 
 
-def _copy(response: Any, stream: BinaryIO, task: str, observer: Observer) -> str:
-    """Copy a response out and return its SHA-256."""
-    digest = hashlib.sha256()
-    done = 0
-    while chunk := response.read(_CHUNK):
-        digest.update(chunk)
-        stream.write(chunk)
+def _read(url: str, response: Any, limit: int, seconds: float | None = None) -> Iterator[bytes]:
+    """Yield what a response sends, as long as it keeps within bounds.
+
+    Args:
+        url: The address, for errors.
+        response: What ``_open`` gave.
+        limit: Bytes at most.
+        seconds: Time at most; None asks for 1 KiB a second, so that a sender who drips does
+            not hold the work for ever.
+
+    Raises:
+        DownloadError: If it sends more or for longer.
+    """
+    started, done = time.monotonic(), 0
+    # read1 returns what is there; read would wait for a whole piece, however slowly it comes.
+    while chunk := response.read1(_CHUNK):
         done += len(chunk)
-        observer.on_task_step(task, done >> 20)
-    return digest.hexdigest()
+        taken = time.monotonic() - started
+        if done > limit:
+            told = f"{limit >> 20:,} MiB" if limit >> 20 else f"{limit:,} bytes"
+            raise DownloadError(f"{url}: sends more than {told}; fetch the file elsewhere")
+        if seconds is not None and taken > seconds:
+            raise DownloadError(f"{url}: has not come within {seconds:.0f} s; try again later")
+        if seconds is None and taken > _PATIENCE_S and done < _SLOWEST * taken:
+            raise DownloadError(
+                f"{url}: {done:,} bytes have come in {taken:.0f} s, which would never end; try "
+                "again later, or fetch the file elsewhere"
+            )
+        yield chunk

@@ -7,7 +7,6 @@ Does not own: the predictions that are filled in (``submission``).
 from __future__ import annotations
 
 import csv
-import difflib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from tfclassify.errors import RequestError, TargetError
+from tfclassify.recipe.wording import find_nearest
 
 Mode = Literal["labels", "probabilities"]
 _LISTED = 5
@@ -103,8 +103,8 @@ def check_columns(template: Template, classes: Sequence[str], mode: Mode) -> Non
     if unknown:
         named = []
         for name in unknown:
-            nearest = difflib.get_close_matches(name, missing, n=1)
-            named.append(f"{name!r}" + (f" (did you mean {nearest[0]!r}?)" if nearest else ""))
+            nearest = find_nearest(name, missing)
+            named.append(f"{name!r}" + (f" (did you mean {nearest!r}?)" if nearest else ""))
         problems.append(f"columns that are no class: {list_some(named, quoted=False)}")
     if missing:
         problems.append(f"classes without a column: {list_some(missing)}")

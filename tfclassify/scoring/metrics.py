@@ -29,13 +29,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from tfclassify.errors import ScoringError
+from tfclassify.recipe.wording import find_nearest
 from tfclassify.scoring.outcome import (
     BaseWeighting,
     BoolArray,
@@ -117,8 +117,8 @@ def find_measure(name: str, registry: Mapping[str, MeasureT]) -> MeasureT:
     """
     if name in registry:
         return registry[name]
-    nearest = get_close_matches(name, registry, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    nearest = find_nearest(name, registry)
+    hint = f"did you mean {nearest!r}? " if nearest else ""
     raise ScoringError(f"metric: unknown name {name!r}; {hint}allowed: {', '.join(registry)}")
 
 

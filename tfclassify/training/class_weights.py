@@ -7,12 +7,12 @@ the soft label), under ``multi_label`` the presence of a class (``losses``).
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tfclassify.errors import TrainingError
+from tfclassify.recipe.wording import find_nearest
 from tfclassify.scoring.tasks import MULTI_CLASS, MULTI_LABEL
 
 #: Limit of a balanced weight of ``multi_label``, and of its inverse.
@@ -74,7 +74,7 @@ def resolve_class_weights(
 def _named_weights(wanted: Mapping[str, float], classes: Sequence[str]) -> np.ndarray:
     for name in wanted:
         if name not in classes:
-            near = difflib.get_close_matches(name, classes, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; classes: {', '.join(classes)}"
+            near = find_nearest(name, classes)
+            hint = f"; did you mean {near!r}?" if near else f"; classes: {', '.join(classes)}"
             raise TrainingError(f"class_weights: {name!r} is not a class{hint}")
     return np.array([wanted.get(name, 1.0) for name in classes], dtype=np.float32)

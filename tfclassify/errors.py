@@ -10,6 +10,7 @@ Does not own: how an error is printed (``cli``).
     │   └── MissingExtraError               an optional dependency is absent
     ├── DataError                           the images or their table
     │   ├── SourceError                     a source cannot be read at all
+    │   │   └── AbsentSourceError   exit 2      there is no such source
     │   ├── ArchiveError                    an unsafe or damaged archive
     │   ├── ImageError                      one image cannot be used
     │   └── IntegrityError                  bad images under ``strict``
@@ -109,6 +110,12 @@ class DataError(TfclassifyError):
 
 class SourceError(DataError):
     """A data source cannot be read at all."""
+
+
+class AbsentSourceError(SourceError):
+    """There is no such data source: what was asked for is wrong."""
+
+    exit_code = 2
 
 
 class ArchiveError(DataError):

@@ -65,7 +65,7 @@ def test_a_missing_file_is_one_line(in_tmp: Path, tfclassify: CommandLine) -> No
     assert answer.err.startswith("error: absent.yaml: ")
     assert answer.err.count("\n") == 1
     missing = tfclassify("inspect", "absent")
-    assert missing.code == 1
+    assert missing.code == 2
     assert missing.err.startswith("error: absent: there is no such file or folder")
     assert missing.err.count("\n") == 1
 

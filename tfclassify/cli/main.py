@@ -75,7 +75,7 @@ def _leave(code: int, message: str) -> NoReturn:
     """Say why, and leave; a stream that takes nothing any more changes nothing."""
     try:
         if message:
-            print(message, file=sys.stderr)
+            print(_fit(message), file=sys.stderr)
         sys.stderr.flush()
         sys.stdout.flush()
     except OSError:
@@ -84,6 +84,27 @@ def _leave(code: int, message: str) -> NoReturn:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
     sys.exit(code)
+
+
+def _fit(message: str) -> str:
+    """Break lines that are too wide for a terminal at their words."""
+    if not sys.stderr.isatty():
+        return message
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size().columns
+    lines = [
+        textwrap.fill(
+            line,
+            width,
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for line in message.splitlines()
+    ]
+    return "\n".join(lines)
 
 
 def _hear_signals() -> None:

@@ -16,7 +16,7 @@ from tfclassify.data.archives import extract_archive, is_archive
 from tfclassify.data.coco_source import Annotations
 from tfclassify.data.download import fetch
 from tfclassify.data.folders import list_wrappings, walk_files
-from tfclassify.errors import ArchiveError, SourceError
+from tfclassify.errors import AbsentSourceError, ArchiveError, SourceError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import build_folder, cache_folder, hash_file
 from tfclassify.recipe.loading import is_there
@@ -136,7 +136,7 @@ def find_path(data: DataRecipe) -> Path:
     """Return where a local source is.
 
     Raises:
-        SourceError: If it is not there; says what to download and where to put it.
+        AbsentSourceError: If it is not there; says what to download and where to put it.
     """
     wanted = Path(data.source).expanduser()
     if is_there(wanted):
@@ -147,7 +147,7 @@ def find_path(data: DataRecipe) -> Path:
     advice = f"put it at {wanted}{beside}, or set data.source to where you have it"
     if data.download_from:
         advice = f"download it from {data.download_from} and {advice}"
-    raise SourceError(f"{data.source}: there is no such file or folder; {advice}{hint}")
+    raise AbsentSourceError(f"{data.source}: there is no such file or folder; {advice}{hint}")
 
 
 def _find_builtin(data: DataRecipe, observer: Observer) -> Path:

@@ -50,6 +50,7 @@ def test_a_short_recipe() -> None:
 def test_a_full_recipe() -> None:
     recipe = make_recipe(
         seed=7,
+        data={"source": "photos.zip", "image_size": 64},
         augment={
             "engine": "keras_cv",
             "flip": ["horizontal", "vertical"],
@@ -179,6 +180,12 @@ def test_averages_mining_and_the_best_phase() -> None:
     assert facts["Best phase"] == "head, by f1_macro on validation; kept"
     assert facts["Hard examples"] == "weight + 0.5 at each miss, up to 3"
     assert "Best phase" not in read(describe_training(recipe))
+
+
+def test_pruning_is_told() -> None:
+    pruned = {**PHASE, "train": "all", "prune": {"sparsity": 0.8, "method": "rigl"}}
+    facts = read(describe_training(make_recipe(phases=[pruned])))
+    assert facts["Phase head"].endswith("adam at 0.001, 80 % of the weights set to zero (rigl)")
 
 
 def test_a_weight_file_and_plain_views() -> None:

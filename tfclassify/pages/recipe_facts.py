@@ -41,6 +41,8 @@ def describe_network(recipe: Recipe, parameters: int | None = None) -> tuple[Fac
         Fact("Head", _describe_head(recipe.model.head)),
         Fact("BatchNorm", _describe_batch_norm(recipe)),
     ]
+    if recipe.model.start_from:
+        facts.append(Fact("Starts from", recipe.model.start_from))
     if parameters is not None:
         facts.append(Fact("Parameters", f"{parameters:,}"))
     return tuple(facts)
@@ -165,6 +167,9 @@ def _describe_phase(phase: PhaseRecipe) -> str:
         parts.append(f"moving average of the weights, decay {phase.ema:g}")
     if phase.swa is not None:
         parts.append(f"ends with the mean of its last {phase.swa} epochs")
+    if phase.prune is not None:
+        share = f"{100 * phase.prune.sparsity:g} % of the weights"
+        parts.append(f"{share} set to zero ({phase.prune.method})")
     if phase.features is not None:
         parts.append(f"on {count_of(phase.features.views, 'cached view')} of each image")
     if phase.early_stopping is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfclassify.backbones.custom_cnn import build_custom_cnn
 from tfclassify.errors import ModelError
@@ -73,3 +75,20 @@ def test_a_block_too_large_for_its_input_is_named(block: LayerRecipe) -> None:
     layers = [LayerRecipe(pool=8), block]
     with pytest.raises(ModelError, match=r"model\.layers\[1\]: .* its input of 2x2 pixels"):
         build_custom_cnn(layers, (16, 16))
+
+
+def test_a_strided_convolution_of_one_pixel_is_built_around() -> None:
+    """TensorFlow's own gradient of it corrupts the memory where there are few channels."""
+    blocks = (LayerRecipe(conv=8, activation=None), LayerRecipe(conv=5, kernel=1, stride=2))
+    network = build_custom_cnn(blocks, (9, 12))
+    strided = [
+        layer
+        for layer in network.layers
+        if isinstance(layer, keras.layers.Conv2D) and layer.kernel_size == (1, 1)
+    ]
+    assert [layer.strides for layer in strided] == [(1, 1)]
+    images = np.random.default_rng(0).random((2, 9, 12, 3), np.float32)
+    before = network.get_layer("block1_conv")(images)
+    kernel, bias = strided[0].get_weights()
+    expected = tf.nn.relu(tf.nn.conv2d(before, kernel, 2, "SAME") + bias)
+    np.testing.assert_allclose(network(images), expected, rtol=1e-5, atol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import tensorflow as tf
 
 from tests.hostile import saved_model_attacks as attacks
 from tests.hub_modules import make_hub_module
-from tfclassify.backbones.hub_layer import load_module
+from tfclassify.backbones import hub_layer, saved_models
+from tfclassify.backbones.hub_layer import build_hub, load_module
 from tfclassify.backbones.saved_models import check_saved_model, load_saved_model
 from tfclassify.errors import ModelError
 
@@ -179,3 +181,34 @@ def test_files_that_are_no_saved_model(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("tfclassify.backbones.saved_models._LARGEST_GRAPH", 3)
     with pytest.raises(ModelError, match="it is over 3 bytes"):
         check_saved_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        (attacks.call_too_often, r"calls are 15,032,385,538 operations when written out, 34 deep"),
+        (lambda folder: attacks.call_too_often(folder, 101), "allowed are 1,000,000 and 100"),
+        (attacks.call_itself, "functions call one another without end"),
+    ],
+)
+def test_calls_are_counted_before_they_are_made(
+    attack: Callable[[Path], None], message: str, tmp_path: Path
+) -> None:
+    attack(tmp_path / "m")
+    with pytest.raises(ModelError, match=message):
+        load_module(tmp_path / "m")
+
+
+def test_a_module_that_never_ends_or_fills_the_memory_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attacks.never_end(tmp_path / "endless")
+    attacks.fill_memory(tmp_path / "large")
+    run = functools.partial(saved_models.bounded_run, seconds=0.5)
+    monkeypatch.setattr(hub_layer, "bounded_run", run)
+    with pytest.raises(ModelError, match=r"model\.backbone: 'one': one image took over 0 s"):
+        build_hub(tmp_path / "endless", attacks.SIZE, "one")
+    monkeypatch.undo()
+    with pytest.raises(ModelError, match="'two': one image takes more memory than this machine"):
+        build_hub(tmp_path / "large", attacks.SIZE, "two")
+    assert float(tf.reduce_sum(tf.ones(9))) == 9  # nothing stays cancelled or limited

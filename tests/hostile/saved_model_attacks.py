@@ -205,3 +205,68 @@ def name_the_saver_as_an_operation(folder: Path, target: Path) -> None:
         graph.graph_def.library.function.add().signature.name = "WriteFile"
 
     _change(folder, add)
+
+
+def never_end(folder: Path) -> None:
+    """Have the network loop for ever."""
+
+    def call(images: Any) -> Any:
+        turn, _ = tf.while_loop(lambda n, _: n >= 0, lambda n, x: (n * 1, x + 1), (0, 0.0))
+        return _features(images) + tf.cast(turn, tf.float32)
+
+    _save_call(folder, call)
+
+
+def fill_memory(folder: Path) -> None:
+    """Have the network ask for 64 TB."""
+
+    def call(images: Any) -> Any:
+        length = tf.cast(tf.reduce_sum(images) * 0, tf.int64) + (1 << 22)
+        return _features(images) + tf.reduce_sum(tf.fill(tf.stack([length, length]), 1.0))
+
+    _save_call(folder, call)
+
+
+def call_too_often(folder: Path, levels: int = 30) -> None:
+    """Have each of some functions call the next one twice."""
+    inner = tf.function(lambda x: x + 1, autograph=False)
+    outer = tf.function(lambda x: inner(x) + inner(x), autograph=False)
+    _save_call(folder, lambda images: outer(_features(images)))
+
+    def repeat(graph: Any) -> None:
+        library = graph.graph_def.library
+        (pair,) = (each for each in library.function if len(_list_calls(each)) == 2)
+        below = _list_calls(pair)[0].attr["f"].func.name
+        for level in range(levels):
+            copy = library.function.add()
+            copy.CopyFrom(pair)
+            copy.signature.name = f"level_{level}"
+            for node in _list_calls(copy):
+                node.attr["f"].func.name = below
+            below = copy.signature.name
+        for node in _list_calls(pair):
+            node.attr["f"].func.name = below
+
+    _change(folder, repeat)
+
+
+def _list_calls(function: Any) -> list[Any]:
+    return [node for node in function.node_def if node.op.endswith("PartitionedCall")]
+
+
+def call_itself(folder: Path) -> None:
+    """Have a function call itself."""
+    call_too_often(folder, 0)
+
+    def tie(graph: Any) -> None:
+        for function in graph.graph_def.library.function:
+            for node in _list_calls(function):
+                node.attr["f"].func.name = function.signature.name
+
+    _change(folder, tie)
+
+
+def _save_call(folder: Path, call: Callable[[Any], Any]) -> None:
+    module = tf.Module()
+    module.__call__ = tf.function(call, input_signature=[_SPEC], autograph=False)
+    tf.saved_model.save(module, str(folder))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -114,3 +116,20 @@ def test_fewer_than_two_classes_are_refused() -> None:
 def test_an_unknown_backbone_is_refused() -> None:
     with pytest.raises(RequestError, match="did you mean 'xception'"):
         build_classifier(ModelRecipe(backbone="xceptoin"), 2, (32, 32), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("size", "head"),
+    [((60_000, 60_000), {}), ((16, 24), {"dense": (2_000_000_000, 2_000_000_000)})],
+)
+def test_a_network_beyond_the_memory_is_refused_before_it_is_built(
+    size: tuple[int, int], head: dict[str, Any]
+) -> None:
+    """These two took over 9 GB before anything was said."""
+    model = make_recipe().model.model_copy(update={"head": HeadRecipe.model_construct(**head)})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(
+        ModelError, match=r"model: needs about [\d,.]+ GB of memory .* or fewer units"
+    ):
+        build_classifier(model, 3, size, seed=0)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import hashlib
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import keras
 import pytest
 import tensorflow as tf
 
+from tests.hostile import saved_model_attacks as attacks
 from tests.profiler.networks import L, build_objects50
 from tfclassify.backbones.hub_modules import fetch_module
-from tfclassify.errors import ProfileError, RequestError
+from tfclassify.errors import ModelError, ProfileError, RequestError
+from tfclassify.profiler import saved_models
 from tfclassify.profiler.keras_profile import profile_model
 from tfclassify.profiler.saved_models import open_saved_model, profile_saved, time_saved
 
@@ -111,3 +114,81 @@ def test_a_module_from_the_cache_is_opened(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
     export_convolution(tmp_path / hashlib.sha1(handle.encode()).hexdigest())
     assert open_saved_model(fetch_module(handle), (8, 8)).shapes == ((8, 8, 3),)
+
+
+def profile_export(model: keras.Model, folder: Path):
+    """Profile a model as it is, and its export."""
+    model.export(folder, verbose=False)
+    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    expected = profile_model(model, shapes, title="", target="")
+    return expected, profile_saved(open_saved_model(folder, None), title="", target="")
+
+
+@pytest.mark.parametrize("recurrent", [L.LSTM(4), L.Bidirectional(L.GRU(4)), L.SimpleRNN(4)])
+def test_an_exported_recurrent_network_costs_what_it_costs_in_keras(
+    recurrent: keras.Layer, tmp_path: Path
+) -> None:
+    image = keras.Input((7, 5))
+    model = keras.Model(image, L.Dense(3)(recurrent(image)))
+    expected, profile = profile_export(model, tmp_path / "m")
+    assert profile.cost == expected.cost
+    assert profile.params == expected.params == model.count_params()
+    assert not profile.cost.uncounted
+    if isinstance(recurrent, L.LSTM):
+        # 7 steps of four gates of 5 + 4 inputs and 4 outputs, then 4 x 3.
+        assert profile.macs == 7 * 4 * (5 + 4) * 4 + 4 * 3
+
+
+def save_call(folder: Path, call, size: tuple[int, ...], **variables) -> None:
+    module = tf.Module()
+    for name, value in variables.items():
+        setattr(module, name, tf.Variable(value))
+    spec = tf.TensorSpec((None, *size), tf.float32)
+    module.__call__ = tf.function(lambda x: call(module, x), input_signature=[spec])
+    tf.saved_model.save(module, str(folder))
+
+
+def test_branches_and_loops_of_a_module_are_counted(tmp_path: Path) -> None:
+    def call(module, x):
+        def convolve():
+            return tf.nn.conv2d(x, module.kernel, 1, "SAME")
+
+        y = tf.cond(tf.reduce_mean(x) > 0, convolve, lambda: x[..., :1] * tf.ones(4))
+        rows = tf.reshape(y, (-1, 4))
+        loop = lambda n, rows: (n + 1, tf.matmul(rows, module.square))  # noqa: E731
+        rows = tf.while_loop(lambda n, _: n < 5, loop, (0, rows))[1]
+        return tf.reshape(rows, (-1, 8, 8, 4))
+
+    save_call(tmp_path, call, (8, 8, 3), kernel=tf.ones((3, 3, 3, 4)), square=tf.ones((4, 4)))
+    profile = profile_saved(open_saved_model(tmp_path, None), title="", target="")
+    assert profile.macs == 8 * 8 * 4 * 27 + 5 * (8 * 8 * 4 * 4)
+    assert not profile.cost.uncounted
+    assert profile.params == 3 * 3 * 3 * 4 + 16
+
+
+def test_a_loop_whose_items_grow_is_not_counted_as_if_they_did_not(tmp_path: Path) -> None:
+    def call(_, x):
+        free = (tf.TensorShape(()), tf.TensorShape((None, None)))
+        return tf.while_loop(
+            lambda n, _: n < 2, lambda n, r: (n + 1, tf.concat([r, tf.exp(r)], 1)), (0, x), free
+        )[1]
+
+    save_call(tmp_path, call, (4,))
+    profile = profile_saved(open_saved_model(tmp_path, None), title="", target="")
+    assert "Exp" not in profile.cost.elementwise
+    assert profile.cost.uncounted
+
+
+@pytest.mark.parametrize("attack", [attacks.never_end, attacks.call_too_often])
+def test_a_module_without_end_is_counted_or_refused(attack, tmp_path: Path, monkeypatch) -> None:
+    attack(tmp_path / "m")
+    monkeypatch.setattr(
+        saved_models, "bounded_run", functools.partial(saved_models.bounded_run, seconds=0.5)
+    )
+
+    def profile_all() -> None:
+        saved = open_saved_model(tmp_path / "m", None)
+        time_saved(profile_saved(saved, title="", target="m"), saved, 1, "cpu:0")
+
+    with pytest.raises((ModelError, ProfileError), match=r"took over 0 s|when written out"):
+        profile_all()

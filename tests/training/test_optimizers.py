@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from keras.src.applications.convnext import LayerScale
 
 from tests.training.builders import make_recipe
 from tfclassify.model.assembly import Classifier, build_classifier
@@ -83,3 +84,15 @@ def test_every_optimizer_keeps_to_the_factors(optimizer: str) -> None:
 
 def test_a_factor_of_one_changes_nothing() -> None:
     assert take_step("adamw", 1.0) == take_step("adamw", None)
+
+
+def test_layer_scale_is_spared_from_weight_decay() -> None:
+    """Its vector has no telling name in Keras, and was decayed."""
+    images = keras.Input((4, 4, 6))
+    scale = LayerScale(1e-6, 6)
+    network = keras.Model(images, keras.layers.Conv2D(6, 1)(scale(images)))
+    phase = PhaseRecipe(name="all", epochs=1, weight_decay=0.1)
+    optimizer = build_optimizer(phase, variables=network.variables)
+    optimizer.build(network.trainable_variables)
+    decayed = [v.shape for v in network.trainable_variables if optimizer._use_weight_decay(v)]
+    assert decayed == [(1, 1, 6, 6)]

@@ -82,10 +82,16 @@ def _apply_block(x: Any, recipe: LayerRecipe, name: str) -> Any:
 
 def _apply_convolution(x: Any, recipe: LayerRecipe, name: str) -> Any:
     """Apply the convolution of a block and what follows it directly."""
+    stride = recipe.stride
+    if recipe.kernel == 1 and stride > 1:
+        # TensorFlow 2.21's gradient of a strided 1x1 convolution writes beyond its memory
+        # where there are fewer than 16 channels; taking every n-th pixel first is the same.
+        x = keras.layers.MaxPooling2D(1, stride, name=f"{name}_stride")(x)
+        stride = 1
     x = keras.layers.Conv2D(
         recipe.conv,
         recipe.kernel,
-        recipe.stride,
+        stride,
         padding=recipe.padding,
         name=f"{name}_conv",
     )(x)

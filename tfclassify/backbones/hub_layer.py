@@ -22,7 +22,7 @@ import tensorflow as tf
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from tfclassify.backbones.catalog import BackboneSpec
-from tfclassify.backbones.saved_models import load_saved_model
+from tfclassify.backbones.saved_models import bounded_run, load_saved_model
 from tfclassify.errors import ModelError
 from tfclassify.files import build_folder, hash_file
 
@@ -81,7 +81,7 @@ class HubFeatures(keras.layers.Layer):
         self.module = module
         self.feature_shape = tuple(int(length) for length in feature_shape)
         self.keeps_statistics = True
-        if in_stateless_scope():  # only the shapes are asked for: see model.footprint
+        if in_stateless_scope():  # only the shapes are asked for: see footprint
             self._shared, self.built = [], True
             return
         # A saved description cannot hold a module, only its name.
@@ -313,7 +313,8 @@ def _measure_features(
 ) -> tuple[int, int, int]:
     """Run a module on two blank images and return the ``(h, w, c)`` that it gives."""
     try:
-        answer = module(tf.zeros((2, *image_size, 3)), False)
+        with bounded_run(f"model.backbone: {name!r}"):
+            answer = module(tf.zeros((2, *image_size, 3)), False)
     except ModelError:
         raise
     except Exception as error:  # a module may raise anything on what it was not traced for

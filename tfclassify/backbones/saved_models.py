@@ -17,8 +17,11 @@ nodes that it names for saving and restoring, and cannot do without operations o
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
+from tfclassify.backbones.footprint import limited_memory
 from tfclassify.errors import ModelError
 
 _GRAPH = "saved_model.pb"
@@ -52,6 +56,14 @@ _STATEFUL = re.compile(
     r"|FusedBatchNorm\w*|CudnnRNN\w*|Rng\w+|StatefulStandardNormalV2|StatelessRandomGetAlg"
     r"|StatelessRandomGetKeyCounter\w*)$"
 )
+
+
+_EXPORT = "it was not used; take another module, or export the network anew"
+#: Operations of all functions with what they call written out, and calls within calls;
+#: ConvNeXtXLarge's takes some 20,000.
+_MOST_NODES, _DEEPEST = 1_000_000, 100
+#: Seconds that one image may take in a module that nobody has run before.
+LONGEST_RUN_S = 60.0
 
 
 def load_saved_model(folder: Path) -> Any:
@@ -90,6 +102,7 @@ def check_saved_model(folder: Path) -> None:
             "names, and was not loaded; take a TF2 SavedModel: rebuild the network in Keras and "
             "export it anew"
         )
+    _check_extent(folder, graphs[0])
     found = Counter(_list_unsafe(graphs[0]))
     if found:
         names = ", ".join(f"{name} ({count}x)" for name, count in sorted(found.items()))
@@ -115,6 +128,66 @@ def _read(folder: Path) -> Any:
             f"{path}: is not a readable SavedModel: {error}; export or download it anew"
         ) from error
     return model
+
+
+def _check_extent(folder: Path, graph: Any) -> None:
+    """Refuse functions that call one another without end, or too often to be written out."""
+    functions = {each.signature.name: each.node_def for each in graph.graph_def.library.function}
+    calls = {
+        name: [called for node in nodes for called in (node.op, *_list_called(node))]
+        for name, nodes in functions.items()
+    }
+    try:
+        order = list(TopologicalSorter(calls).static_order())
+    except CycleError as error:
+        raise ModelError(
+            f"{folder}: the SavedModel's functions call one another without end; {_EXPORT}"
+        ) from error
+    sizes, depths = Counter[str](), Counter[str]()
+    for name in order:
+        inner = [called for called in calls.get(name, ()) if called in functions]
+        sizes[name] = len(functions.get(name, ())) + sum(sizes[called] for called in inner)
+        depths[name] = 1 + max((depths[called] for called in inner), default=0)
+    if max(sizes.values(), default=0) > _MOST_NODES or max(depths.values(), default=0) > _DEEPEST:
+        raise ModelError(
+            f"{folder}: the SavedModel's calls are {max(sizes.values()):,} operations when written "
+            f"out, {max(depths.values()):,} deep, allowed are {_MOST_NODES:,} and {_DEEPEST}; "
+            f"{_EXPORT}"
+        )
+
+
+@contextmanager
+def bounded_run(where: str, seconds: float = LONGEST_RUN_S) -> Iterator[None]:
+    """Let what a stranger's graph does inside this block end in time and within the memory.
+
+    Args:
+        where: What the message begins with.
+        seconds: After which the functions that run are cancelled.
+
+    Raises:
+        ModelError: If they were, or more memory was asked for than the machine may give.
+    """
+    from tensorflow.python.eager import cancellation
+
+    manager = cancellation.CancellationManager()
+    timer = threading.Timer(seconds, manager.start_cancel)
+    timer.daemon = True
+    timer.start()
+    try:
+        with limited_memory(), cancellation.CancellationManagerContext(manager):
+            yield
+    except Exception as error:
+        if isinstance(error, MemoryError) or "OOM when allocating" in str(error):
+            raise ModelError(
+                f"{where}: one image takes more memory than this machine may give; {_EXPORT}"
+            ) from error
+        if manager.is_cancelled:
+            raise ModelError(
+                f"{where}: one image took over {seconds:.0f} s, and was given up; {_EXPORT}"
+            ) from error
+        raise
+    finally:
+        timer.cancel()
 
 
 def _list_unsafe(graph: Any) -> Iterator[str]:

@@ -13,7 +13,9 @@ from typing import Any
 import keras
 
 from tfclassify.backbones.building import build_network
-from tfclassify.backbones.catalog import BackboneSpec, find_spec
+from tfclassify.backbones.catalog import PRESET, BackboneSpec, find_spec
+from tfclassify.backbones.footprint import check_need, measure
+from tfclassify.backbones.hub_modules import PREFIX
 from tfclassify.errors import ModelError
 from tfclassify.model.head import build_head, make_pool
 from tfclassify.recipe.schema import ModelRecipe, StackMemberRecipe
@@ -92,6 +94,29 @@ def build_classifier(
             f"model: a classifier needs at least 2 classes, got {classes}; "
             "check data.source and data.classes"
         )
+    if not any(name.startswith((PREFIX, PRESET)) for name in _list_backbones(model)):
+        plain = _drop_weights(model)
+        footprint = measure(lambda: _assemble(plain, classes, image_size, seed).network)
+        check_need(
+            "model", footprint.to_run(), footprint, "use a smaller data.image_size, or fewer units"
+        )
+    return _assemble(model, classes, image_size, seed)
+
+
+def _list_backbones(model: ModelRecipe) -> list[str]:
+    return [member.backbone for member in model.stack] or [model.backbone]
+
+
+def _drop_weights(model: ModelRecipe) -> ModelRecipe:
+    """Leave weights out, which take the same memory whatever they are."""
+    none = {"weights": "none", "weights_sha256": None}
+    stack = tuple(member.model_copy(update=none) for member in model.stack)
+    return model.model_copy(update={**none, "stack": stack})
+
+
+def _assemble(
+    model: ModelRecipe, classes: int, image_size: tuple[int, int], seed: int
+) -> Classifier:
     members = _build_members(model, image_size, seed)
     parts = [_join_preprocessing(member, image_size) for member in members]
     backbone = parts[0]

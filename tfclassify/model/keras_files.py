@@ -1,7 +1,7 @@
 """Loads a ``.keras`` file that anyone may have made, after a look at all of it.
 
 Owns: what may be in such a file, and loading one that holds nothing else. Does not own:
-what a network may need of memory (``footprint``), checksums (``bundle``).
+what a network may need of memory (``backbones.footprint``), checksums (``bundle``).
 
 A ``.keras`` file describes objects that Keras brings to life by their names, and Keras'
 safe mode lets it name any function of Keras itself. Here a name must be on a list: layers
@@ -29,10 +29,10 @@ import keras
 from keras.src.saving.serialization_lib import ObjectSharingScope
 
 from tfclassify.backbones import preprocessing
+from tfclassify.backbones.footprint import check_need, measure
 from tfclassify.backbones.hub_layer import HubFeatures, module_folders
 from tfclassify.backbones.presets import import_keras_hub
 from tfclassify.errors import ModelError
-from tfclassify.model.footprint import check_need, measure
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MEMBERS = sorted(("metadata.json", _CONFIG, _WEIGHTS))

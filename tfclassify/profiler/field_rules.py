@@ -18,7 +18,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfclassify.profiler.fields import NOWHERE, Field, Place, Span, reshape_places, unite_fields
-from tfclassify.profiler.operations import split_equation
+from tfclassify.profiler.operations import filter_radius, split_equation
 
 Operands = Sequence[Field | None]
 Rule = Callable[[Any, Operands], Field | None]
@@ -178,13 +178,18 @@ def resize(radius: int) -> Rule:
         field = operands[0]
         if field is None or _has_flag(node, "align_corners"):
             raise NoRuleError
-        is_antialiased = node.type == "ScaleAndTranslate"
-        is_centred = is_antialiased or _has_flag(node, "half_pixel_centers")
+        is_filtered = node.type == "ScaleAndTranslate"
+        is_centred = is_filtered or _has_flag(node, "half_pixel_centers")
         before, after = lengths_of(node.inputs[0]), lengths_of(node.outputs[0])
         for axis in (1, 2):
             ratio = Fraction(before[axis], after[axis])
-            reach = radius * max(Fraction(1), ratio) if is_antialiased else Fraction(radius)
-            below, above = find_reach(ratio, reach, is_centred=is_centred)
+            reach, has_ends = Fraction(radius), False
+            if is_filtered:
+                reach = Fraction(filter_radius(node))
+                reach *= max(Fraction(1), ratio) if node.get_attr("antialias") else 1
+                # A sinc that is cut off at its zero leaves something of it, by rounding.
+                has_ends = node.get_attr("kernel_type").startswith(b"lanczos")
+            below, above = find_reach(ratio, reach, is_centred=is_centred, has_ends=has_ends)
             field = change_spans(
                 field, axis, partial(Span.after_scaling, ratio=ratio, below=below, above=above)
             )
@@ -200,17 +205,22 @@ def _has_flag(node: Any, name: str) -> bool:
         return False
 
 
-def find_reach(ratio: Fraction, reach: Fraction, *, is_centred: bool) -> tuple[Fraction, Fraction]:
+def find_reach(
+    ratio: Fraction, reach: Fraction, *, is_centred: bool, has_ends: bool = False
+) -> tuple[Fraction, Fraction]:
     """Return the least and the greatest offset of what an output reads from ``o * ratio``.
 
     Output o samples the input at ``(o + 1/2) * ratio - 1/2``, or at ``o * ratio``, and
-    reads the positions nearer than ``reach``, or the nearest one. All phases are tried.
+    reads the positions nearer than ``reach``, with ``has_ends`` those that far off as well,
+    or the nearest one where ``reach`` is 0. All phases are tried.
     """
     half = Fraction(1, 2) if is_centred else Fraction(0)
     lows, highs = [], []
     for output in range(ratio.denominator):
         sample = (output + half) * ratio - half
-        if reach:
+        if reach and has_ends:
+            first, last = math.ceil(sample - reach), math.floor(sample + reach)
+        elif reach:
             first, last = math.floor(sample - reach) + 1, math.ceil(sample + reach) - 1
         else:
             first = last = math.floor(sample + half)

@@ -20,7 +20,7 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config
 from tensorflow.python.grappler import tf_optimizer
 from tensorflow.python.training.saver import export_meta_graph
 
-from tfclassify.profiler.control_flow import CALLS, count_node, order_needed
+from tfclassify.profiler.control_flow import CALLS, count_node, import_shaped, order_needed
 from tfclassify.profiler.tracing import LayerCalls, Shape, Trace
 
 #: Marks that keep a function from being inlined.
@@ -71,12 +71,14 @@ class ImportedGraph:
         inputs: The tensors of its inputs, in the function's order.
         outputs: The tensors of its outputs.
         variables: Name of the tensor that stands for a variable -> the variable.
+        handles: Name of a tensor that is a variable's handle -> the name of the former.
     """
 
     graph: Any
     inputs: tuple[Any, ...]
     outputs: tuple[Any, ...]
     variables: dict[str, Any]
+    handles: dict[str, str]
 
 
 def import_graph(function: Any, shapes: Sequence[tuple[int, ...]]) -> ImportedGraph:
@@ -95,6 +97,7 @@ def import_graph(function: Any, shapes: Sequence[tuple[int, ...]]) -> ImportedGr
         if (variable := _find_variable(function, outer)) is not None
     }
     carriers = _follow_handles(inlined, variables)
+    handles = _keep_handles(inlined, variables, carriers)
     for node in inlined.node:
         # Shapes that were noted at export hide those that follow from the new size.
         node.attr.pop("_output_shapes", None)
@@ -107,14 +110,13 @@ def import_graph(function: Any, shapes: Sequence[tuple[int, ...]]) -> ImportedGr
             node.op = "Identity"
             node.attr["T"].type = node.attr["dtype"].type
             del node.attr["dtype"]
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.import_graph_def(inlined, name="")
+    graph = import_shaped(inlined)
     return ImportedGraph(
         graph,
         tuple(graph.get_tensor_by_name(f"{name}:0") for name in inputs),
         tuple(graph.get_tensor_by_name(tensor.name) for tensor in function.outputs),
         {f"{name}:0": variable for name, variable in variables.items()},
+        handles,
     )
 
 
@@ -145,6 +147,32 @@ def _follow_handles(graph: Any, variables: Mapping[str, Any]) -> dict[str, Any]:
                 carriers[node.name] = carriers[_source_of(node)]
                 found = True
     return carriers
+
+
+def _keep_handles(
+    graph: Any, variables: Mapping[str, Any], carriers: Mapping[str, Any]
+) -> dict[str, str]:
+    """Give what takes a handle itself, as loops do, a handle of its own.
+
+    Returns:
+        ``ImportedGraph.handles``.
+    """
+    names = {id(variable): name for name, variable in variables.items()}
+    handles: dict[str, str] = {}
+    for node in list(graph.node):
+        if node.name in carriers or node.op in ("ReadVariableOp", "Identity"):
+            continue
+        for place, source in enumerate(node.input):
+            variable = carriers.get(source.partition(":")[0])
+            if variable is not None and not source.startswith("^"):
+                name = names[id(variable)]
+                if f"{name}/handle:0" not in handles:
+                    handles[f"{name}/handle:0"] = f"{name}:0"
+                    handle = graph.node.add(name=f"{name}/handle", op="VarHandleOp")
+                    handle.attr["dtype"].type = variable.dtype.as_datatype_enum
+                    handle.attr["shape"].shape.CopyFrom(variable.shape.as_proto())
+                node.input[place] = f"{name}/handle"
+    return handles
 
 
 def _hold_value(node: Any, variable: Any) -> None:

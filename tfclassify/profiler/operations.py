@@ -123,13 +123,42 @@ def count_convolution(node: Any) -> Cost:
     Each output value is one dot product over a window: ``K_h * K_w * C_in / groups``
     taps, which is the kernel's size without its last axis.
     """
-    return Cost(macs=size_of(node.outputs[0]) * math.prod(shape_of(node.inputs[1])[:-1]))
+    return Cost(macs=size_of(_find_result(node)) * math.prod(shape_of(node.inputs[1])[:-1]))
+
+
+def _find_result(node: Any) -> Any:
+    """Return what a convolution is computed for.
+
+    TensorFlow dilates a kernel by dealing the map out to a batch, padded to whole blocks,
+    and putting it together again: what is cropped then belongs to no result.
+    """
+    if _pass(node.inputs[0].op, forward=False).type != "SpaceToBatchND":
+        return node.outputs[0]
+    last = _pass(node, forward=True)
+    return last.outputs[0] if last.type == "BatchToSpaceND" else node.outputs[0]
+
+
+_LAYOUT = frozenset({"ExpandDims", "Squeeze", "Reshape", "Identity"})
+
+
+def _pass(node: Any, *, forward: bool) -> Any:
+    """Return the first node, going on or back, that does more than change the layout."""
+    while True:
+        if forward:
+            consumers = node.outputs[0].consumers()
+            if len(consumers) != 1:
+                return node
+            node = consumers[0]
+        if node.type not in _LAYOUT:
+            return node
+        if not forward:
+            node = node.inputs[0].op
 
 
 def count_depthwise(node: Any) -> Cost:
     """Count a depthwise convolution, whose kernel is ``(K_h, K_w, C_in, multiplier)``."""
     height, width, _, _ = shape_of(node.inputs[1])
-    return Cost(macs=size_of(node.outputs[0]) * height * width)
+    return Cost(macs=size_of(_find_result(node)) * height * width)
 
 
 def count_transposed(node: Any) -> Cost:
@@ -232,17 +261,34 @@ def count_clip(node: Any) -> Cost:
 
 
 def count_resampling(node: Any) -> Cost:
-    """Count an antialiased resize as the two passes of its separable triangle filter.
+    """Count a resize by a separable filter as its two passes.
 
-    A pass multiplies and adds each tap of its window; where the image grows, a window
-    has two taps, where it shrinks by f, it has 2 f.
+    A pass multiplies and adds each tap of its window: twice the filter's radius, and f
+    times as many where the image shrinks by f and is antialiased.
     """
     _, height, width, channels = shape_of(node.inputs[0])
     batch, new_height, new_width, _ = shape_of(node.outputs[0])
-    taps_y = 2 * max(1, math.ceil(height / new_height))
-    taps_x = 2 * max(1, math.ceil(width / new_width))
+    taps_y, taps_x = (
+        math.ceil(2 * filter_radius(node) * math.ceil(shrinking(node, before, after)))
+        for before, after in ((height, new_height), (width, new_width))
+    )
     values = batch * channels * (new_height * width * taps_y + new_height * new_width * taps_x)
     return _work(Resize=2 * values)
+
+
+#: Reach of the filters that TensorFlow resizes with, in pixels.
+_RADII = {"box": 0.5, "triangle": 1, "keyscubic": 2, "mitchellcubic": 2, "gaussian": 1.5}
+_RADII |= {"lanczos1": 1, "lanczos3": 3, "lanczos5": 5}
+
+
+def filter_radius(node: Any) -> float:
+    """Return the radius of a resize's filter, in pixels of the larger image."""
+    return _RADII[node.get_attr("kernel_type").decode()]
+
+
+def shrinking(node: Any, before: int, after: int) -> float:
+    """Return by how much a resize widens its filter along an axis."""
+    return max(1.0, before / after) if node.get_attr("antialias") else 1.0
 
 
 #: Products and convolutions: counted whatever the type of their numbers is.
@@ -329,7 +375,7 @@ FREE: frozenset[str] = frozenset(
         *("TensorArrayReadV3", "TensorArrayScatterV3", "TensorArraySizeV3", "TensorArrayV3"),
         *("TensorArrayWriteV3", "TensorListElementShape", "TensorListFromTensor"),
         *("TensorListGetItem", "TensorListLength", "TensorListReserve", "TensorListSetItem"),
-        *("TensorListStack", "TensorScatterUpdate", "Tile", "TopK", "TopKV2", "Transpose"),
+        *("TensorListStack", "TensorScatterUpdate", "Tile", "Transpose"),
         *("Unpack", "VarHandleOp", "VarIsInitializedOp", "VariableV2", "Where", "ZerosLike"),
     )
 )

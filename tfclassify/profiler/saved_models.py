@@ -16,7 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfclassify.backbones.saved_models import load_saved_model
+from tfclassify.backbones.saved_models import bounded_run, load_saved_model
 from tfclassify.errors import ModelError, ProfileError
 from tfclassify.profiler.control_flow import count_node, order_needed
 from tfclassify.profiler.fields import Field
@@ -41,6 +41,7 @@ class SavedGraph:
         inputs: The tensors of its inputs, in the order of ``names``.
         outputs: The tensors of its outputs.
         variables: Name of the tensor that stands for a variable -> the variable.
+        handles: Name of a tensor that is a variable's handle -> the name of the former.
         names: Names of the inputs, as the function takes them.
         shapes: Their shapes, batch left out.
         function: The function itself, of tensors by name.
@@ -51,6 +52,7 @@ class SavedGraph:
     inputs: tuple[Any, ...]
     outputs: tuple[Any, ...]
     variables: dict[str, Any]
+    handles: dict[str, str]
     names: tuple[str, ...]
     shapes: tuple[Shape, ...]
     function: Any
@@ -89,6 +91,7 @@ def open_saved_model(folder: Path, size: Size | None) -> SavedGraph:
         imported.inputs,
         imported.outputs,
         imported.variables,
+        imported.handles,
         names,
         shapes,
         function,
@@ -168,6 +171,8 @@ def time_saved(profile: Profile, saved: SavedGraph, batch_size: int, device: str
     """Time a SavedModel as a whole."""
     with tf.device(device):
         batches = {size: draw_inputs(saved.inputs, saved.shapes, size) for size in {1, batch_size}}
+        with bounded_run(profile.target):
+            run_saved(saved, batches[1])
         latency = measure_whole(
             profile, lambda *tensors: run_saved(saved, tensors), batches, device
         )
@@ -209,7 +214,7 @@ def _list_scopes(saved: SavedGraph, nodes: Sequence[Any]) -> tuple[LayerProfile,
 def _assign_variables(saved: SavedGraph, nodes: Sequence[Any]) -> dict[str, tuple[str, ...]]:
     """Give each variable to the scope of the first node that reads it."""
     owners: dict[str, tuple[str, ...]] = {}
-    sources = {name: name for name in saved.variables}
+    sources = {name: name for name in saved.variables} | saved.handles
     for node in nodes:
         for tensor in node.inputs:
             variable = sources.get(tensor.name)

@@ -7,7 +7,7 @@ rate itself (``schedules``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -89,16 +89,20 @@ _BUILDERS: dict[str, type[Any]] = {
 
 
 def build_optimizer(
-    phase: PhaseRecipe, factors: Mapping[int, float] | None = None
+    phase: PhaseRecipe,
+    factors: Mapping[int, float] | None = None,
+    variables: Sequence[keras.Variable] = (),
 ) -> keras.optimizers.Optimizer:
     """Build the phase's optimizer at its peak learning rate.
 
     Weight decay is decoupled (AdamW's form) for every optimizer and spares
-    biases and BatchNorm; without a value, AdamW keeps its own 0.004.
+    biases, BatchNorm and ConvNeXt's LayerScale; without a value, AdamW keeps its own 0.004.
 
     Args:
         phase: Optimizer, rate, weight decay, momentum, clipping.
         factors: Factor of the rate by ``id`` of a variable; None leaves it the same for all.
+        variables: Those of the network; its scales have no telling name, and are known by
+            their one axis.
     """
     options: dict[str, Any] = {
         "learning_rate": phase.learning_rate,
@@ -112,4 +116,6 @@ def build_optimizer(
     optimizer = (kind if factors is None else layer_wise(kind, factors))(**options)
     if optimizer.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        scales = [variable for variable in variables if len(variable.shape) == 1]
+        optimizer.exclude_from_weight_decay(var_list=scales)
     return optimizer

@@ -220,7 +220,7 @@ def build_step(
         body,
         head,
         is_body_trained=phase.train != "head",
-        optimizer=build_optimizer(phase, factors),
+        optimizer=build_optimizer(phase, factors, classifier.network.variables),
         recipe=recipe,
         positive_weights=class_weights if get_task(recipe.task).is_multi_label else None,
         is_accumulating=phase.accumulate > 1,

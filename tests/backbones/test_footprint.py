@@ -8,9 +8,9 @@ import keras
 import pytest
 
 from tests.model.classifiers import make_tiny
+from tfclassify.backbones import footprint
+from tfclassify.backbones.footprint import Footprint, check_need, measure
 from tfclassify.errors import ModelError
-from tfclassify.model import footprint
-from tfclassify.model.footprint import Footprint, check_need, measure
 
 L = keras.layers
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 from keras.src.backend.common import global_state
@@ -20,10 +22,16 @@ from keras.src.backend.common import global_state
 from tfclassify.data.memory import total_memory
 from tfclassify.errors import ModelError
 
+try:
+    import resource
+except ImportError:  # no POSIX system
+    resource = None  # type: ignore[assignment]
+
 #: Share of the machine's memory that one network may need.
 MEMORY_SHARE = 0.8
 #: Values a weight in training: itself, its gradient, and two running means of Adam.
 _TRAINED_COPIES = 4
+_NAMES = "object_name_uids"  # Keras' numbers of layers that were given no name
 _PENDING = "uninitialized_variables"  # Keras' list of variables without a value yet
 
 
@@ -63,6 +71,8 @@ def measure(build: Callable[[], keras.Model]) -> Footprint:
         _PENDING, [], set_to_default=True
     )
     others = list(pending)
+    numbers: dict[str, int] = global_state.get_global_attribute(_NAMES, {}) or {}
+    named = dict(numbers)
     try:
         with keras.StatelessScope(initialize_variables=False):
             network = build()
@@ -78,6 +88,8 @@ def measure(build: Callable[[], keras.Model]) -> Footprint:
     finally:
         # Else Keras would give them values at its next opportunity.
         pending[:] = others
+        numbers.clear()
+        numbers.update(named)
 
 
 def check_need(where: str, need: int, footprint: Footprint, advice: str) -> None:
@@ -100,6 +112,27 @@ def check_need(where: str, need: int, footprint: Footprint, advice: str) -> None
             f"features an image), allowed is {MEMORY_SHARE:.0%} of this machine's, "
             f"{limit / 1e9:,.1f} GB; {advice}"
         )
+
+
+@contextmanager
+def limited_memory() -> Iterator[None]:
+    """Let this process take no more than its share of the machine's memory in this block.
+
+    What asks for more gets an error, where the system can be told so (Linux).
+    """
+    status = Path("/proc/self/statm")
+    if resource is None or not status.is_file():
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    in_use = int(status.read_text().split()[0]) * resource.getpagesize()
+    limits = [in_use + int(MEMORY_SHARE * total_memory()), soft, hard]
+    lowest = min(limit for limit in limits if limit != resource.RLIM_INFINITY)
+    resource.setrlimit(resource.RLIMIT_AS, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _list_layers(network: keras.Model) -> Iterator[keras.Layer]:

@@ -83,7 +83,7 @@ def count_epochs(place: Path) -> int:
 
 
 def _count_run(run: RunDirectory) -> int:
-    from tfclassify.training.state import load_facts, load_snapshot
+    from tfclassify.training.state import load_last, load_snapshot
 
     assert RunDirectory.open(run.path) == run
     load_recipe(run.recipe_path)
@@ -92,7 +92,9 @@ def _count_run(run: RunDirectory) -> int:
     for path in sorted(run.state_dir.glob("*.npz")):
         load_snapshot(path)
     if (run.state_dir / "last.npz").exists():
-        kept = load_facts(run.state_dir / "last.npz")["records"]
+        kept = list(load_last(run.state_dir / "last.npz").facts["records"])
+    elif run.is_finished:  # what only resuming needs was dropped
+        return len(told)
     assert kept[: len(told)] == told, "the journal tells of what the state does not have"
     assert len(kept) - len(told) in (0, 1), "the journal lacks epochs"
     return len(kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.reliability.scene import make_scene
 from tests.tiny_run import CommandLine, TinyRun
 from tfclassify.errors import InterruptedTraining, RequestError, RunError, TargetError
 from tfclassify.events import Observer
@@ -90,7 +92,7 @@ def test_a_finished_run_resumes_to_itself(
     shutil.copytree(tiny_run.run, run)
     answer = tfclassify("train", "--resume", run)
     assert answer.code == 0
-    assert "trained already; judging and reporting it again" in answer.err
+    assert "trained already; judging it again" in answer.err
     assert_same_weights(tiny_run.run, run)
 
 
@@ -107,3 +109,42 @@ def test_a_run_is_worked_in_by_one_process(tiny_run: TinyRun) -> None:
         pytest.raises(RunError, match=r"process \d+ is working in this run"),
     ):
         resume_training(tiny_run.run, None, ())
+
+
+def test_a_finished_run_drops_its_state_and_is_only_judged_again(tmp_path: Path) -> None:
+    recipe, run = make_scene(tmp_path), RunDirectory(tmp_path / "run")
+    whole = train_recipe(TrainRequest(recipe, out=run.path))
+    assert [path.name for path in run.state_dir.iterdir()] == ["began.json"]
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    heard: list[str] = []
+
+    class Ear(Observer):
+        def on_note(self, message: str) -> None:
+            heard.append(message)
+
+    again = resume_training(run.path, None, (), Ear())
+    assert f"{run.path}: trained already; judging it again" in heard
+    assert (again.epochs, again.kept_phase) == (whole.epochs, whole.kept_phase)
+    assert [one.headline.to_dict() for one in again.verdicts] == [
+        one.headline.to_dict() for one in whole.verdicts
+    ]
+    after = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    assert {p: v for p, v in after.items() if p.name != ".lock"} == {
+        p: v for p, v in before.items() if p.name != ".lock"
+    }
+
+
+def test_a_state_that_is_kept_is_reported_again_with_the_time_of_the_training(
+    tmp_path: Path,
+) -> None:
+    recipe, run = make_scene(tmp_path), RunDirectory(tmp_path / "run")
+    train_recipe(TrainRequest(recipe, out=run.path, keep_state=True))
+    assert (run.state_dir / "last.npz").exists()
+    seconds = json.loads(run.metrics_path.read_text("utf-8"))["seconds"]
+    run.metrics_path.write_text(
+        run.metrics_path.read_text("utf-8").replace(f'"seconds": {seconds},', '"seconds": 7777.0,'),
+        "utf-8",
+    )
+    resume_training(run.path, None, ())
+    assert json.loads(run.metrics_path.read_text("utf-8"))["seconds"] == 7777.0
+    assert (run.state_dir / "last.npz").exists()

@@ -14,6 +14,7 @@ from tfclassify.api.data import inspect, new, schema
 from tfclassify.api.judging import compare, compress, ensemble, evaluate, export, predict, submit
 from tfclassify.api.networks import backbones, profile
 from tfclassify.api.run import Run, load
+from tfclassify.api.runs import runs
 from tfclassify.api.training import check, crossval, preview, train, tune
 from tfclassify.errors import TfclassifyError
 from tfclassify.events import Observer
@@ -50,6 +51,7 @@ __all__ = [
     "register_artefact_format",
     "register_augmentation",
     "register_executor",
+    "runs",
     "schema",
     "submit",
     "train",

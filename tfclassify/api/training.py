@@ -37,6 +37,7 @@ def train(
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     force: bool = False,
+    keep_state: bool = False,
     progress: bool | Observer = True,
 ) -> Run:
     """Train, judge the model on held-out images, and write the run's report.
@@ -54,6 +55,7 @@ def train(
         out: The run's folder; None makes ``reports/<name>/<number>``.
         resume: Go on with an interrupted run.
         force: With ``resume``: go on though recipe, images or versions have changed.
+        keep_state: Keep what only resuming needs, though the run is finished.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Returns:
@@ -74,10 +76,16 @@ def train(
     observer = choose_observer(progress)
     if resume:
         given = None if recipe is None else Path(_need_path(recipe, "train"))
-        result = resume_training(given, folder, changes, observer, force=force)
+        result = resume_training(
+            given, folder, changes, observer, force=force, keep_state=keep_state
+        )
     else:
         request = TrainRequest(
-            _need(recipe, "train"), changes, folder, columns=read_columns(columns)
+            _need(recipe, "train"),
+            changes,
+            folder,
+            columns=read_columns(columns),
+            keep_state=keep_state,
         )
         result = train_recipe(request, observer)
     return Run(result.run, result)

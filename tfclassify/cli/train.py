@@ -60,6 +60,9 @@ def train(
         bool, typer.Option("--resume", help="Go on with an interrupted run.")
     ] = False,
     force: Force = False,
+    keep_state: Annotated[
+        bool, typer.Option("--keep-state", help="Keep the state though the run is finished.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -75,6 +78,7 @@ def train(
         out=out,
         resume=resume,
         force=force,
+        keep_state=keep_state,
         progress=choose_observer(not quiet, verbose=verbose),
     )
     show(_render_train(cast("TrainResult", run.result), as_json=as_json))

@@ -206,6 +206,27 @@ class RunDirectory(ResultsFolder):
         return run
 
     @property
+    def is_finished(self) -> bool:
+        """Whether it has a model and its report, which is written last."""
+        return self.report_path.exists() and self.bundle_dir.is_dir()
+
+    def drop_state(self, *, is_tried_only: bool = False) -> int:
+        """Remove the saved weights that only resuming needs; what the run began with stays.
+
+        Args:
+            is_tried_only: Whether only to say what that would free.
+
+        Returns:
+            The bytes that are free, or would be.
+        """
+        files = sorted(self.state_dir.glob("*.npz"))
+        size = sum(file.lstat().st_size for file in files)
+        if not is_tried_only:
+            for file in files:
+                file.unlink()
+        return size
+
+    @property
     def is_unfinished_ensemble(self) -> bool:
         """Whether it is an ensemble whose joining was cut off."""
         return self.ensemble_path.exists() and not self.report_path.exists()

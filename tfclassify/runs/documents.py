@@ -168,12 +168,16 @@ class RunMetrics(Document):
         headline: None where nothing was held out.
         epochs: Epochs trained; None for an ensemble.
         training_seconds: Of all epochs; None for an ensemble.
+        seconds: Wall time of the whole training; None for an ensemble.
+        kept_phase: Name of the phase whose weights the run has; None for an ensemble.
         splits: Scores by split.
     """
 
     headline: Headline | None = None
     epochs: int | None = Field(default=None, ge=0)
     training_seconds: float | None = Field(default=None, ge=0.0)
+    seconds: float | None = Field(default=None, ge=0.0)
+    kept_phase: str | None = None
     splits: dict[str, SplitScores]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfclassify.errors import RunError, TrainingError
+from tfclassify.errors import ModelError, RunError, TrainingError
 from tfclassify.events import SILENT, Observer
 from tfclassify.model.assembly import Classifier
 from tfclassify.model.prediction import predict_store
@@ -173,7 +173,13 @@ class Trainer:
         speed = tally.images_per_second
         work.follow_epoch(epoch)
         with work.shown():
-            validation = self._validate(work.source)
+            try:
+                validation = self._validate(work.source)
+            except ModelError as error:  # the last step's update left weights that are no numbers
+                place = f"phase {work.recipe.name!r}, epoch {epoch}, step {len(rates)}, validation"
+                has_past = bool(self._records)
+                told = _explain_nan(place, math.nan, rates[-1], has_past=has_past)
+                raise TrainingError(told) from error
             record = EpochRecord(
                 phase=work.recipe.name,
                 phase_number=work.number,

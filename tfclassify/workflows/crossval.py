@@ -275,6 +275,7 @@ def _train_fold(fold: _Fold, data: PreparedData, observer: Observer) -> None:
     run, recipe = fold.run, fold.recipe
     if run.report_path.exists():
         observer.on_note(f"{run.path}: trained already")
+        run.drop_state()  # where it was killed just before
         return
     is_begun = is_run(run.path)
     if not is_begun:
@@ -285,6 +286,7 @@ def _train_fold(fold: _Fold, data: PreparedData, observer: Observer) -> None:
     with run.lock():
         own.save(run.index_path, run.integrity_path)
         train_prepared(run, recipe, own, observer, resume=is_begun)
+        run.drop_state()
     _forget_network()
 
 

@@ -28,6 +28,7 @@ from tfclassify.recipe.loading import dump_recipe, load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.arrays import save_arrays
 from tfclassify.runs.directory import RunDirectory
+from tfclassify.runs.documents import RunMetrics, read_document
 from tfclassify.scoring.tasks import get_task
 from tfclassify.scoring.verdicts import Verdict
 from tfclassify.training.mining import write_hard_examples
@@ -63,6 +64,7 @@ class TrainRequest:
         overrides: ``key=value`` texts, as after ``--set``.
         out: The run's folder; None makes ``reports/<name>/<number>``.
         reports: Where numbered runs are made.
+        keep_state: Whether a finished run keeps what only resuming needs.
         columns: Which column of a table holds what, for images without a recipe.
     """
 
@@ -71,6 +73,7 @@ class TrainRequest:
     out: Path | None = None
     reports: Path = Path("reports")
     columns: Mapping[str, str | None] = field(default_factory=dict)
+    keep_state: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,10 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
     observer.on_note(f"run {run.path}")
     with run.lock(), _explain_interruption(run), _remove_unstarted(run):
         data = _prepare(run, recipe, observer)
-        return train_prepared(run, recipe, data, observer, resume=False, started=started)
+        result = train_prepared(run, recipe, data, observer, resume=False, started=started)
+        if not request.keep_state:
+            run.drop_state()
+        return result
 
 
 @verb
@@ -124,6 +130,7 @@ def resume_training(
     observer: Observer = SILENT,
     *,
     force: bool = False,
+    keep_state: bool = False,
 ) -> TrainResult:
     """Go on with a run: ``--resume RUN``, ``--resume --out RUN`` or ``RECIPE --resume --out RUN``.
 
@@ -133,6 +140,7 @@ def resume_training(
         overrides: Must be empty.
         observer: Told of progress.
         force: Go on though recipe, images or versions are no longer those of the beginning.
+        keep_state: Whether a finished run keeps what only resuming needs.
 
     Raises:
         RequestError: If no run is named, or overrides are given.
@@ -155,14 +163,41 @@ def resume_training(
     with run.lock(), _explain_interruption(run):
         sweep_unfinished(run.path)
         recipe = _read_own_recipe(run, given if out is not None else None, force=force)
-        if run.report_path.exists():
-            observer.on_note(f"{run.path}: trained already; judging and reporting it again")
+        is_finished, seconds = run.is_finished, None
+        if is_finished:
+            observer.on_note(f"{run.path}: trained already; judging it again")
+            scores = read_document(RunMetrics, run.metrics_path, "train the run anew")
+            seconds = scores.seconds
+            if not (run.state_dir / "last.npz").exists():
+                return _judge_again(run, recipe, scores, observer)
         if run.index_path.exists() and run.integrity_path.exists():
             data = PreparedData.load(run.index_path, run.integrity_path)
         else:
             data = _prepare(run, recipe, observer)
         check_unchanged(run, recipe, data.index, _command(run), observer, force=force)
-        return train_prepared(run, recipe, data, observer, resume=True)
+        result = train_prepared(run, recipe, data, observer, resume=True, seconds=seconds)
+        if not keep_state and not is_finished:
+            run.drop_state()
+        return result
+
+
+def _judge_again(
+    run: RunDirectory, recipe: Recipe, scores: RunMetrics, observer: Observer
+) -> TrainResult:
+    """Judge a finished run by its model alone; nothing in it is written anew."""
+    from tfclassify.workflows.evaluate import EvaluateRequest, evaluate_run
+
+    verdicts: tuple[Verdict, ...] = ()
+    if scores.splits:
+        verdicts = evaluate_run(EvaluateRequest(run.path), observer).verdicts
+    kept, epochs, seconds = (
+        scores.kept_phase or recipe.phases[-1].name,
+        scores.epochs,
+        scores.seconds,
+    )
+    return TrainResult(
+        run.path, recipe, verdicts, epochs or 0, seconds or 0.0, run.report_path, kept
+    )
 
 
 def _read_own_recipe(run: RunDirectory, given: Path | None, *, force: bool) -> Recipe:
@@ -214,6 +249,7 @@ def train_prepared(
     *,
     resume: bool,
     started: float | None = None,
+    seconds: float | None = None,
 ) -> TrainResult:
     """Train on prepared data in a run that is locked already, judge and report it.
 
@@ -224,6 +260,7 @@ def train_prepared(
         observer: Told of progress.
         resume: Go on from the last finished epoch, where there is one.
         started: ``time.perf_counter`` at the start of the command; None means now.
+        seconds: Wall time of the training, where it was finished before.
 
     Raises:
         TfclassifyError: If the model cannot be built or trained.
@@ -254,7 +291,8 @@ def train_prepared(
         write_hard_examples(run.mining_path, index.in_split("train"), trainer.hard_examples)
     caution = trainer.caution
     verdicts = _judge_run(run, recipe, index, classifier, material, caution, observer)
-    seconds, kept = time.perf_counter() - started, trainer.kept_phase
+    seconds = time.perf_counter() - started if seconds is None else seconds
+    kept = trainer.kept_phase
     _write_results(run, recipe, data, records, verdicts, seconds, classifier, kept)
     return TrainResult(
         run.path, recipe, tuple(verdicts), len(records), seconds, run.report_path, kept

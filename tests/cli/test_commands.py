@@ -86,6 +86,14 @@ def test_predict_prints_a_table_a_file_or_json(
     table = tfclassify(*words)
     assert table.code == 0, table.err
     assert "2 files, 1 without an answer" in table.out
+    assert "then" in table.out.splitlines()[0]
+    row = next(line for line in table.out.splitlines() if "03.png" in line)
+    assert all(name in row for name in ("red", "green", "blue"))  # --top is 3
+    assert "then" not in tfclassify(*words, "--top", "1").out
+    nothing = tfclassify("predict", tiny_run.run, "zero.png")
+    assert nothing.code == 1
+    assert "zero.png" in nothing.out
+    assert nothing.err.endswith("error: predict: none of 1 file could be used\n")
     assert "warning: 1 of 2 files could not be used" in table.err
     content = json.loads(tfclassify(*words, "--json", "--calibrated", "-q").out)
     first, second = content["predictions"]

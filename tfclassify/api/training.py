@@ -53,7 +53,7 @@ def train(
         image_size: Short for ``set={"data.image_size": …}``: 224, or (height, width).
         epochs: Short for ``set={"phases[].epochs": …}``: at most so many in each phase.
         out: The run's folder; None makes ``reports/<name>/<number>``.
-        resume: Go on with an interrupted run.
+        resume: Resume an interrupted run.
         force: With ``resume``: go on though recipe, images or versions have changed.
         keep_state: Keep what only resuming needs, though the run is finished.
         progress: Whether to show any, or an ``Observer`` of your own.
@@ -119,7 +119,7 @@ def crossval(
         image_size: Short for ``set={"data.image_size": …}``.
         epochs: Short for ``set={"phases[].epochs": …}``.
         out: The folder; None makes ``reports/<name>/cv-<number>``.
-        resume: Go on with an interrupted cross-validation.
+        resume: Resume an interrupted cross-validation.
         force: With ``resume``: go on though recipe, images or versions have changed.
         progress: Whether to show any, or an ``Observer`` of your own.
 

@@ -157,21 +157,26 @@ def _render_predict(predictions: Predictions, out: Path | None, *, as_json: bool
     summary = f"{count_of(len(predictions.files), 'file')}{failed}"
     if out is not None:
         return f"{summary}\nwritten to {out}"
+    from tfclassify.inference.prediction import LABEL_SEPARATOR
+
     columns = [Column("file", longest=60)]
     has_sets = predictions.thresholds is not None
     columns += [Column("labels", longest=48)] if has_sets else []
     columns.append(Column("most probable" if has_sets else "label", longest=32))
-    columns += [Column("probability", "right"), Column("error", longest=60)]
-    frame = predictions.to_frame()
+    columns.append(Column("probability", "right"))
+    others = min(predictions.top_k, len(predictions.classes)) - 1
+    columns += [Column("then", longest=100)] if others else []
+    columns.append(Column("error", longest=100))
     rows = [
         [
             row.file,
-            *([row.labels] if has_sets else []),
+            *([LABEL_SEPARATOR.join(row.labels)] if has_sets else []),
             row.label,
-            "" if row.error else f"{row.probability:.4f}",
+            "" if row.probability is None else f"{row.probability:.4f}",
+            *([", ".join(f"{name} {share:.3f}" for name, share in row.top[1:])] if others else []),
             row.error,
         ]
-        for row in frame.itertuples()
+        for row in predictions
     ]
     if not predictions.failed:
         columns, rows = columns[:-1], [row[:-1] for row in rows]

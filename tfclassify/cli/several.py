@@ -89,7 +89,7 @@ def crossval(
         Path | None, typer.Option("--out", help="Folder; default: reports/NAME/cv-NUMBER.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted cross-validation.")
+        bool, typer.Option("--resume", help="Resume an interrupted cross-validation.")
     ] = False,
     force: Force = False,
     as_json: Json = False,

@@ -56,9 +56,7 @@ def train(
     out: Annotated[
         Path | None, typer.Option("--out", help="Run folder; default: reports/NAME/NUMBER.")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted run.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted run.")] = False,
     force: Force = False,
     keep_state: Annotated[
         bool, typer.Option("--keep-state", help="Keep the state though the run is finished.")

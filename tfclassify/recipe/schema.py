@@ -87,7 +87,7 @@ class LossRecipe(Section):
     )
     label_smoothing: Share = Field(0.0, description="Label smoothing.")
     gamma: Annotated[float, Field(ge=0, le=10)] = Field(
-        2.0, description="How much focal turns away from what is right already."
+        2.0, description="How much focal down-weights easy examples."
     )
     gamma_positive: Annotated[float, Field(ge=0, le=10)] = Field(
         0.0, description="The same for asymmetric, where the class is there."

@@ -173,7 +173,7 @@ def resume_crossval(
         )
     if overrides:
         raise RequestError(
-            "crossval --resume: it goes on with its own recipe, so --set cannot be given; "
+            "crossval --resume: it resumes with its own recipe, so --set cannot be given; "
             "cross-validate the changed recipe anew"
         )
     place = CrossvalDirectory.open(folder)

@@ -81,7 +81,7 @@ def refuse_changes(place: Path, changes: list[str], command: str) -> None:
     """Refuse to go on where anything has changed.
 
     Args:
-        place: What is to be gone on with.
+        place: What is to be resumed.
         changes: Their lines.
         command: The command line that goes on.
 

@@ -152,7 +152,7 @@ def resume_training(
         raise RequestError("train --resume: name the run to go on with, such as reports/plants/001")
     if overrides:
         raise RequestError(
-            "train --resume: a run goes on with its own recipe, so --set cannot be given; "
+            "train --resume: a run resumes with its own recipe, so --set cannot be given; "
             "train the changed recipe anew"
         )
     run = RunDirectory.open(folder)

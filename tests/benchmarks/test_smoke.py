@@ -18,10 +18,11 @@ ARGUMENTS = {
     "bench_pipeline": "--size 32 --images 64 --rounds 1 --warm-up 1 --batches 1",
     "bench_profiler": "MobileNet --size 32 --rounds 1",
     "bench_selection": "--seeds 1",
+    "bench_sparse": "--size 32 --rounds 1 --sparsity 0.5",
     "bench_tta": "--size 32 --images 1 --batch-size 7 --rounds 1",
 }
 #: Those that start processes or train many networks.
-SLOW = {"bench_determinism", "bench_noise"}
+SLOW = {"bench_determinism", "bench_noise", "bench_sparse"}
 
 
 def test_every_benchmark_is_here() -> None:

@@ -108,7 +108,7 @@ def test_only_the_tensor_reader_unpickles() -> None:
         for node in ast.walk(ast.parse(file.read_text("utf-8")))
         if isinstance(node, ast.Attribute) and name_of(node) == "pickle.Unpickler"
     ]
-    assert using == ["backbones/tensor_reader.py"]
+    assert using == ["backbones/tensor_files.py"]
 
 
 def test_what_is_harmless_is_let_through() -> None:

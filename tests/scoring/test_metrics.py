@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
 from tests.builders import make_label_outcome, make_outcome
+from tests.fake_runs import make_recipe
 from tfclassify.errors import ScoringError
+from tfclassify.recipe import names
+from tfclassify.recipe.loading import dump_recipe, parse_recipe
+from tfclassify.recipe.names import list_metric_names
 from tfclassify.scoring.intervals import plan_resamples, resample
+from tfclassify.scoring.judgement import judge
 from tfclassify.scoring.metrics import (
     LABEL_METRICS,
     METRICS,
+    Metric,
     compute_label_metrics,
     compute_metrics,
     get_label_metric,
     get_metric,
+    register_metric,
 )
 from tfclassify.scoring.outcome import LabelOutcome
 
@@ -304,3 +313,45 @@ def test_names_equal_those_of_the_recipe_of_label_sets() -> None:
 def test_an_unknown_name_is_refused_with_the_nearest_of_label_sets() -> None:
     with pytest.raises(ScoringError, match=r"'f1_sample'; did you mean 'f1_samples'\? allowed: lo"):
         get_label_metric("f1_sample")
+
+
+@pytest.fixture
+def own_metric() -> Iterator[Metric]:
+    metric = Metric("sure", "Sure", lambda seen: seen.mean(seen.outcome.confidence > 0.9))
+    register_metric(metric)
+    register_metric(metric)  # as a notebook's cell that runs twice
+    yield metric
+    del METRICS["sure"]
+    names._OWN_METRICS.clear()
+
+
+def test_a_metric_of_ones_own_is_named_by_recipes_and_judged(own_metric: Metric) -> None:
+    assert list_metric_names("multi_class")[-1] == "sure"
+    assert "sure" not in list_metric_names("multi_label")
+    recipe = make_recipe(metric="sure")
+    assert parse_recipe(dump_recipe(recipe)).metric == "sure"
+    targets, probabilities = make_outcome(seed=1, images=50, classes=3)
+    judgement = judge(targets, probabilities, "abc", seed=0, resamples=50)
+    share = float((probabilities.max(axis=1) > 0.9).mean())
+    assert judgement.metrics["sure"].value == pytest.approx(share)
+
+
+def test_installed_packages_announce_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+    point = SimpleNamespace(load=lambda: lambda: called.append(True))
+    monkeypatch.setattr(
+        names, "entry_points", lambda group: [point] * (group == "tfclassify.metrics")
+    )
+    names._load_packages.cache_clear()
+    try:
+        list_metric_names("multi_class")
+        list_metric_names("multi_class")
+    finally:
+        names._load_packages.cache_clear()
+    assert called == [True]
+
+
+@pytest.mark.parametrize("name", ["accuracy", "two words", ""])
+def test_a_metrics_name_must_be_free_and_a_name(name: str) -> None:
+    with pytest.raises(ScoringError, match="register_metric: a name is letters"):
+        register_metric(Metric(name, "Other", lambda seen: seen.total))

@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from tfclassify.executors.jobs import register_executor
     from tfclassify.export.formats import ArtefactFormat, register_artefact_format
     from tfclassify.recipe.schema import Recipe
+    from tfclassify.scoring.metrics import LabelMetric, Metric, register_metric
 
 __all__ = [
     "ArtefactFormat",
     "Augmentation",
     "Key",
+    "LabelMetric",
+    "Metric",
     "Observer",
     "Recipe",
     "Run",
@@ -51,6 +54,7 @@ __all__ = [
     "register_artefact_format",
     "register_augmentation",
     "register_executor",
+    "register_metric",
     "runs",
     "schema",
     "submit",
@@ -64,10 +68,13 @@ _LATER = {
     "ArtefactFormat": "tfclassify.export.formats",
     "Augmentation": "tfclassify.augmentations.entry",
     "Key": "tfclassify.augmentations.entry",
+    "LabelMetric": "tfclassify.scoring.metrics",
+    "Metric": "tfclassify.scoring.metrics",
     "Recipe": "tfclassify.recipe.schema",
     "register_artefact_format": "tfclassify.export.formats",
     "register_augmentation": "tfclassify.augmentations.catalogue",
     "register_executor": "tfclassify.executors.jobs",
+    "register_metric": "tfclassify.scoring.metrics",
 }
 
 

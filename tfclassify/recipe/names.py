@@ -7,6 +7,9 @@ tested to hold exactly these; activations and initialisers are Keras' own).
 
 from __future__ import annotations
 
+from functools import lru_cache
+from importlib.metadata import entry_points
+
 #: Of task multi_class.
 METRIC_NAMES = (
     "loss",
@@ -45,9 +48,32 @@ MULTI_LABEL_METRIC_NAMES = (
 )
 
 
+#: Where installed packages announce metrics: each entry point is a function without
+#: arguments that calls ``scoring.metrics.register_metric``.
+METRIC_ENTRY_POINTS = "tfclassify.metrics"
+
+_OWN_METRICS: dict[str, list[str]] = {}
+
+
+def declare_metric(task: str, name: str) -> None:
+    """Let recipes of a task name a metric that is not built in."""
+    names = _OWN_METRICS.setdefault(task, [])
+    if name not in names:
+        names.append(name)
+
+
 def list_metric_names(task: str) -> tuple[str, ...]:
-    """Return the names that metrics may have under a recipe's ``task``."""
-    return MULTI_LABEL_METRIC_NAMES if task == "multi_label" else METRIC_NAMES
+    """Return the names that metrics may have under a recipe's ``task``, users' own last."""
+    _load_packages()
+    built_in = MULTI_LABEL_METRIC_NAMES if task == "multi_label" else METRIC_NAMES
+    return (*built_in, *_OWN_METRICS.get(task, ()))
+
+
+@lru_cache(maxsize=1)
+def _load_packages() -> None:
+    """Have installed packages register their metrics, once."""
+    for point in entry_points(group=METRIC_ENTRY_POINTS):
+        point.load()()
 
 
 ACTIVATION_NAMES = (

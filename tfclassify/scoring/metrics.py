@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tfclassify.errors import ScoringError
+from tfclassify.recipe.names import declare_metric
 from tfclassify.recipe.wording import find_nearest
 from tfclassify.scoring.outcome import (
     BaseWeighting,
@@ -478,3 +479,39 @@ _LABEL_CATALOG = (
 )
 
 LABEL_METRICS: dict[str, LabelMetric] = {metric.name: metric for metric in _LABEL_CATALOG}
+
+#: How many metrics of each task are built in.
+_BUILT_IN = {"multi_class": tuple(METRICS), "multi_label": tuple(LABEL_METRICS)}
+
+
+def register_metric(metric: Metric | LabelMetric) -> None:
+    """Add a metric of one's own; recipes name it as any other, every judgement measures it.
+
+    One of the same name that was added before is replaced, so a notebook's cell may run
+    twice.
+
+    Args:
+        metric: A ``Metric`` of one label an image, or a ``LabelMetric`` of label sets.
+
+    Raises:
+        ScoringError: If the name is no identifier, or that of a built-in metric.
+
+    Example:
+        >>> register_metric(
+        ...     Metric("sure", "Sure", lambda seen: seen.mean(seen.outcome.confidence > 0.9))
+        ... )
+        >>> METRICS["sure"].compute([0, 1], [[0.95, 0.05], [0.4, 0.6]])
+        0.5
+    """
+    is_label_metric = isinstance(metric, LabelMetric)
+    task = "multi_label" if is_label_metric else "multi_class"
+    if not metric.name.isidentifier() or metric.name in _BUILT_IN[task]:
+        raise ScoringError(
+            f"register_metric: a name is letters, digits and underscores and none of "
+            f"{', '.join(_BUILT_IN[task])}; got {metric.name!r}"
+        )
+    if isinstance(metric, LabelMetric):
+        LABEL_METRICS[metric.name] = metric
+    else:
+        METRICS[metric.name] = metric
+    declare_metric(task, metric.name)

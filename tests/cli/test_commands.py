@@ -90,6 +90,12 @@ def test_predict_prints_a_table_a_file_or_json(
     row = next(line for line in table.out.splitlines() if "03.png" in line)
     assert all(name in row for name in ("red", "green", "blue"))  # --top is 3
     assert "then" not in tfclassify(*words, "--top", "1").out
+    assert tfclassify(*words, "--html", "pictures.html", "-q").code == 0
+    page = Path("pictures.html").read_text("utf-8")
+    assert page.count("<img ") == 1
+    assert "2 images, 1 without an answer." in page
+    assert "no answer" in page
+    assert "<script" not in page
     nothing = tfclassify("predict", tiny_run.run, "zero.png")
     assert nothing.code == 1
     assert "zero.png" in nothing.out

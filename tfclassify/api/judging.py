@@ -66,6 +66,7 @@ def predict(
     tta: bool | None = None,
     out: str | os.PathLike[str] | None = None,
     format: Literal["full", "simple"] = "full",
+    html: str | os.PathLike[str] | None = None,
     top: int = 3,
     calibrated: bool = False,
     progress: bool | Observer = True,
@@ -79,6 +80,7 @@ def predict(
         tta: Whether to average over the recipe's views; None: if it has any.
         out: CSV to write; None writes nothing.
         format: What the CSV holds; ``simple``: file names and labels alone.
+        html: Page of the pictures with their answers to write; None writes none.
         top: Classes named for an image.
         calibrated: Whether to apply the temperature that was fitted on validation.
         progress: Whether to show any, or an ``Observer`` of your own.
@@ -101,6 +103,7 @@ def predict(
         top,
         calibrated,
         format == "simple",
+        None if html is None else Path(html),
     )
     return predict_paths_of_run(request, observer).predictions
 

@@ -123,6 +123,9 @@ def predict(
     format: Annotated[
         PredictionFormat, typer.Option("--format", help="simple: only filename and label.")
     ] = PredictionFormat.full,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Page of the pictures with their answers.")
+    ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Classes shown for an image.")] = 3,
     calibrated: Annotated[
         bool, typer.Option("--calibrated", help="Apply the temperature fitted on validation.")
@@ -138,6 +141,7 @@ def predict(
         tta=tta,
         out=out,
         format=format.value,
+        html=html,
         top=top,
         calibrated=calibrated,
         progress=choose_observer(not quiet, verbose=verbose),

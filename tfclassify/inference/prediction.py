@@ -353,7 +353,7 @@ def _batch_images(
     def decode(given: tuple[str, ImageInput]) -> np.ndarray | str:
         try:
             return decode_image(
-                _open(given[1]), bundle.image_size, bundle.resize, max_pixels=bundle.max_pixels
+                read_input(given[1]), bundle.image_size, bundle.resize, max_pixels=bundle.max_pixels
             )
         except (ImageError, DownloadError, OSError) as error:
             return str(error)
@@ -374,7 +374,7 @@ def _batch_images(
             rows, images = [], []
 
 
-def _open(image: ImageInput) -> Path | bytes:
+def read_input(image: ImageInput) -> Path | bytes:
     """Return what the decoder takes."""
     if isinstance(image, Image.Image | np.ndarray):
         return _to_bytes(image)

@@ -11,11 +11,16 @@ import numpy as np
 
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
+from tfclassify.files import write_text
 from tfclassify.workflows.evaluate import choose_views
 from tfclassify.workflows.start import start_tensorflow, verb
 
 if TYPE_CHECKING:
     from tfclassify.inference.prediction import ImageInput, Predictions
+
+
+#: Pictures on a page: more would be tens of megabytes.
+MOST_PICTURES = 500
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class PredictRequest:
         is_calibrated: Whether the temperature fitted on validation is applied: that of the
             plain image, or that of the averaged views.
         is_simple: Whether ``out`` holds file names and labels alone.
+        html: Page of the pictures with their answers to write, or None.
     """
 
     run: Path
@@ -40,6 +46,7 @@ class PredictRequest:
     top_k: int = 3
     is_calibrated: bool = False
     is_simple: bool = False
+    html: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,36 @@ def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -
         predictions.write_simple_csv(request.out)
     elif request.out is not None:
         predictions.write_csv(request.out, per_class=True)
+    if request.html is not None:
+        write_text(request.html, _render_pictures(request, predictions))
     return PredictResult(predictions, request.out)
+
+
+def _render_pictures(request: PredictRequest, predictions: Predictions) -> str:
+    """Show the first pictures with their answers; those without one have the reason."""
+    from tfclassify.data.images import open_image
+    from tfclassify.inference.prediction import expand_inputs, read_input
+    from tfclassify.pages.pictures import Photo, make_thumbnail
+    from tfclassify.pages.rendering import format_now, render_page
+    from tfclassify.pages.wording import count_of
+
+    photos = []
+    inputs = expand_inputs(request.images)
+    for row, (name, image) in zip(predictions[:MOST_PICTURES], inputs, strict=False):
+        shown = None if row.error else make_thumbnail(open_image(read_input(image))[1])
+        titles = (", ".join(row.labels) or "no label",) if not row.error else ("no answer",)
+        ranked = tuple(f"{label} {100 * share:.1f} %" for label, share in row.top)
+        photos.append(Photo(name, shown, titles, (row.error,) if row.error else ranked))
+    summary = f"{count_of(len(predictions), 'image')}, {predictions.failed} without an answer."
+    if len(predictions) > MOST_PICTURES:
+        summary += f" The first {MOST_PICTURES} are shown."
+    return render_page(
+        "predictions.html",
+        model=str(request.run),
+        created=format_now(),
+        summary=summary,
+        photos=photos,
+    )
 
 
 def _soften(predictions: Predictions, temperature: float) -> Predictions:

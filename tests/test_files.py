@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from tfclassify import files
+from tfclassify.errors import StorageError
 from tfclassify.files import (
     Document,
     build_folder,
@@ -127,6 +128,16 @@ def test_cache_folder_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert cache_folder() == tmp_path / ".cache" / "tfclassify"
 
 
+def test_a_user_without_a_home_names_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: object) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("TFCLASSIFY_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", refuse)
+    with pytest.raises(StorageError, match=r"no home folder .*; name another folder in the var"):
+        cache_folder()
+
+
 @pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\tx", "\rx", "\nx", "＝1"])
 def test_formula_starts_are_guarded(text: str) -> None:
     assert guard_formula(text) == "'" + text
@@ -185,6 +196,11 @@ def test_only_regular_files_are_replaced(tmp_path: Path) -> None:
     os.close(reader)
     assert pipe.is_fifo()
     assert names_in(tmp_path) == ["pipe"]
+
+
+def test_a_full_device_is_named() -> None:
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        write_text(Path("/dev/full"), "x")
 
 
 def test_a_device_stays_a_device(tmp_path: Path) -> None:

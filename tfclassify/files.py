@@ -28,6 +28,8 @@ from typing import Any, BinaryIO, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tfclassify.errors import StorageError
+
 #: First characters that a spreadsheet takes for the start of a formula.
 FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 
@@ -45,10 +47,22 @@ def open_replacing(path: Path) -> Iterator[BinaryIO]:
     Readers see the old file or the whole new one. Missing parents are made. Only a regular
     file is replaced: a device, a pipe or ``/dev/stdout`` is written into as it stands.
     """
-    if _is_special(path):
-        with _open_special(path) as stream:
-            yield stream
-        return
+    try:
+        if _is_special(path):
+            with _open_special(path) as stream:
+                yield stream
+        else:
+            with _open_beside(path) as stream:
+                yield stream
+    except OSError as error:
+        # A write knows no name, and the hidden one beside says nothing to a user.
+        if error.filename is None or str(error.filename).endswith(".tmp"):
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
+def _open_beside(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{token_hex(8)}.tmp"
     try:
@@ -353,9 +367,18 @@ def cache_folder() -> Path:
     """Return the folder of downloads and unpacked archives; it may not exist yet.
 
     It is ``$TFCLASSIFY_CACHE`` where that is set, else ``~/.cache/tfclassify``.
+
+    Raises:
+        StorageError: If it is not set and the user has no home folder.
     """
     named = os.environ.get("TFCLASSIFY_CACHE")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "tfclassify"
+    try:
+        return Path(named).expanduser() if named else Path.home() / ".cache" / "tfclassify"
+    except RuntimeError as error:
+        raise StorageError(
+            "~/.cache/tfclassify: this user has no home folder for downloads and unpacked archives",
+            "name another folder in the variable TFCLASSIFY_CACHE",
+        ) from error
 
 
 def guard_formula(text: str) -> str:

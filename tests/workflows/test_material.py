@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tests.tiny_run import TinyRun
 from tfclassify.data.index import Index, make_frame
+from tfclassify.data.integrity import make_report
 from tfclassify.data.preparation import PreparedData
 from tfclassify.events import SILENT
 from tfclassify.recipe.loading import load_recipe, parse_recipe
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.workflows.material import build_network, open_material
+from tfclassify.workflows.material import anchor_images, build_network, open_material
 
 
 def test_material_is_in_the_order_of_the_index(tiny_run: TinyRun) -> None:
@@ -59,3 +62,13 @@ def test_what_keras_prints_of_a_download_is_no_result(
     build_network(recipe, Index(make_frame([], []), ("a", "b"), "x"))
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == ("", "Downloading data\n")
+
+
+def test_anchored_images_keep_all_else(in_tmp: Path) -> None:
+    index = Index(make_frame(["a.png"], ["photos/a.png"], label=["a"]), ("a",), "photos")
+    thumbnails = np.zeros((1, 9, 9, 3), np.uint8)
+    data = PreparedData(index, make_report("photos", 1, 0, []), thumbnails)
+    anchored = anchor_images(data)
+    assert anchored.index.paths() == [str(in_tmp / "photos" / "a.png")]
+    assert anchored.thumbnails is thumbnails
+    assert anchored.integrity is data.integrity

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ def anchor_images(data: PreparedData) -> PreparedData:
     """Make the images' paths absolute, so that a run is usable from any working folder."""
     frame = data.index.frame
     paths = [str(Path(path).absolute()) for path in frame["path"]]
-    return PreparedData(data.index.with_frame(frame.assign(path=paths)), data.integrity)
+    return replace(data, index=data.index.with_frame(frame.assign(path=paths)))
 
 
 def build_network(recipe: Recipe, index: Index) -> Classifier:

@@ -6,17 +6,34 @@ import importlib.util
 import re
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from tfclassify.backbones import catalog
 from tfclassify.backbones.building import build_network
-from tfclassify.backbones.catalog import BACKBONES, declare_range, find_spec, get_backbone
+from tfclassify.backbones.catalog import (
+    BACKBONES,
+    declare_range,
+    find_spec,
+    get_backbone,
+    register_backbone,
+)
 from tfclassify.backbones.origins import KerasNetwork
-from tfclassify.errors import MissingExtraError, ModelError, RequestError, WeightsError
-from tfclassify.recipe.names import BACKBONE_NAMES
+from tfclassify.errors import (
+    MissingExtraError,
+    ModelError,
+    RecipeError,
+    RequestError,
+    WeightsError,
+)
+from tfclassify.model.assembly import build_classifier
+from tfclassify.recipe import names
+from tfclassify.recipe.names import BACKBONE_NAMES, BACKBONE_POINTS
+from tfclassify.recipe.schema import Recipe
 
 #: Keras asks for the file only when it has built the network, which takes long for most.
 KERAS = [
@@ -233,3 +250,67 @@ def test_tokens_become_a_map(presets: Path) -> None:
 def test_a_preset_that_is_not_there(presets: Path) -> None:
     with pytest.raises(WeightsError, match=r"'\S+absent' of KerasHub cannot be loaded: .*Ways out"):
         build_network(find_spec(f"keras_hub:./{presets.name}/absent", (0, 1)), (32, 32))
+
+
+@pytest.fixture
+def own_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what a test registers."""
+    monkeypatch.setattr(catalog, "BACKBONES", dict(BACKBONES))
+    monkeypatch.setattr(names, "OWN_BACKBONES", [])
+    monkeypatch.setattr(catalog, "OWN_BACKBONES", names.OWN_BACKBONES)
+
+
+def build_own(size: tuple[int, int], has_weights: bool) -> keras.Model:
+    images = keras.Input((*size, 3))
+    bias = "ones" if has_weights else "zeros"
+    return keras.Model(images, keras.layers.Conv2D(5, 3, strides=2, bias_initializer=bias)(images))
+
+
+def make_own_recipe(weights: str = "none") -> Recipe:
+    return Recipe.from_dict(
+        {
+            "name": "own",
+            "data": {"source": "photos", "classes": ["a", "b"], "image_size": 32},
+            "model": {"backbone": "tiny_net", "weights": weights},
+            "phases": [{"name": "all", "epochs": 1}],
+        }
+    )
+
+
+def test_a_registered_backbone_is_one_of_the_catalog(own_names: None) -> None:
+    with pytest.raises(RecipeError, match="unknown backbone 'tiny_net'"):
+        make_own_recipe()
+    register_backbone("tiny_net", build_own, input_range=(-1, 1))
+    for weights, value in (("none", 0.0), ("imagenet", 1.0)):
+        classifier = build_classifier(make_own_recipe(weights).model, 2, (32, 32), seed=0)
+        layer = classifier.members[0].extractor.layers[-1]
+        assert layer.get_weights()[1].tolist() == [value] * 5
+    assert classifier.backbone(np.full((1, 32, 32, 3), 127.5)).shape == (1, 15, 15, 5)
+    assert get_backbone("tiny_net").title == "tiny_net"
+    for name, reason in (("tiny_net", "is taken"), ("Tiny/Net", "is no such name")):
+        with pytest.raises(RequestError, match=f"register_backbone: '{name}' {reason}"):
+            register_backbone(name, build_own)
+
+
+def announce() -> None:
+    register_backbone("tiny_net", build_own)
+
+
+def test_a_package_announces_a_backbone(own_names: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("tiny_net", f"{__name__}:announce", BACKBONE_POINTS)
+
+    def list_points(**chosen: str) -> list[EntryPoint]:
+        assert chosen["group"] == BACKBONE_POINTS
+        return [point] if chosen.get("name", "tiny_net") == "tiny_net" else []
+
+    monkeypatch.setattr(catalog, "entry_points", list_points)
+    monkeypatch.setattr(names, "entry_points", list_points)
+    assert "tiny_net" in names.list_backbone_names()
+    assert build_classifier(make_own_recipe().model, 2, (32, 32), seed=0).spec.name == "tiny_net"
+
+
+def test_a_registered_backbone_that_gives_no_map_is_refused(own_names: None) -> None:
+    register_backbone("tiny_net", lambda size, _: keras.Sequential([keras.Input((*size, 1))]))
+    message = r"'tiny_net', registered by tests.*, takes None and gives None"
+    with pytest.raises(ModelError, match=message):
+        build_classifier(make_own_recipe().model, 2, (32, 32), seed=0)

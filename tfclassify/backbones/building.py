@@ -25,6 +25,7 @@ from tfclassify.backbones.hub_modules import locate_module
 from tfclassify.backbones.origins import (
     HubNetwork,
     KerasNetwork,
+    OwnNetwork,
     PresetNetwork,
     TorchNetwork,
     WheelNetwork,
@@ -125,7 +126,24 @@ def _construct(
         from tfclassify.backbones.presets import build_preset
 
         return build_preset(origin.preset, image_size, has_weights=weights != "none")
+    if isinstance(origin, OwnNetwork):
+        return _build_own(spec, origin, image_size, weights)
     return build_custom_cnn(layers, image_size)
+
+
+def _build_own(
+    spec: BackboneSpec, origin: OwnNetwork, image_size: tuple[int, int], weights: str
+) -> keras.Model:
+    """Build a network that a user registered, and look at what it takes and gives."""
+    network = origin.build(image_size, weights == "imagenet")
+    shapes = (getattr(network, "input_shape", None), getattr(network, "output_shape", None))
+    takes, gives = shapes
+    if takes != (None, *image_size, 3) or not isinstance(gives, tuple) or len(gives) != 4:
+        raise ModelError(
+            f"model.backbone: {spec.name!r}, {origin.source}, takes {takes} and gives {gives}; it "
+            f"must be a keras.Model from {(None, *image_size, 3)} to features (batch, h, w, c)"
+        )
+    return network
 
 
 def _load_weights(network: keras.Model, spec: BackboneSpec, path: Path, sha256: str | None) -> None:

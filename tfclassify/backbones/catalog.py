@@ -7,7 +7,11 @@ where weights lie (``origins``). Imports neither TensorFlow nor KerasHub.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 from tfclassify.backbones.contracts import (
     CAFFE,
@@ -23,13 +27,18 @@ from tfclassify.backbones.origins import (
     HubNetwork,
     KerasNetwork,
     Origin,
+    OwnNetwork,
     PresetNetwork,
     RecipeNetwork,
     TorchNetwork,
     WheelNetwork,
 )
 from tfclassify.errors import ModelError, RequestError
+from tfclassify.recipe.names import BACKBONE_POINTS, OWN_BACKBONES
 from tfclassify.recipe.wording import find_nearest
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -306,6 +315,8 @@ def get_backbone(name: str) -> BackboneSpec:
     Raises:
         RequestError: If there is no such name; the message has the nearest.
     """
+    if name not in BACKBONES:
+        _load_announced(name)
     if name in BACKBONES:
         return BACKBONES[name]
     near = find_nearest(name, BACKBONES)
@@ -313,6 +324,65 @@ def get_backbone(name: str) -> BackboneSpec:
     raise RequestError(
         f"model.backbone: unknown backbone {name!r}; {hint}`tfclassify backbones` lists all of them"
     )
+
+
+def register_backbone(
+    name: str,
+    build: Callable[[tuple[int, int], bool], keras.Model],
+    *,
+    title: str | None = None,
+    input_range: tuple[float, float] = (0.0, 1.0),
+    default_size: tuple[int, int] = (224, 224),
+    min_size: int = 32,
+    blocks: str = r"^(?!)",
+) -> None:
+    """Have recipes know a network of your own by a name.
+
+    Call it from your own code before a recipe is loaded, or announce a function without
+    arguments that calls it as an entry point of your package, in the group
+    ``tfclassify.backbones`` and under the same name. A recipe's text can do neither.
+
+    Args:
+        name: What a recipe says: small letters, digits and underscores, not taken yet.
+        build: From ``(height, width)`` in pixels, and whether the recipe wants pretrained
+            weights (``weights: imagenet``), to a ``keras.Model`` of float32 images
+            ``(batch, height, width, 3)`` in ``input_range`` to features
+            ``(batch, h, w, c)``. It is called once more before, to see its size, and must
+            then read no files. Its layers must be Keras' own, or a bundle of it is not
+            loaded again.
+        title: What a report says; the name if None.
+        input_range: What the network takes for black and for white.
+        default_size: ``(height, width)`` in pixels that it was trained at.
+        min_size: Smallest side length in pixels that it can take.
+        blocks: ``BlockRule.pattern`` by which its blocks are told apart; by default it is
+            one piece.
+
+    Raises:
+        RequestError: If the name is no such name, or is taken.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in BACKBONES:
+        reason = "is taken" if name in BACKBONES else "is no such name"
+        raise RequestError(
+            f"register_backbone: {name!r} {reason}; give small letters, digits and underscores, "
+            "and a name that `tfclassify backbones` does not list"
+        )
+    BACKBONES[name] = BackboneSpec(
+        name,
+        title or name,
+        declare_range(*input_range),
+        default_size,
+        min_size,
+        None,
+        BlockRule(blocks),
+        OwnNetwork(build),
+    )
+    OWN_BACKBONES.append(name)
+
+
+def _load_announced(name: str) -> None:
+    """Have an installed package register the backbone that it announces by a name."""
+    for point in entry_points(group=BACKBONE_POINTS, name=name):
+        point.load()()
 
 
 PRESET = "keras_hub:"

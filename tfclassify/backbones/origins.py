@@ -10,11 +10,16 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tfclassify.backbones.hub_modules import has_module
 from tfclassify.files import cache_folder
+
+if TYPE_CHECKING:
+    import keras
 
 #: Where torchvision publishes its weights.
 TORCHVISION = "https://download.pytorch.org/models"
@@ -108,6 +113,27 @@ class RecipeNetwork:
 
 
 @dataclass(frozen=True)
+class OwnNetwork:
+    """A network that a user's own code builds.
+
+    Attributes:
+        build: From ``(height, width)`` and whether weights are wanted to the network; see
+            ``catalog.register_backbone``.
+    """
+
+    build: Callable[[tuple[int, int], bool], keras.Model]
+
+    @property
+    def source(self) -> str:
+        """Return where it comes from, for people."""
+        return f"registered by {self.build.__module__}"
+
+    def weights_here(self) -> bool:
+        """Return False: only the user's code knows."""
+        return False
+
+
+@dataclass(frozen=True)
 class TorchNetwork:
     """A ResNet of basic blocks, whose weights torchvision publishes.
 
@@ -183,7 +209,15 @@ class PresetNetwork:
         return Path(self.preset).expanduser().is_dir()
 
 
-Origin = KerasNetwork | WheelNetwork | TorchNetwork | RecipeNetwork | HubNetwork | PresetNetwork
+Origin = (
+    KerasNetwork
+    | WheelNetwork
+    | TorchNetwork
+    | RecipeNetwork
+    | OwnNetwork
+    | HubNetwork
+    | PresetNetwork
+)
 
 
 def torch_cache() -> Path:

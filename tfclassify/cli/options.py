@@ -33,9 +33,9 @@ Columns = Annotated[
 
 def complete_backbones(incomplete: str) -> list[str]:
     """Name the backbones that begin so, for the shell."""
-    from tfclassify.recipe.names import BACKBONE_NAMES
+    from tfclassify.recipe.names import list_backbone_names
 
-    return [name for name in BACKBONE_NAMES if name.startswith(incomplete)]
+    return [name for name in list_backbone_names() if name.startswith(incomplete)]
 
 
 def complete_runs(incomplete: str) -> list[str]:

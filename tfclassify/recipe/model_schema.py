@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from tfclassify.recipe.fields import Section, Share, to_backbone
-from tfclassify.recipe.names import BACKBONE_NAMES, HUB, OUTSIDE_SOURCES, PRESET
+from tfclassify.recipe.names import HUB, OUTSIDE_SOURCES, PRESET, list_backbone_names
 from tfclassify.recipe.wording import KeyPath, find_nearest, show
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _check_layers(model: ModelRecipe) -> Iterator[Finding]:
     path: KeyPath = ("model", "layers")
     if model.backbone == CUSTOM and not model.layers:
         yield path, f"backbone {CUSTOM!r} needs layers, got none; list its blocks"
-    is_other = model.stack or model.backbone in BACKBONE_NAMES
+    is_other = model.stack or model.backbone in list_backbone_names()
     is_other = is_other or model.backbone.startswith(OUTSIDE_SOURCES)
     if model.layers and model.backbone != CUSTOM and is_other:
         got = "a stack" if model.stack else repr(model.backbone)
@@ -204,10 +204,11 @@ def _check_member(member: StackMemberRecipe, path: KeyPath) -> Iterator[Finding]
 
 def _check_catalog(member: StackMemberRecipe) -> Iterator[Finding]:
     name = member.backbone
-    if name not in BACKBONE_NAMES:
-        nearest = find_nearest(name, BACKBONE_NAMES)
+    names = list_backbone_names()
+    if name not in names:
+        nearest = find_nearest(name, names)
         hint = f"did you mean {nearest!r}?" if nearest is not None else ""
-        listing = f"`tfclassify backbones` lists the {len(BACKBONE_NAMES)} known"
+        listing = f"`tfclassify backbones` lists the {len(names)} known"
         yield ("backbone",), f"unknown backbone {name!r}; {hint or listing}"
     if member.input_range is not None:
         yield (

@@ -162,3 +162,17 @@ BACKBONE_NAMES = (
     "efficientnet_lite2",
     "custom_cnn",
 )
+
+#: Names that a user's own code registered; see ``backbones.catalog.register_backbone``.
+OWN_BACKBONES: list[str] = []
+#: Where installed packages announce backbones: a name, and a function that registers it.
+BACKBONE_POINTS = "tfclassify.backbones"
+
+
+def list_backbone_names() -> tuple[str, ...]:
+    """Return every name that a backbone may have here, without loading any of them.
+
+    A recipe's text can name what is here, and can bring in nothing.
+    """
+    announced = [point.name for point in entry_points(group=BACKBONE_POINTS)]
+    return tuple(dict.fromkeys((*BACKBONE_NAMES, *OWN_BACKBONES, *announced)))

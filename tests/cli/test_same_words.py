@@ -42,7 +42,8 @@ def test_a_command_is_called_with_the_defaults_of_its_function(name: str) -> Non
         if parameter.name in SHOWN | FORMS.get(name, set()) or parameter.required:
             continue
         default = ours[parameter.name].default
-        if ours[parameter.name].kind is inspect.Parameter.VAR_POSITIONAL or default == ():
+        # What may be repeated is None until it is given; the help says what it stands for.
+        if ours[parameter.name].kind is inspect.Parameter.VAR_POSITIONAL or parameter.multiple:
             default = None
         shown = getattr(parameter.default, "value", parameter.default)
         assert shown == default or (name, parameter.name) == ("preview", "out"), parameter.name

@@ -1,7 +1,8 @@
 """How much faster XNNPACK runs EfficientNet-Lite0 once most of its 1x1 weights are zero.
 
-The network has random weights: this measures speed alone. Its stem's padding is made
-symmetric, as XNNPACK's sparse kernels ask for, and nothing is fine-tuned.
+The network has random weights: this measures speed alone. The padding of its strided
+convolutions is made symmetric, as XNNPACK's sparse kernels ask for, and nothing is
+fine-tuned.
 
     python benchmarks/bench_sparse.py --size 224 --out sparse.json
 """
@@ -49,11 +50,17 @@ def prune(model: keras.Model, sparsity: float) -> None:
 
 
 def pad_evenly(part: Any, call: Any, arguments: Any, keywords: Any) -> Any:
-    """Pad the stem by one pixel on each side instead of two on one."""
-    if isinstance(part, keras.layers.Conv2D) and part.kernel.shape[2] == 3:
-        padded = tf.pad(arguments[0], [[0, 0], [1, 1], [1, 1], [0, 0]])
-        return tf.nn.conv2d(padded, tf.convert_to_tensor(part.kernel), 2, "VALID")
-    return call(*arguments, **keywords)
+    """Pad convolutions of stride 2 alike on each side: the stem and the depthwise ones."""
+    is_depthwise = isinstance(part, keras.layers.DepthwiseConv2D)
+    is_plain = isinstance(part, keras.layers.Conv2D)
+    if not (is_depthwise or is_plain) or tuple(part.strides) != (2, 2):
+        return call(*arguments, **keywords)
+    side = part.kernel_size[0] // 2
+    padded = tf.pad(arguments[0], [[0, 0], [side, side], [side, side], [0, 0]])
+    kernel = tf.convert_to_tensor(part.kernel)
+    if is_depthwise:
+        return tf.nn.depthwise_conv2d(padded, kernel, (1, 2, 2, 1), "VALID")
+    return tf.nn.conv2d(padded, kernel, 2, "VALID")
 
 
 def convert(model: keras.Model, size: int, path: Path, *, is_sparse: bool) -> None:

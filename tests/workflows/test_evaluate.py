@@ -75,6 +75,7 @@ def test_images_that_the_run_knows_are_told_first_and_left_out(
     seen = Warnings()
     result = evaluate_run(EvaluateRequest(tiny_run.run, str(tiny_run.photos)), seen)
     assert (result.seen.trained, result.seen.chosen) == (splits["train"], splits["validation"])
+    assert result.seen.has_near  # the run keeps what near-duplicates are found by
     (verdict,) = result.verdicts
     assert set(verdict.answers.images) == set(index.in_split("test").frame["image"])
     told = next(text for text in seen.events if "known to the run" in text)

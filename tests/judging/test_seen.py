@@ -52,7 +52,10 @@ def test_a_run_without_thumbnails_says_that_it_is_half_blind(tmp_path: Path) -> 
     assert (seen.trained, seen.chosen, seen.near) == (9, 9, 0)
     assert "near-duplicates could not be looked for" in seen.describe()
     new = index.with_frame(index.frame.assign(sha256=""))
-    assert find_seen(run, index, new, None).describe() == ""
+    assert find_seen(run, index, new, None).describe() == (
+        "none of 24 images is known to the run by its bytes; near-duplicates could not be looked "
+        "for."
+    )
 
 
 def test_damaged_thumbnails_are_reported(tmp_path: Path) -> None:

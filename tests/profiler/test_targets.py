@@ -56,6 +56,7 @@ def make_run(name: str, is_finished: bool) -> Path:
     folder = Path("reports") / name / "001"
     folder.mkdir(parents=True)
     (folder / "recipe.yaml").write_text("name: x")
+    (folder / "environment.json").touch()
     if is_finished:
         (folder / "bundle").mkdir()
         (folder / "bundle" / "bundle.json").touch()

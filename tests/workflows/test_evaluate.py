@@ -97,6 +97,18 @@ def test_whoever_insists_has_known_images_judged_with_a_caution(tiny_run: TinyRu
     assert "says little of new ones" in verdict.caution
 
 
+def test_a_model_out_of_its_run_says_that_it_may_know_the_images(
+    tiny_run: TinyRun, tmp_path: Path
+) -> None:
+    alone = tmp_path / "alone"
+    shutil.copytree(tiny_run.run / "bundle", alone)
+    shutil.copy(tiny_run.recipe, tmp_path / "recipe.yaml")  # a recipe alone makes no run
+    told = Warnings()
+    evaluate_run(EvaluateRequest(alone, str(tiny_run.photos)), told)
+    assert any("cannot be told which of the images it was trained on" in text
+               for text in told.events)  # fmt: skip
+
+
 def test_images_that_are_all_known_are_refused(tiny_run: TinyRun, tmp_path: Path) -> None:
     index = load_index(tiny_run.run / "index.csv").in_split("train").frame
     copies = tmp_path / "copies"

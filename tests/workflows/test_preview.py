@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,19 @@ def test_the_sheet_opens_and_grows_with_what_it_shows(tiny_run: TinyRun, tmp_pat
     # Columns: the original and the versions; a cell is at least 160 pixels wide.
     assert sizes[1][0] - sizes[0][0] >= 2 * 160
     assert sizes[1][1] - sizes[0][1] >= 2 * 160
+
+
+def test_tensorflow_is_started_quietly_before_it_is_imported(
+    tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "tfclassify.pipeline.preview", raising=False)
+
+    def stop() -> None:
+        raise NotImplementedError("tfclassify.pipeline.preview" in sys.modules)
+
+    monkeypatch.setattr("tfclassify.workflows.preview.start_tensorflow", stop)
+    with pytest.raises(NotImplementedError, match="False"):
+        preview_recipe(PreviewRequest(tiny_run.recipe))
 
 
 def test_every_class_is_shown_before_one_comes_twice() -> None:

@@ -115,6 +115,11 @@ def test_the_command_line_lists_shows_and_counts(reports: Path, tfclassify: Comm
     assert "would be freed" in cleaned.out.splitlines()[-1]
 
 
+def test_a_recipe_in_the_working_folder_makes_it_no_run(reports: Path) -> None:
+    (reports / "recipe.yaml").write_text("name: a\n", "utf-8")
+    assert "a/001" in names(reports)
+
+
 def test_where_there_is_nothing(tmp_path: Path, tfclassify: CommandLine) -> None:
     assert tfclassify("runs", tmp_path).out.endswith("no runs yet; `tfclassify train` makes one\n")
     with pytest.raises(TargetError, match="no such folder; `tfclassify train` makes runs"):

@@ -40,9 +40,14 @@ class Seen:
         return int(self.is_known.sum())
 
     def describe(self) -> str:
-        """Say what was found in one sentence; empty where nothing was."""
+        """Say what was found in one sentence; empty where nothing was and all was looked for."""
         if not self.known:
-            return ""
+            if self.has_near:
+                return ""
+            return (
+                f"none of {len(self.is_known):,} images is known to the run by its bytes; "
+                "near-duplicates could not be looked for."
+            )
         parts = [
             f"{count:,} {what}"
             for count, what in (

@@ -382,8 +382,9 @@ def refuse_irregular(folder: Path) -> None:
 
 
 def is_run(path: Path) -> bool:
-    """Say whether a folder is a run."""
-    return (path / RECIPE_FILE).is_file()
+    """Say whether a folder is a run: a recipe alone may lie in any working folder."""
+    marks = (ENVIRONMENT_FILE, LOCK_FILE)
+    return (path / RECIPE_FILE).is_file() and any((path / mark).is_file() for mark in marks)
 
 
 def describe_epochs(epochs: int) -> str:

@@ -93,6 +93,11 @@ def evaluate_run(request: EvaluateRequest, observer: Observer = SILENT) -> Evalu
         data = prepare_labelled(recipe, request.data, bundle.classes, observer=observer)
         if run is not None and own is not None:
             data, seen = _leave_out_known(run, own.index, data, request, observer)
+        else:
+            observer.on_warning(
+                f"{request.run}: lies in no run, so it cannot be told which of the images it was "
+                "trained on; judge by the run's folder to have them left out"
+            )
         caution = "" if seen is None or not request.include_trained else _warn_of_known(seen)
     if data is None:
         raise RequestError(
@@ -162,6 +167,8 @@ def _leave_out_known(
     thumbnails = None if data.thumbnails is None else data.thumbnails[is_usable]
     seen = find_seen(run, own, data.index.usable(), thumbnails)
     if not seen.known:
+        if seen.describe():
+            observer.on_warning(f"{request.data}: {seen.describe()}")
         return data, seen
     if request.include_trained:
         observer.on_warning(f"{request.data}: {_warn_of_known(seen)}")

@@ -56,6 +56,7 @@ def preview_recipe(request: PreviewRequest, observer: Observer = SILENT) -> Imag
     """Draw training images beside what augmentation makes of them."""
     recipe = open_recipe(request.recipe, request.overrides, observer, request.columns)
     data = prepare_data(recipe, observer=observer)
+    start_tensorflow()
     sheet = _draw(recipe, data.index, request.images, request.versions, observer)
     if request.out is not None:
         buffer = io.BytesIO()
@@ -114,7 +115,6 @@ def _draw(recipe: Recipe, index: Index, images: int, versions: int, observer: Ob
 
 
 def _open_few(recipe: Recipe, index: Index, images: int, observer: Observer) -> TrainingSet:
-    start_tensorflow()
     chosen = choose_images(index.in_split("train"), images, recipe.seed)
     return open_training_set(recipe, chosen, observer)
 

@@ -23,7 +23,7 @@ FILES = (
     "index.csv",
     "integrity.json",
     "journal.jsonl",
-    "state/beginning.json",
+    "state/began.json",
     "bundle/bundle.json",
     "bundle/model.keras",
     "metrics.json",

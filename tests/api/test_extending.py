@@ -14,6 +14,7 @@ from tests.builders import make_photo_folder
 from tests.executors.chores import double
 from tfclassify.augmentations import catalogue
 from tfclassify.executors import jobs
+from tfclassify.recipe import names as recipe_names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text("utf-8")
 SMALL = {
@@ -41,6 +42,28 @@ def test_the_augmentation_of_the_page_is_trained_with(
     assert run.recipe.augment.custom == {"darkness": 0.3}
     assert "darkness" in catalogue.AUGMENTATIONS
     assert "up to 30 % darker" in run.report.read_text("utf-8")
+
+
+def test_the_loss_and_the_schedule_of_the_page_are_trained_with(
+    in_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(recipe_names.OWN_FUNCTIONS, "schedules", {})
+    monkeypatch.setitem(recipe_names.OWN_FUNCTIONS, "losses", {})
+    make_photo_folder(in_tmp / "photos", images_per_class=8, size=(16, 16))
+    code = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[1]
+    assert "set={" in code
+    names: dict[str, Any] = {"SMALL": {**SMALL, "phases[0].epochs": 2}}
+    exec(code.replace("set={", "set={**SMALL, "), names)
+    run = names["run"]
+    # One step an epoch: the triangle begins and ends at nothing.
+    assert run.history["learning_rate"].tolist() == [0.0, 0.0]
+    page = run.report.read_text("utf-8")
+    assert "poly" in page
+    assert "schedule triangle" in page
+    # One right and certain image costs nothing, one image of two equal shares log 2 + 1/2.
+    logits = np.array([[50.0, 0.0], [0.0, 0.0]], np.float32)
+    costs = names["poly_loss"](np.eye(2, dtype=np.float32)[[0, 0]], logits)
+    assert np.asarray(costs) == pytest.approx([0.0, np.log(2) + 0.5], abs=1e-6)
 
 
 def test_an_executor_of_ones_own_is_opened_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

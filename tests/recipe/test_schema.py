@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint, EntryPoints
 from typing import Any, get_args
 
 import pytest
 
 from tests.recipe.test_problems import describe, make_recipe
 from tfclassify.errors import RecipeError
+from tfclassify.recipe import names
 from tfclassify.recipe.loading import parse_recipe
 from tfclassify.recipe.names import ACTIVATION_NAMES, BACKBONE_NAMES, INITIALIZER_NAMES
 from tfclassify.recipe.problems import validate
@@ -310,3 +312,41 @@ def test_views_are_counted_as_they_are_listed() -> None:
         TtaRecipe(flips=("vertical",), shift=0.1, rotations=(90,), combine="product"),
     ):
         assert count_views(tta) == len(list_views(tta, (20, 20)))
+
+
+def test_functions_of_ones_own_are_known_before_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "OWN_FUNCTIONS", {"schedules": {}, "losses": {}})
+    text = "unknown schedule 'line'; there are none; call register_schedule before the recipe"
+    (fault,) = describe(make_recipe(phases__schedule={"custom": "line"}))
+    assert fault.startswith(f"phases[0].schedule.custom: {text}")
+    names.OWN_FUNCTIONS["schedules"]["line"] = float
+    names.OWN_FUNCTIONS["losses"]["dot"] = max
+    assert load(phases__schedule={"custom": "line"}).phases[0].schedule.custom == "line"
+    both = make_recipe(phases__schedule={"custom": "line", "kind": "cosine"}, loss={"custom": "dt"})
+    assert describe(both) == [
+        "phases[0].schedule.kind: stands beside custom: 'line', which replaces it; remove one",
+        "loss.custom: unknown loss 'dt'; there are dot; call register_loss before the recipe is "
+        "loaded",
+    ]
+    weighed = make_recipe(
+        **SETS, task="multi_label", loss={"custom": "dot"}, class_weights="balanced"
+    )
+    (fault,) = describe(weighed)
+    assert fault.startswith("class_weights: are part of the built-in losses of task 'multi_label'")
+
+
+def test_a_package_brings_functions_that_load_when_they_are_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(names, "OWN_FUNCTIONS", {"schedules": {}, "losses": {}})
+    point = EntryPoint("root", "math:sqrt", "tfclassify.schedules")
+    broken = EntryPoint("gone", "no_such_module:x", "tfclassify.schedules")
+
+    def list_points(**wanted: str) -> EntryPoints:
+        return EntryPoints([point, broken]).select(**wanted)
+
+    monkeypatch.setattr(names, "entry_points", list_points)
+    assert names.list_own_names("schedules") == ("root", "gone")
+    assert names.list_own_names("losses") == ()
+    assert load(phases__schedule={"custom": "gone"}).phases[0].schedule.custom == "gone"
+    assert names.find_own_function("schedules", "root")(0.25) == 0.5

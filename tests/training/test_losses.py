@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfclassify.errors import TrainingError
+from tfclassify.recipe import names
 from tfclassify.recipe.schema import LOSS_KINDS, LossRecipe
 from tfclassify.training.losses import (
     DEFAULTS,
@@ -13,6 +14,7 @@ from tfclassify.training.losses import (
     binary_focal_cross_entropy,
     build_loss,
     focal_cross_entropy,
+    register_loss,
     smooth_classes,
     smooth_labels,
 )
@@ -155,3 +157,22 @@ def test_a_loss_of_another_task_is_refused(task: str, kind: str, allowed: str) -
     message = rf"loss.kind: '{kind}' does not go with task '{task}'; allowed: {allowed}"
     with pytest.raises(TrainingError, match=message):
         build_loss(LossRecipe.model_validate({"kind": kind}), task)
+
+
+def test_a_loss_of_ones_own_sees_smoothed_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(names.OWN_FUNCTIONS, "losses", {})
+    register_loss("dot", lambda targets, logits: tf.reduce_sum(targets * logits, axis=-1))
+    own = {"custom": "dot", "label_smoothing": 0.4}
+    hard, logits = np.array([[0.0, 1.0]], np.float32), np.array([[1.0, 10.0]], np.float32)
+    # One label an image: (0, 1) becomes (0.2, 0.8). Two labels: each is drawn to one half.
+    assert cost(own, "multi_class", hard, logits) == pytest.approx(8.2)
+    both = np.ones((1, 2), np.float32)
+    assert cost(own, "multi_label", both, logits) == pytest.approx(0.8 * 11)
+    register_loss("dot", lambda targets, logits: targets * logits)
+    with pytest.raises(TrainingError, match=r"'dot' must give one number an image, .* \(1, 2\)"):
+        cost(own, "multi_class", hard, logits)
+
+
+def test_a_loss_needs_a_name_that_recipes_can_write() -> None:
+    with pytest.raises(TrainingError, match=r"register_loss: a name is .* got '2x'"):
+        register_loss("2x", lambda targets, logits: targets)

@@ -3,9 +3,16 @@ from __future__ import annotations
 import keras
 import pytest
 
+from tfclassify.errors import TrainingError
+from tfclassify.recipe import names
 from tfclassify.recipe.schema import EarlyStoppingRecipe, PhaseRecipe, ScheduleRecipe
 from tfclassify.scoring.epochs import EpochRecord
-from tfclassify.training.schedules import learning_rate_at, plateau_scale, should_stop
+from tfclassify.training.schedules import (
+    learning_rate_at,
+    plateau_scale,
+    register_schedule,
+    should_stop,
+)
 
 
 def make_phase(**schedule: object) -> PhaseRecipe:
@@ -124,3 +131,31 @@ def test_plateau_halves_after_each_wait() -> None:
     assert plateau_scale(records(1.0, 1.0, 1.1), schedule) == 0.5
     assert plateau_scale(records(1.0, 1.0, 1.1, 1.2, 1.3), schedule) == 0.25
     assert plateau_scale(records(1.0, 1.0, 1.1, 0.9, 1.3), schedule) == 0.5
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(names.OWN_FUNCTIONS, "schedules", {})
+
+
+@pytest.mark.usefixtures("own")
+def test_a_schedule_of_ones_own_goes_from_the_warm_up_to_the_last_step() -> None:
+    register_schedule("line", lambda progress: 9.0)
+    register_schedule("line", lambda progress: 1.0 - progress / 2)  # as a notebook's cell does
+    phase = make_phase(custom="line", warmup_epochs=1)
+    rates = [learning_rate_at(phase, step, 5, []) for step in (0, 4, 5, 12, 19)]
+    # 5 steps of warm-up, then 15 steps whose last, 19, is 14 steps after the first.
+    assert rates == pytest.approx([0.02, 0.1, 0.1, 0.075, 0.05])
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize("share", [-0.1, float("nan"), float("inf")])
+def test_a_schedule_of_ones_own_must_give_a_share(share: float) -> None:
+    register_schedule("odd", lambda progress: share)
+    with pytest.raises(TrainingError, match=r"'odd' must give a share .* at 0 of the phase"):
+        learning_rate_at(make_phase(custom="odd"), 0, 5, [])
+
+
+def test_a_schedule_needs_a_name_that_recipes_can_write() -> None:
+    with pytest.raises(TrainingError, match=r"register_schedule: a name is .* got 'a b'"):
+        register_schedule("a b", lambda progress: 1.0)

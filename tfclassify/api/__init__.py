@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tfclassify.export.formats import ArtefactFormat, register_artefact_format
     from tfclassify.recipe.schema import Recipe
     from tfclassify.scoring.metrics import LabelMetric, Metric, register_metric
+    from tfclassify.training.losses import register_loss
+    from tfclassify.training.schedules import register_schedule
 
 __all__ = [
     "ArtefactFormat",
@@ -54,7 +56,9 @@ __all__ = [
     "register_artefact_format",
     "register_augmentation",
     "register_executor",
+    "register_loss",
     "register_metric",
+    "register_schedule",
     "runs",
     "schema",
     "submit",
@@ -74,7 +78,9 @@ _LATER = {
     "register_artefact_format": "tfclassify.export.formats",
     "register_augmentation": "tfclassify.augmentations.catalogue",
     "register_executor": "tfclassify.executors.jobs",
+    "register_loss": "tfclassify.training.losses",
     "register_metric": "tfclassify.scoring.metrics",
+    "register_schedule": "tfclassify.training.schedules",
 }
 
 

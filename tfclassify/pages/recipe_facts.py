@@ -121,7 +121,7 @@ def describe_training(recipe: Recipe, kept_phase: str | None = None) -> tuple[Fa
 def _describe_loss(recipe: Recipe) -> str:
     loss = recipe.loss
     plain = "binary_cross_entropy" if recipe.task == "multi_label" else "cross_entropy"
-    kind = plain if loss.kind == "auto" else loss.kind
+    kind = loss.custom or (plain if loss.kind == "auto" else loss.kind)
     text = kind.replace("binary_", "binary ").replace("cross_entropy", "cross-entropy")
     if kind == "focal":
         text += f", gamma {loss.gamma:g}"
@@ -153,7 +153,9 @@ def _describe_phase(phase: PhaseRecipe) -> str:
         f"{describe_trained_part(phase)}, up to {count_of(phase.epochs, 'epoch')}",
         f"{phase.optimizer} at {phase.learning_rate:g}",
     ]
-    if phase.schedule.kind != "constant":
+    if phase.schedule.custom is not None:
+        parts.append(f"schedule {phase.schedule.custom}")
+    elif phase.schedule.kind != "constant":
         parts.append(f"{phase.schedule.kind.replace('_', '-')} schedule")
     if phase.layer_decay is not None:
         parts.append(f"times {phase.layer_decay:g} for each block further from the head")

@@ -7,8 +7,10 @@ tested to hold exactly these; activations and initialisers are Keras' own).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import entry_points
+from typing import Any
 
 #: Of task multi_class.
 METRIC_NAMES = (
@@ -74,6 +76,29 @@ def _load_packages() -> None:
     """Have installed packages register their metrics, once."""
     for point in entry_points(group=METRIC_ENTRY_POINTS):
         point.load()()
+
+
+#: Users' own functions, by kind and name: ``training.schedules.register_schedule`` and
+#: ``training.losses.register_loss`` fill it.
+OWN_FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {"schedules": {}, "losses": {}}
+
+
+def list_own_names(kind: str) -> tuple[str, ...]:
+    """Return the names of a kind that users' code or installed packages bring, loading none.
+
+    A package announces one by an entry point of the group ``tfclassify.<kind>``, whose
+    object is the function.
+    """
+    announced = (point.name for point in entry_points(group=f"tfclassify.{kind}"))
+    return tuple(dict.fromkeys((*OWN_FUNCTIONS[kind], *announced)))
+
+
+def find_own_function(kind: str, name: str) -> Callable[..., Any]:
+    """Return a function that a checked recipe names; one from this process comes first."""
+    own = OWN_FUNCTIONS[kind]
+    if name not in own:
+        own[name] = next(iter(entry_points(group=f"tfclassify.{kind}", name=name))).load()
+    return own[name]
 
 
 ACTIVATION_NAMES = (

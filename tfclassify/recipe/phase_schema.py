@@ -34,6 +34,9 @@ class ScheduleRecipe(Section):
     kind: Literal["constant", "cosine", "plateau", "one_cycle", "multi_step", "exponential"] = (
         Field("constant", description="Shape.")
     )
+    custom: str | None = Field(
+        None, description="A schedule of one's own in place of kind, by its registered name."
+    )
     warmup_epochs: Annotated[float, Field(ge=0)] = Field(0.0, description="Linear warm-up.")
     final: Fraction = Field(0.0, description="Last rate of cosine, as a share of the first.")
     metric: str = Field("loss", description="Validation metric that plateau watches.")
@@ -257,7 +260,7 @@ def _check_prune(phase: PhaseRecipe) -> Iterator[tuple[KeyPath, str]]:
 def _check_schedule(phase: PhaseRecipe) -> Iterator[tuple[KeyPath, str]]:
     schedule, default = phase.schedule, ScheduleRecipe()
     for key in ScheduleRecipe.model_fields:
-        if key == "kind" or key in SCHEDULE_KEYS[schedule.kind]:
+        if key in ("kind", "custom") or key in SCHEDULE_KEYS[schedule.kind]:
             continue
         value = getattr(schedule, key)
         if value != getattr(default, key):

@@ -36,7 +36,12 @@ from tfclassify.recipe.model_schema import (
     StackMemberRecipe,
     check_model,
 )
-from tfclassify.recipe.names import ACTIVATION_NAMES, INITIALIZER_NAMES, list_metric_names
+from tfclassify.recipe.names import (
+    ACTIVATION_NAMES,
+    INITIALIZER_NAMES,
+    list_metric_names,
+    list_own_names,
+)
 from tfclassify.recipe.phase_schema import (
     EarlyStoppingRecipe,
     FeaturesRecipe,
@@ -84,6 +89,9 @@ class LossRecipe(Section):
     kind: Literal["auto", "cross_entropy", "binary_cross_entropy", "focal", "asymmetric"] = Field(
         "auto",
         description="auto: cross_entropy, or binary_cross_entropy for task multi_label.",
+    )
+    custom: str | None = Field(
+        None, description="A loss of one's own in place of kind, by its registered name."
     )
     label_smoothing: Share = Field(0.0, description="Label smoothing.")
     gamma: Annotated[float, Field(ge=0, le=10)] = Field(
@@ -244,6 +252,13 @@ def check_task(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
             f"{join_names(kinds, 'and')}",
         )
     yield from _check_loss_keys(loss)
+    yield from _check_custom(("loss",), "loss", loss.custom, loss.kind != "auto", "losses")
+    if loss.custom and recipe.task == MULTI_LABEL and recipe.class_weights != "none":
+        yield (
+            ("class_weights",),
+            f"are part of the built-in losses of task {MULTI_LABEL!r}, got "
+            f"{show(recipe.class_weights)} with loss.custom; remove them",
+        )
     if recipe.task != MULTI_LABEL and recipe.thresholds != "one":
         yield (
             ("thresholds",),
@@ -374,9 +389,30 @@ def check_names(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
         yield from _check_name((*path, "keep_best"), "metric", phase.keep_best, metrics)
         schedule = phase.schedule
         yield from _check_name((*path, "schedule", "metric"), "metric", schedule.metric, metrics)
+        is_shaped = schedule.kind != "constant"
+        yield from _check_custom(
+            (*path, "schedule"), "schedule", schedule.custom, is_shaped, "schedules"
+        )
         if phase.early_stopping is not None:
             metric = phase.early_stopping.metric
             yield from _check_name((*path, "early_stopping", "metric"), "metric", metric, metrics)
+
+
+def _check_custom(
+    path: KeyPath, kind: str, name: str | None, is_chosen: bool, group: str
+) -> Iterator[tuple[KeyPath, str]]:
+    """Check that a function of a user's own is there, and that no other is asked for."""
+    if name is None:
+        return
+    known = list_own_names(group)
+    if name not in known:
+        there = f"there are {join_names(known, 'and')}" if known else "there are none"
+        yield (
+            (*path, "custom"),
+            f"unknown {kind} {name!r}; {there}; call register_{kind} before the recipe is loaded",
+        )
+    if is_chosen:
+        yield (*path, "kind"), f"stands beside custom: {name!r}, which replaces it; remove one"
 
 
 def _check_name(

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfclassify.errors import TrainingError
+from tfclassify.recipe.names import OWN_FUNCTIONS, find_own_function
 from tfclassify.recipe.schema import LOSS_KINDS, LossRecipe
 from tfclassify.scoring.tasks import MULTI_LABEL
 
@@ -43,6 +44,9 @@ def build_loss(recipe: LossRecipe, task: str, positive_weights: np.ndarray | Non
     Raises:
         TrainingError: If the kind is not one of the task's.
     """
+    if recipe.custom is not None:
+        smooth_by = smooth_labels if task == MULTI_LABEL else smooth_classes
+        return _guard_own_loss(recipe.custom, smooth_by, recipe.label_smoothing)
     kinds = LOSS_KINDS[task]
     kind = DEFAULTS[task] if recipe.kind == "auto" else recipe.kind
     if kind not in kinds:
@@ -60,6 +64,43 @@ def build_loss(recipe: LossRecipe, task: str, positive_weights: np.ndarray | Non
         )
 
     return cost_class
+
+
+def register_loss(name: str, loss: Loss) -> None:
+    """Add a loss of one's own; recipes name it by ``loss: {custom: NAME}``.
+
+    One of the same name that was added before is replaced, so a notebook's cell may run
+    twice.
+
+    Args:
+        name: Name in recipes.
+        loss: Maps targets ``(b, classes)``, already smoothed, and logits ``(b, classes)``,
+            float32 tensors, to what each image costs, ``(b,)``. With mixed images it should be
+            linear in the targets, else class weights and CutMix mean something else.
+
+    Raises:
+        TrainingError: If the name is no identifier.
+    """
+    if not name.isidentifier():
+        raise TrainingError(
+            f"register_loss: a name is letters, digits and underscores, got {name!r}"
+        )
+    OWN_FUNCTIONS["losses"][name] = loss
+
+
+def _guard_own_loss(name: str, smooth_by: Callable[[Any, float], Any], smoothing: float) -> Loss:
+    own = find_own_function("losses", name)
+
+    def cost_own(targets: Any, logits: Any) -> Any:
+        costs = tf.convert_to_tensor(own(smooth_by(targets, smoothing), logits))
+        if costs.shape.rank not in (None, 1):
+            raise TrainingError(
+                f"loss.custom: {name!r} must give one number an image, (b,), got a tensor of "
+                f"shape {tuple(costs.shape)}; average over the classes, not over the batch"
+            )
+        return costs
+
+    return cost_own
 
 
 def _build_label_set_loss(

@@ -8,8 +8,10 @@ Does not own: the records (``scoring.epochs``), the optimizer that the rate is g
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from tfclassify.errors import TrainingError
+from tfclassify.recipe.names import OWN_FUNCTIONS, find_own_function
 from tfclassify.recipe.schema import EarlyStoppingRecipe, PhaseRecipe, ScheduleRecipe
 from tfclassify.scoring.epochs import EpochRecord, best_epoch, is_better
 
@@ -29,7 +31,11 @@ def learning_rate_at(
         The rate. A warm-up rises linearly and reaches the peak at its last step;
         cosine then falls to ``final`` times the peak at the phase's last step,
         exponential by ``factor`` with each epoch after the warm-up, and multi_step by
-        ``factor`` after each epoch of ``milestones``, the warm-up's counted too.
+        ``factor`` after each epoch of ``milestones``, the warm-up's counted too. A schedule
+        of one's own goes from the warm-up to the phase's last step.
+
+    Raises:
+        TrainingError: If a schedule of one's own gives no share of the peak.
     """
     schedule = phase.schedule
     if schedule.kind == "one_cycle":
@@ -37,9 +43,11 @@ def learning_rate_at(
     warmup_steps = round(schedule.warmup_epochs * steps_per_epoch)
     if step < warmup_steps:
         return phase.learning_rate * (step + 1) / warmup_steps
+    last = max(1, phase.epochs * steps_per_epoch - 1 - warmup_steps)
+    progress = min(1.0, (step - warmup_steps) / last)
+    if schedule.custom is not None:
+        return phase.learning_rate * _find_own_share(schedule.custom, progress)
     if schedule.kind == "cosine":
-        last = max(1, phase.epochs * steps_per_epoch - 1 - warmup_steps)
-        progress = min(1.0, (step - warmup_steps) / last)
         wave = 0.5 * (1.0 + math.cos(math.pi * progress))
         return phase.learning_rate * (schedule.final + (1.0 - schedule.final) * wave)
     if schedule.kind == "plateau":
@@ -50,6 +58,38 @@ def learning_rate_at(
     if schedule.kind == "exponential":
         return phase.learning_rate * schedule.factor ** ((step - warmup_steps) // steps_per_epoch)
     return phase.learning_rate
+
+
+def register_schedule(name: str, share_at: Callable[[float], float]) -> None:
+    """Add a schedule of one's own; recipes name it by ``schedule: {custom: NAME}``.
+
+    One of the same name that was added before is replaced, so a notebook's cell may run
+    twice.
+
+    Args:
+        name: Name in recipes.
+        share_at: Maps how far the phase is, from 0 after the warm-up to 1 at its last step,
+            to the share of the peak learning rate, at least 0. It must depend on nothing
+            else, so that a resumed training follows the same rates.
+
+    Raises:
+        TrainingError: If the name is no identifier.
+    """
+    if not name.isidentifier():
+        raise TrainingError(
+            f"register_schedule: a name is letters, digits and underscores, got {name!r}"
+        )
+    OWN_FUNCTIONS["schedules"][name] = share_at
+
+
+def _find_own_share(name: str, progress: float) -> float:
+    share = float(find_own_function("schedules", name)(progress))
+    if not 0.0 <= share < math.inf:
+        raise TrainingError(
+            f"schedule.custom: {name!r} must give a share of the peak of at least 0, got "
+            f"{share!r} at {progress:g} of the phase; mend the function"
+        )
+    return share
 
 
 def one_cycle_share(step: int, steps: int, schedule: ScheduleRecipe) -> float:

@@ -159,7 +159,7 @@ class Trainer:
                 break
             self._run_epoch(work, epoch)
         records = self._phase_records(number)
-        reason = f"all {phase.epochs} epochs done"
+        reason = f"all {phase.epochs} epochs done" if phase.epochs > 1 else "its epoch done"
         if should_stop(records, phase.early_stopping):
             reason = _explain_stop(phase, len(records))
         facts = {"phase": phase.name, "validation": self._end_phase(work)}

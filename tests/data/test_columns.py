@@ -208,6 +208,7 @@ def test_several_labels_are_told_from_long_names(
     ("text", "match"),
     [
         ("", r"t\.csv: the table is empty"),
+        ("file,label\n", r"t\.csv: the table has the columns 'file', 'label' and no rows; give it"),
         (
             "name,label\nx,a\ny,b\n",
             r"no column names the 12 images .*it has 'name', 'label'; n",

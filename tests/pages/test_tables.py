@@ -67,3 +67,18 @@ def test_a_table_that_is_too_wide_for_the_terminal_is_folded(
     names = "".join(line.split("  ")[0].strip() for line in folded.splitlines())
     assert "reports/a_long_name_of_a_run/001" in names
     assert render_table(columns[:2], [row[:2] for row in rows]).count("\n") == 3
+
+
+def test_long_names_stand_above_what_leaves_them_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = [Column("Layer"), Column("Kind"), Column("MACs", "right")]
+    rows = [["network/stage_1/block_1/conv", "Conv2D", "1.5 M"], ["network/head", "Dense", "20 k"]]
+    monkeypatch.setenv("COLUMNS", "30")
+    assert render_table(columns, rows).splitlines() == [
+        "Layer",
+        "  Kind     MACs",
+        "---------------",
+        "network/stage_1/block_1/conv",
+        "  Conv2D  1.5 M",
+        "network/head",
+        "  Dense    20 k",
+    ]

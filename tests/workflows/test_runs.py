@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,7 @@ def test_the_command_line_lists_shows_and_counts(reports: Path, tfclassify: Comm
     assert lines[-1].endswith("cv-001: unfinished")
     shown = tfclassify("runs", reports / "a" / "002")
     assert "validation: " in shown.out
+    assert re.search(r"validation: Accuracy \d+\.\d % \(\d+\.\d–\d+\.\d %\)", shown.out)
     facts = json.loads(tfclassify("runs", reports, "--json").out)
     assert len(facts["runs"]) == 5
     cleaned = tfclassify("runs", reports, "--clean", "--dry-run")

@@ -12,7 +12,15 @@ from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Json, Quiet, Verbose
 from tfclassify.cli.output import to_json
 from tfclassify.pages.tables import Column, render_table
-from tfclassify.pages.wording import count_of, format_bytes, format_score, format_seconds, title_of
+from tfclassify.pages.wording import (
+    count_of,
+    format_bytes,
+    format_range,
+    format_score,
+    format_seconds,
+    title_of,
+)
+from tfclassify.scoring.intervals import Interval
 
 if TYPE_CHECKING:
     from tfclassify.runs.documents import Score
@@ -97,12 +105,10 @@ def _to_cells(row: RunRow) -> tuple[object, ...]:
 
 
 def _say(name: str, score: Score) -> str:
+    value = format_score(name, score.value)
     if score.value is None or score.low is None or score.high is None:
-        return format_score(name, score.value)
-    return (
-        f"{format_score(name, score.value)} "
-        f"({format_score(name, score.low)}–{format_score(name, score.high)})"
-    )
+        return value
+    return f"{value} ({format_range(name, Interval(score.value, score.low, score.high, score.n))})"
 
 
 def _to_facts(row: RunRow) -> dict[str, Any]:

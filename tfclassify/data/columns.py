@@ -274,6 +274,11 @@ def _find_files(sheet: _Sheet, beside: Path, root: Path, given: Mapping[str, str
     best = max(fits, key=lambda fit: fit.found / max(1, fit.tried), default=None)
     if best is None or best.found == 0 or (not wanted and best.found < 0.5 * best.tried):
         there = ", ".join(map(repr, sheet.header))
+        if not any(map(len, sheet.columns.values())):
+            raise SourceError(
+                f"{sheet.shown}: the table has the columns {there} and no rows; give it a row an "
+                "image"
+            )
         raise SourceError(
             f"{sheet.shown}: no column names the {len(on_disk):,} images in {root}; it has "
             f"{there}; name the column (--columns file=NAME), and put the images beside the table"

@@ -21,6 +21,9 @@ from tfclassify.scoring.intervals import Interval
 #: Space between two columns.
 _GAP = "  "
 
+#: Characters of a long name; where fewer are left for long names, they stand above their rows.
+_LEAST_NAME = 24
+
 
 class Cell(NamedTuple):
     """A cell that is more than a text.
@@ -126,7 +129,9 @@ def render_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) ->
     widths = [max(map(measure, texts)) for texts in zip(titles, *cells, strict=True)]
     limit = find_width()
     if limit is not None and sum(widths) + len(_GAP) * (len(widths) - 1) > limit:
-        return _fold(columns, cells, limit)
+        rest = sum(widths[1:]) + len(_GAP) * len(widths[1:])
+        is_stacked = widths[0] >= _LEAST_NAME and limit - _LEAST_NAME < rest <= limit
+        return (_stack if is_stacked else _fold)(columns, cells, limit)
     rule = ["-" * width for width in widths]
     return "\n".join(
         _GAP.join(
@@ -141,6 +146,17 @@ def find_width() -> int | None:
     """Return the columns of the terminal that results go to; None where they go elsewhere."""
     is_known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
     return shutil.get_terminal_size().columns if is_known else None
+
+
+def _stack(columns: Sequence[Column], cells: Sequence[Sequence[str]], limit: int) -> str:
+    """Write a table whose first cells, long names, stand on lines of their own."""
+    rest = render_table(columns[1:], [row[1:] for row in cells]).splitlines()
+    head, _, *rows = [f"{_GAP}{line}" for line in rest]
+    width = max(map(measure, (head, *rows)))
+    lines = [columns[0].title, head, "-" * width]
+    for row, line in zip(cells, rows, strict=True):
+        lines += [shorten(row[0], limit), line]
+    return "\n".join(lines)
 
 
 def _fold(columns: Sequence[Column], cells: Sequence[Sequence[str]], limit: int) -> str:

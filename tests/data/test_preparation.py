@@ -324,6 +324,14 @@ class TestWhatIsLeftAfterLooking:
         told = [row.detail for row in survey.integrity.of_kind("one_class")]
         assert told == ["'rose' is the only class; training needs 2 or more"]
 
+    def test_a_survey_of_one_folder_says_so(self, tmp_path: Path) -> None:
+        root = write_images(tmp_path, {"photos/rose": 6})
+        survey = survey_source(DataRecipe(source=str(root / "photos")))
+        told = [row.detail for row in survey.integrity.of_kind("one_class")]
+        assert told == ["'rose' is the only class; training needs 2 or more"]
+        loose = survey_source(DataRecipe(source=str(root / "photos" / "rose")))
+        assert not loose.integrity.of_kind("one_class")
+
     def test_a_survey_of_broken_images_alone(self, tmp_path: Path) -> None:
         root = write_images(tmp_path, {"a": 2, "b": 2})
         self.break_all(root / "a")

@@ -6,6 +6,7 @@ Does not own: any of these steps.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,8 +79,9 @@ def survey_source(data: DataRecipe, *, observer: Observer = SILENT) -> PreparedD
     findings = [*read.findings, *scanned.findings]
     if read.index.classes:
         findings += find_few_images(scanned.index, data)
-    if len(read.index.classes) == 1:
-        told = f"{read.index.classes[0]!r} is the only class; training needs 2 or more"
+    only = _find_only_class(read.index, Path(data.source))
+    if only is not None:
+        told = f"{only!r} is the only class; training needs 2 or more"
         findings.append(Finding("", "one_class", told))
     return PreparedData(scanned.index, _report(scanned.index, findings))
 
@@ -232,6 +234,15 @@ def tell_findings(report: IntegrityReport, observer: Observer) -> None:
     for kind, line in zip(report.counts, report.describe(), strict=True):
         tell = observer.on_note if kind in STORAGE_KINDS else observer.on_warning
         tell(f"{report.source}: {line}")
+
+
+def _find_only_class(index: Index, source: Path) -> str | None:
+    """Return the one class, or the only folder in a folder, which makes no class by itself."""
+    if index.classes or not source.is_dir():
+        return index.classes[0] if len(index.classes) == 1 else None
+    folders = set(map(os.path.dirname, index.frame["path"]))
+    only = Path(folders.pop()).resolve()
+    return None if folders or only == source.resolve() else only.name
 
 
 def find_few_images(index: Index, data: DataRecipe) -> list[Finding]:

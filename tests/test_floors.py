@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,3 +110,11 @@ def test_light_rooms_do_not_import_tensorflow_at_module_level(file: Path) -> Non
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_files_are_short(file: Path) -> None:
     assert len(file.read_text("utf-8").splitlines()) <= 600
+
+
+def test_the_design_names_the_floor_of_every_room() -> None:
+    text = (ROOT.parent / "docs" / "design.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d) \| (.*?) \|", text, re.MULTILINE)
+    told = {room: int(floor) for floor, rooms in rows for room in re.findall(r"`(\w+)`", rooms)}
+    there = {room_of(file) for file in FILES} - {"__init__", "__main__"}
+    assert told == {room: floor for room, floor in FLOORS.items() if room in there}

@@ -17,6 +17,7 @@ from tests.pages.contents import (
     read_text,
     read_texts,
 )
+from tfclassify.data.index import Index, make_frame
 from tfclassify.data.integrity import Finding, IntegrityReport
 from tfclassify.data.statistics import LabelSets, count_label_sets
 from tfclassify.pages.data_page import (
@@ -224,3 +225,10 @@ def test_sizes_are_joined_where_there_are_many() -> None:
     assert draw_image_sizes(sizes).alt == alt
     many = np.random.default_rng(0).integers(1, 4000, size=(20_000, 2)).tolist()
     assert len(draw_image_sizes([tuple(size) for size in many]).svg) < 500_000
+
+
+def test_images_without_labels_are_counted() -> None:
+    names = [f"{number}.png" for number in range(3)]
+    summary = summarise_data(Index(make_frame(names, names), (), "made"), "x", is_split=False)
+    assert summary.table.to_text().splitlines()[2:] == ["All images       3"]
+    assert not summary.is_multi_label

@@ -59,8 +59,8 @@ class DataSummary:
         classes: Class names, in the order of their ids.
         counts: Split name: images of each class, in the order of ``classes``. A set
             that is not split has the single key ``all``.
-        images: Split name: images, where an image may have several labels or none; None
-            where each has one, so that the classes add up to it.
+        images: Split name: images, where an image may have several labels or none, or where
+            no image has one; None where each has one, so that the classes add up to it.
         label_sets: How many labels images have, and which together; None where each has
             one.
     """
@@ -74,7 +74,7 @@ class DataSummary:
     @property
     def is_multi_label(self) -> bool:
         """Whether an image may have any number of labels."""
-        return self.images is not None
+        return self.label_sets is not None
 
     @property
     def splits(self) -> list[str]:
@@ -135,7 +135,7 @@ def summarise_data(index: Index, source: str, *, is_split: bool = True) -> DataS
         counts[split] = tuple(rows.sum(axis=0).tolist())
         images[split] = len(rows)
     if not index.is_multi_label:
-        return DataSummary(source, index.classes, counts)
+        return DataSummary(source, index.classes, counts, None if index.classes else images)
     return DataSummary(source, index.classes, counts, images, count_label_sets(usable))
 
 

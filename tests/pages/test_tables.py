@@ -76,9 +76,16 @@ def test_long_names_stand_above_what_leaves_them_no_room(monkeypatch: pytest.Mon
     assert render_table(columns, rows).splitlines() == [
         "Layer",
         "  Kind     MACs",
-        "---------------",
+        "  ------  -----",
         "network/stage_1/block_1/conv",
         "  Conv2D  1.5 M",
         "network/head",
         "  Dense    20 k",
+    ]
+    monkeypatch.setenv("COLUMNS", "14")  # one space between the columns is left
+    assert render_table(columns, rows).splitlines()[1:5] == [
+        " Kind    MACs",
+        " ------ -----",
+        "network/stage…",
+        " Conv2D 1.5 M",
     ]

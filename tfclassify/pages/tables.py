@@ -13,6 +13,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Literal, NamedTuple
 
 from tfclassify.pages.wording import clean_text, format_range, format_score, shorten
@@ -129,17 +130,23 @@ def render_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) ->
     widths = [max(map(measure, texts)) for texts in zip(titles, *cells, strict=True)]
     limit = find_width()
     if limit is not None and sum(widths) + len(_GAP) * (len(widths) - 1) > limit:
-        rest = sum(widths[1:]) + len(_GAP) * len(widths[1:])
-        is_stacked = widths[0] >= _LEAST_NAME and limit - _LEAST_NAME < rest <= limit
+        room = limit - sum(widths[1:]) - len(widths) + 1
+        is_stacked = widths[0] >= _LEAST_NAME > room >= 0
         return (_stack if is_stacked else _fold)(columns, cells, limit)
-    rule = ["-" * width for width in widths]
-    return "\n".join(
-        _GAP.join(
+    return "\n".join(_align(columns, cells, _GAP))
+
+
+def _align(columns: Sequence[Column], cells: Sequence[Sequence[str]], gap: str) -> list[str]:
+    """Return the lines of the headings, the rule and the rows, each cell in its place."""
+    titles = [column.title for column in columns]
+    widths = [max(map(measure, texts)) for texts in zip(titles, *cells, strict=True)]
+    return [
+        gap.join(
             _pad(text, width, column.align)
             for text, width, column in zip(line, widths, columns, strict=True)
         ).rstrip()
-        for line in [titles, rule, *cells]
-    )
+        for line in [titles, ["-" * width for width in widths], *cells]
+    ]
 
 
 def find_width() -> int | None:
@@ -150,13 +157,13 @@ def find_width() -> int | None:
 
 def _stack(columns: Sequence[Column], cells: Sequence[Sequence[str]], limit: int) -> str:
     """Write a table whose first cells, long names, stand on lines of their own."""
-    rest = render_table(columns[1:], [row[1:] for row in cells]).splitlines()
-    head, _, *rows = [f"{_GAP}{line}" for line in rest]
-    width = max(map(measure, (head, *rows)))
-    lines = [columns[0].title, head, "-" * width]
-    for row, line in zip(cells, rows, strict=True):
-        lines += [shorten(row[0], limit), line]
-    return "\n".join(lines)
+    rest = [row[1:] for row in cells]
+    lines = [f"{_GAP}{line}" for line in _align(columns[1:], rest, _GAP)]
+    if max(map(measure, lines)) > limit:
+        lines = [f" {line}" for line in _align(columns[1:], rest, " ")]
+    head, rule, *rows = lines
+    named = [[shorten(row[0], limit), line] for row, line in zip(cells, rows, strict=True)]
+    return "\n".join([columns[0].title, head, rule, *chain.from_iterable(named)])
 
 
 def _fold(columns: Sequence[Column], cells: Sequence[Sequence[str]], limit: int) -> str:

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+#: The signal that asked this process to stop, if one has; the command line notes it here,
+#: since native code may make another error of the exception that a signal raises.
+stop_signals: list[int] = []
+
 
 class Observer:
     """Receives progress; this base class ignores all of it.

@@ -81,6 +81,9 @@ def test_a_run_without_scores_says_so(run: tfc.Run, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.mkdir()
     shutil.copy(run.path / "recipe.yaml", copy)
+    with pytest.raises(TargetError, match=r"is not a run, it has no environment\.json"):
+        tfc.load(copy)
+    shutil.copy(run.path / "environment.json", copy)
     (copy / "metrics.json").write_text('{"headline": null, "splits": {}}')
     with pytest.raises(RunError, match="held none out, so it has no score"):
         tfc.load(copy).metrics  # noqa: B018

@@ -15,8 +15,9 @@ from tfclassify.runs.directory import RunDirectory
 
 
 def hear_signals() -> None:
-    """Undo that a test run in the background of a shell ignores Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Undo that a test run in the background of a shell, or under nohup, ignores signals."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

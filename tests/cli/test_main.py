@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,9 +115,14 @@ def test_an_image_of_zero_bytes_is_told_and_an_error_under_strict(
 def test_no_network_for_weights_names_the_ways_out(
     in_tmp: Path, tfclassify: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from tfclassify.backbones import building
 
-    def fail(*given: object, **named: object) -> None:
-        raise Exception("URL fetch failure on https://…: None -- Name or service not known")
+    construct = building.construct
+
+    def fail(origin: Any, image_size: tuple[int, int], weights: str | None) -> Any:
+        if weights == "imagenet":
+            raise Exception("URL fetch failure on https://…: None -- Name or service not known")
+        return construct(origin, image_size, weights)
 
     monkeypatch.setattr("tfclassify.backbones.building.construct", fail)
     make_photo_folder(in_tmp / "photos")

@@ -63,3 +63,20 @@ def test_a_lost_image_says_how_to_go_on_if_anything_is_left(tmp_path: Path) -> N
 def test_other_errors_pass(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"^loss$"):
         stop_by(tmp_path, TrainingError("loss"))
+
+
+def test_what_became_of_a_signal_in_native_code_is_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tfclassify.workflows.interruptions.stop_signals", [15])
+    with (
+        pytest.raises(InterruptedTraining, match=r"stopped; 2 epochs are kept\. Go on with: again"),
+        explain_interruption(tmp_path, lambda: "2 epochs are kept", "again"),
+    ):
+        raise SystemError("returned a result with an exception set")
+    monkeypatch.setattr("tfclassify.workflows.interruptions.stop_signals", [])
+    with (
+        pytest.raises(SystemError),
+        explain_interruption(tmp_path, lambda: "2 epochs are kept", "again"),
+    ):
+        raise SystemError("returned a result with an exception set")

@@ -14,9 +14,9 @@ import sys
 import types
 from typing import NoReturn
 
+from tfclassify.events import stop_signals
+
 STOPPED = 130
-#: The first signal that asked this process to stop; there is at most one.
-_heard: list[int] = []
 
 
 def run() -> NoReturn:
@@ -25,7 +25,7 @@ def run() -> NoReturn:
     It is 0, 1 where the work failed, 2 where the request was wrong, 130 where it was
     stopped by Ctrl-C, SIGTERM or SIGHUP, 141 where nobody reads its output any more.
     """
-    _heard.clear()
+    stop_signals.clear()
     _hear_signals()
     _prepare_streams()
     is_debugging, words = _take_debug(sys.argv[1:])
@@ -38,7 +38,7 @@ def run() -> NoReturn:
         code, message = _judge(error)
         if is_debugging and message and not isinstance(error, BrokenPipeError):
             raise
-    if _heard and code not in (0, STOPPED):  # whatever it made of a signal
+    if stop_signals and code not in (0, STOPPED):  # whatever it made of a signal
         code, message = STOPPED, "error: stopped"
     _leave(code, message)
 
@@ -117,9 +117,9 @@ def _hear_signals() -> None:
 
 
 def _stop(number: int, frame: types.FrameType | None) -> None:
-    if _heard:  # asked again: files are whole at any moment
+    if stop_signals:  # asked again: files are whole at any moment
         os._exit(STOPPED)
-    _heard.append(number)
+    stop_signals.append(number)
     raise KeyboardInterrupt
 
 

@@ -494,7 +494,8 @@ def _find_run(path: Path) -> Path:
         raise TargetError(
             f"{path}: holds runs of several recipes; name one of {join_names(families)}"
         )
-    raise TargetError(f"{path}: is not a run, it has no {RECIPE_FILE}{_suggest(path)}")
+    missing = ENVIRONMENT_FILE if (path / RECIPE_FILE).is_file() else RECIPE_FILE
+    raise TargetError(f"{path}: is not a run, it has no {missing}{_suggest(path)}")
 
 
 def _list_families(root: Path) -> list[Path]:

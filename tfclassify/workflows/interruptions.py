@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tfclassify.errors import DataError, InterruptedTraining, RunError, StorageError
+from tfclassify.events import stop_signals
 
 
 @contextmanager
@@ -31,7 +32,8 @@ def explain_interruption(
         DataError: If an image or table could not be used, and there is a way to go on.
     """
     try:
-        yield
+        with _naming_stops():
+            yield
     except KeyboardInterrupt:
         raise InterruptedTraining(
             f"{place}: stopped; {describe_kept()}. Go on with: {command}"
@@ -47,3 +49,16 @@ def explain_interruption(
             raise
         reason = str(error).rstrip(".")
         raise DataError(f"{reason}; {describe_kept()}. Then go on with: {command}") from error
+
+
+@contextmanager
+def _naming_stops() -> Iterator[None]:
+    """Let whatever native code made of a signal's exception be that exception again."""
+    try:
+        yield
+    except InterruptedTraining:
+        raise
+    except Exception as error:
+        if stop_signals:
+            raise KeyboardInterrupt from error
+        raise

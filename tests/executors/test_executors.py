@@ -170,6 +170,15 @@ def test_leaving_the_executor_stops_what_runs(tmp_path: Path) -> None:
         os.kill(process, 0)
 
 
+@pytest.fixture
+def hearing_ctrl_c() -> Iterator[None]:
+    """Hear Ctrl-C, which a shell has ignored for what it starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("hearing_ctrl_c")
 def test_ctrl_c_stops_the_workers(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     main = threading.main_thread()

@@ -192,3 +192,13 @@ def test_saved_models_that_cannot_be_called(tmp_path: Path) -> None:
     (tmp_path / "lame" / "variables" / "variables.index").write_bytes(b"no")
     with pytest.raises(ModelError, match="TensorFlow cannot load the SavedModel"):
         load_module(tmp_path / "lame")
+
+
+def test_lists_that_are_none_are_refused(tmp_path: Path) -> None:
+    make_hub_module(tmp_path)
+    graph = tmp_path / "saved_model.pb"
+    content = graph.read_bytes()
+    assert b"trackable_list_wrapper" in content
+    graph.write_bytes(content.replace(b"trackable_list_wrapper", b"trackable_lost_wrapper"))
+    with pytest.raises(ModelError, match="the SavedModel is damaged, what it names is not of its"):
+        load_module(tmp_path)

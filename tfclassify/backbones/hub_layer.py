@@ -210,7 +210,14 @@ def load_module(folder: Path) -> Module:
     Raises:
         ModelError: If it is unsafe, damaged, or cannot be called with images.
     """
-    return Module(load_saved_model(folder), folder)
+    loaded = load_saved_model(folder)
+    try:
+        return Module(loaded, folder)
+    except (AttributeError, TypeError, ValueError) as error:  # objects under others' names
+        raise ModelError(
+            f"{folder}: the SavedModel is damaged, what it names is not of its kind: {error}; "
+            "export or download it anew"
+        ) from error
 
 
 def _choose_function(loaded: Any, folder: Path) -> tuple[Any, list[Any], bool]:

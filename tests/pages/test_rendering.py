@@ -197,7 +197,7 @@ def test_templates_of_another_folder_share_frame_and_look(tmp_path: Path) -> Non
 
 def test_every_template_is_used() -> None:
     texts = {path.name: path.read_text("utf-8") for path in TEMPLATES.iterdir()}
-    code = "".join(path.read_text("utf-8") for path in TEMPLATES.parent.glob("*.py"))
+    code = "".join(path.read_text("utf-8") for path in TEMPLATES.parents[1].rglob("*.py"))
     for name in texts:
         others = "".join(text for other, text in texts.items() if other != name)
         assert f'"{name}"' in code + others

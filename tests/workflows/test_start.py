@@ -23,6 +23,9 @@ from tfclassify.workflows import start
 def test_native_lines_are_muted_and_come_back(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)  # as in a script or a notebook
+    with start._muted_native_output():
+        os.write(2, b"more chatter\n")
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     with start._muted_native_output():
         os.write(2, b"chatter\n")

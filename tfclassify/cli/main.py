@@ -159,8 +159,8 @@ def _take_debug(words: list[str]) -> tuple[bool, list[str]]:
 
 def _quiet_libraries(is_debugging: bool) -> None:
     """Keep the libraries' start-up chatter off the terminal, unless debugging."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0" if is_debugging else "3")
     if not is_debugging:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("MPLBACKEND", "Agg")

@@ -28,14 +28,14 @@ _CASES = frozenset({"Case", "StatelessCase"})
 def count_node(node: Any) -> Cost:
     """Return the cost of one node, with everything that it calls.
 
-    Of a branch, the dearest side counts, since which one runs is not known.
+    Of a branch, the most expensive side counts, since which one runs is not known.
     """
     if node.type in CALLS:
         return count_graph(called_graph(node, node.get_attr("f").name))
     if node.type in _LOOPS:
         return _count_loop(node)
     if node.type in _IFS | _CASES:
-        return _dearest(node, _list_bodies(node))
+        return _most_expensive(node, _list_bodies(node))
     return _count_plain(node)
 
 
@@ -297,7 +297,7 @@ def _open_function(node: Any, name: str, operands: Sequence[_Operand]) -> Called
     )
 
 
-def _dearest(node: Any, names: Iterable[str]) -> Cost:
+def _most_expensive(node: Any, names: Iterable[str]) -> Cost:
     costs = [count_graph(called_graph(node, name)) for name in names]
     return max(costs, key=lambda cost: cost.flops, default=Cost())
 

@@ -6,9 +6,6 @@ of its parts. Does not own: the records (``results``).
 
 from __future__ import annotations
 
-import os
-import platform
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +19,7 @@ import tensorflow as tf
 from tfclassify.errors import ProfileError, RequestError
 from tfclassify.profiler.results import Latency, LayerProfile, Profile, Timing
 from tfclassify.profiler.tracing import Shape, call_model, hooked_layers
+from tfclassify.runs.environment import count_cores, describe_processor
 
 
 def choose_device(wanted: str | None) -> str:
@@ -63,23 +61,7 @@ def name_device(device: str) -> str:
         found = tf.config.list_physical_devices("GPU")[int(number)]
         details = tf.config.experimental.get_device_details(found)
         return str(details.get("device_name", "GPU"))
-    return _name_processor()
-
-
-def _name_processor() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        found = re.search(r"^model name\s*:\s*(.+)$", information.read_text("utf-8"), re.MULTILINE)
-        if found:
-            return found[1].strip()
-    return platform.processor() or platform.machine() or "unknown processor"
-
-
-def count_cores() -> int:
-    """Return the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return describe_processor(Path("/proc/cpuinfo"))
 
 
 #: Side of the square matrices whose product shows what a device can reach.

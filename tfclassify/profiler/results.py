@@ -251,7 +251,7 @@ class Profile:
         return sum(layer.activation_bytes for layer in self.layers)
 
     @property
-    def dearest(self) -> LayerProfile | None:
+    def most_expensive(self) -> LayerProfile | None:
         """Return the layer with the most MACs."""
         return max(self.layers, key=lambda layer: (layer.macs, layer.flops), default=None)
 

@@ -258,6 +258,6 @@ def _is_result(node: Any, fields: Mapping[str, Field]) -> bool:
 
 
 def _name_kind(members: Sequence[Any]) -> str:
-    """Return the type of a scope's dearest operation."""
+    """Return the type of a scope's most expensive operation."""
     costs = [(count_node(node).flops, node.type) for node in members]
     return max(costs, default=(0, ""))[1] if costs and max(costs)[0] else ""

@@ -134,7 +134,7 @@ class SearchFolder(ResultsFolder):
 
     @property
     def command(self) -> str:
-        """The command that goes on with the search."""
+        """The command that resumes the search."""
         return shlex.join(["tfclassify", "tune", "--resume", str(self.path)])
 
     @property

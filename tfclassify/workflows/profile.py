@@ -252,7 +252,7 @@ def describe_network(found: Profiled, *, is_whole: bool = False) -> NetworkRepor
     """
     profile = found.profile
     layers = profile.layers if is_whole else found.layers
-    dearest = profile.dearest
+    most_expensive = profile.most_expensive
     return NetworkReport(
         profile.model,
         profile.target,
@@ -270,7 +270,7 @@ def describe_network(found: Profiled, *, is_whole: bool = False) -> NetworkRepor
         profile.precision,
         tuple(describe_layer(layer) for layer in layers),
         len(profile.layers),
-        dearest.name if dearest else "",
+        most_expensive.name if most_expensive else "",
         _list_timings(profile.latency),
         _list_latency_facts(profile.latency),
         profile.remarks,

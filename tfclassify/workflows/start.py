@@ -184,7 +184,7 @@ def hold_signals() -> Iterator[None]:
 
 
 def _is_native_output_wanted() -> bool:
-    return os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") == "0"
+    return os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0"
 
 
 @contextmanager

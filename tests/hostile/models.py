@@ -22,8 +22,10 @@ _GRAPH = "saved_model.pb"
 def prepare(home: Path) -> None:
     """Start TensorFlow before the memory is limited."""
     import keras
+    import numpy as np
 
-    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).predict([[0.0] * 4], verbose=0)
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    network.predict(np.zeros((1, 4)), verbose=0)
 
 
 def make_cases() -> list[Case]:

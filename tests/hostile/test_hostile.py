@@ -17,6 +17,7 @@ LEAST = {
     "annotations": 100,
     "weights": 100,
     "run_folders": 150,
+    "models": 130,
 }
 #: Kinds of which the default run reads only every so-many-th input.
 STEPS = {"run_folders": 60}

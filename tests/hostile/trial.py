@@ -19,7 +19,16 @@ from typing import Any
 
 from tests.hostile.worker import CLOCK_S
 
-KINDS = ("images", "archives", "recipes", "tables", "annotations", "weights", "run_folders")
+KINDS = (
+    "images",
+    "archives",
+    "recipes",
+    "tables",
+    "annotations",
+    "weights",
+    "run_folders",
+    "models",
+)
 ROOT = Path(__file__).parents[2]
 #: Seconds without a line after which the child is taken for stuck beyond its own alarm.
 _STUCK_S = CLOCK_S + 15

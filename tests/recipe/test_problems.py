@@ -144,7 +144,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"modle": {}}, "modle: unknown key 'modle'; did you mean 'model'?"),
     (
         {"loss": {"xyz": 1}},
-        "loss.xyz: unknown key 'xyz'; allowed are kind, label_smoothing, gamma,",
+        "loss.xyz: unknown key 'xyz'; allowed are kind, custom, label_smoothing, gamma,",
     ),
     ({"bases": "x"}, "bases: unknown key 'bases'; did you mean 'base'?"),
     ({"model__layers": [{}]}, "model.layers[0]: a layer needs conv, pool or dropout"),

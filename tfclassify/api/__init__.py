@@ -22,6 +22,7 @@ from tfclassify.events import Observer
 if TYPE_CHECKING:
     from tfclassify.augmentations.catalogue import register_augmentation
     from tfclassify.augmentations.entry import Augmentation, Key
+    from tfclassify.backbones.catalog import register_backbone
     from tfclassify.executors.jobs import register_executor
     from tfclassify.export.formats import ArtefactFormat, register_artefact_format
     from tfclassify.recipe.schema import Recipe
@@ -55,6 +56,7 @@ __all__ = [
     "profile",
     "register_artefact_format",
     "register_augmentation",
+    "register_backbone",
     "register_executor",
     "register_loss",
     "register_metric",
@@ -77,6 +79,7 @@ _LATER = {
     "Recipe": "tfclassify.recipe.schema",
     "register_artefact_format": "tfclassify.export.formats",
     "register_augmentation": "tfclassify.augmentations.catalogue",
+    "register_backbone": "tfclassify.backbones.catalog",
     "register_executor": "tfclassify.executors.jobs",
     "register_loss": "tfclassify.training.losses",
     "register_metric": "tfclassify.scoring.metrics",

@@ -82,7 +82,7 @@ def test_the_steps_that_are_timed_are_those_of_the_training(
     )
     overrides = ("phases[1].accumulate=2", "phases[1].layer_decay=0.5")
     check_recipe(CheckRequest(tiny_run.recipe, overrides))
-    (_, plain), (_, layered) = built
+    (_, plain, _), (_, layered, _) = built
     assert plain is None
     assert set(layered.values()) == {1.0, 0.5}  # the head, and the one block before it
     assert updates  # traced: gradients of two batches are gathered before an update

@@ -49,31 +49,45 @@ def test_held_out_files_get_what_the_run_recorded(tiny_run: TinyRun) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("use_tta", "stored"), [(False, "temperature"), (True, "views_temperature")]
+)
 def test_calibration_softens_but_keeps_the_order(
-    tiny_run: TinyRun, mixed: tuple[Path, ...]
+    tiny_run: TinyRun, mixed: tuple[Path, ...], use_tta: bool, stored: str
 ) -> None:
-    temperature = json.loads((tiny_run.run / "bundle" / "bundle.json").read_text("utf-8"))[
-        "temperature"
-    ]
-    plain = predict_paths_of_run(PredictRequest(tiny_run.run, mixed)).predictions
-    soft = predict_paths_of_run(PredictRequest(tiny_run.run, mixed, is_calibrated=True)).predictions
-    powers = plain.probabilities.astype(np.float64) ** (1 / temperature)
+    facts = json.loads((tiny_run.run / "bundle" / "bundle.json").read_text("utf-8"))
+    assert facts["temperature"] != facts["views_temperature"]
+    request = PredictRequest(tiny_run.run, mixed, use_tta)
+    plain = predict_paths_of_run(request).predictions
+    soft = predict_paths_of_run(dataclasses.replace(request, is_calibrated=True)).predictions
+    powers = plain.probabilities.astype(np.float64) ** (1 / facts[stored])
     expected = powers / powers.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(soft.probabilities, expected, atol=1e-5)
     assert soft.errors == plain.errors
 
 
-def test_a_run_without_validation_has_no_temperature(
-    tiny_run: TinyRun, mixed: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("use_tta", [False, True])
+@pytest.mark.parametrize("has_plain", [False, True])
+def test_a_run_without_its_temperature_is_not_calibrated(
+    tiny_run: TinyRun,
+    mixed: tuple[Path, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    use_tta: bool,
+    has_plain: bool,
 ) -> None:
     from tfclassify.export import artefact
 
     real = artefact.load_bundle
+    kept = {"views_temperature": None} | ({} if has_plain else {"temperature": None})
     monkeypatch.setattr(
-        artefact, "load_bundle", lambda path: dataclasses.replace(real(path), temperature=None)
+        artefact, "load_bundle", lambda path: dataclasses.replace(real(path), **kept)
     )
+    request = PredictRequest(tiny_run.run, mixed, use_tta, is_calibrated=True)
+    if has_plain and not use_tta:
+        assert len(predict_paths_of_run(request).predictions) == 4
+        return
     with pytest.raises(RequestError, match=r"--calibrated: .* has no temperature"):
-        predict_paths_of_run(PredictRequest(tiny_run.run, mixed, is_calibrated=True))
+        predict_paths_of_run(request)
 
 
 def test_what_cannot_be_predicted_is_named(tiny_run: TinyRun, tmp_path: Path) -> None:
@@ -81,3 +95,29 @@ def test_what_cannot_be_predicted_is_named(tiny_run: TinyRun, tmp_path: Path) ->
         predict_paths_of_run(PredictRequest(tmp_path / "no", (tiny_run.photos,)))
     with pytest.raises(TargetError, match="holds no image"):
         predict_paths_of_run(PredictRequest(tiny_run.run, (tmp_path,)))
+
+
+def test_images_are_copied_to_their_labels(tiny_run: TinyRun, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.png", tmp_path / "other" / "a.png"
+    second.parent.mkdir()
+    shutil.copy(tiny_run.photos / "red" / "03.png", first)
+    shutil.copy(first, second)
+    pixels = np.full((20, 24, 3), 200, np.uint8)
+    images = (str(first), str(second), pixels, str(tmp_path / "absent.png"))
+    out = tmp_path / "sorted"
+    result = predict_paths_of_run(PredictRequest(tiny_run.run, images, save_images=out))
+    label = result.predictions[0].label
+    assert (out / label / "a.png").read_bytes() == first.read_bytes()
+    assert (out / label / "a-2.png").read_bytes() == first.read_bytes()
+    assert (out / result.predictions[2].label / "image 2.png").exists()
+    assert len([path for path in out.rglob("*") if path.is_file()]) == 3
+
+
+@pytest.mark.parametrize(
+    ("labels", "name"),
+    [(("../x",), "_.._x"), (("a/b", "c"), "a_b+c"), ((), "no label"), (("rose",), "rose")],
+)
+def test_a_label_is_a_folder_whatever_it_holds(labels: tuple[str, ...], name: str) -> None:
+    from tfclassify.workflows.predict import _name_folder
+
+    assert _name_folder(labels) == name

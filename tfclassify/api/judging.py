@@ -67,6 +67,7 @@ def predict(
     out: str | os.PathLike[str] | None = None,
     format: Literal["full", "simple"] = "full",
     html: str | os.PathLike[str] | None = None,
+    save_images: str | os.PathLike[str] | None = None,
     top: int = 3,
     calibrated: bool = False,
     progress: bool | Observer = True,
@@ -81,6 +82,7 @@ def predict(
         out: CSV to write; None writes nothing.
         format: What the CSV holds; ``simple``: file names and labels alone.
         html: Page of the pictures with their answers to write; None writes none.
+        save_images: Folder to copy the images into, one folder a label; None copies none.
         top: Classes named for an image.
         calibrated: Whether to apply the temperature that was fitted on validation.
         progress: Whether to show any, or an ``Observer`` of your own.
@@ -104,6 +106,7 @@ def predict(
         calibrated,
         format == "simple",
         None if html is None else Path(html),
+        None if save_images is None else Path(save_images),
     )
     return predict_paths_of_run(request, observer).predictions
 

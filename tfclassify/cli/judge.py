@@ -126,6 +126,10 @@ def predict(
     html: Annotated[
         Path | None, typer.Option("--html", help="Page of the pictures with their answers.")
     ] = None,
+    save_images: Annotated[
+        Path | None,
+        typer.Option("--save-images", help="Folder to copy the images into, sorted by label."),
+    ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Classes shown for an image.")] = 3,
     calibrated: Annotated[
         bool, typer.Option("--calibrated", help="Apply the temperature fitted on validation.")
@@ -142,6 +146,7 @@ def predict(
         out=out,
         format=format.value,
         html=html,
+        save_images=save_images,
         top=top,
         calibrated=calibrated,
         progress=choose_observer(not quiet, verbose=verbose),

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
-from tfclassify.files import write_text
+from tfclassify.files import write_bytes, write_text
 from tfclassify.workflows.evaluate import choose_views
 from tfclassify.workflows.start import start_tensorflow, verb
 
@@ -37,6 +37,7 @@ class PredictRequest:
             plain image, or that of the averaged views.
         is_simple: Whether ``out`` holds file names and labels alone.
         html: Page of the pictures with their answers to write, or None.
+        save_images: Folder to copy the images into, sorted by their answer, or None.
     """
 
     run: Path
@@ -47,6 +48,7 @@ class PredictRequest:
     is_calibrated: bool = False
     is_simple: bool = False
     html: Path | None = None
+    save_images: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -
         predictions.write_csv(request.out, per_class=True)
     if request.html is not None:
         write_text(request.html, _render_pictures(request, predictions))
+    if request.save_images is not None:
+        _sort_images(request, predictions, request.save_images)
     return PredictResult(predictions, request.out)
 
 
@@ -127,6 +131,35 @@ def _render_pictures(request: PredictRequest, predictions: Predictions) -> str:
         summary=summary,
         photos=photos,
     )
+
+
+def _sort_images(request: PredictRequest, predictions: Predictions, folder: Path) -> None:
+    """Copy each answered image to ``<folder>/<label>/``, as it is; several labels by ``+``.
+
+    A name that is there already gets a number, so nothing is overwritten.
+    """
+    from tfclassify.inference.prediction import expand_inputs, read_input
+
+    for row, (name, image) in zip(predictions, expand_inputs(request.images), strict=True):
+        if row.error:
+            continue
+        source = read_input(image)
+        content = source if isinstance(source, bytes) else source.read_bytes()
+        place = folder / _name_folder(row.labels)
+        stem = Path(name.partition("?")[0] if "://" in name else name).name or "image"
+        target = place / (stem if Path(stem).suffix else f"{stem}.png")
+        number = 1
+        while target.exists():
+            number += 1
+            target = place / f"{Path(stem).stem}-{number}{target.suffix}"
+        write_bytes(target, content)
+
+
+def _name_folder(labels: Sequence[str]) -> str:
+    """Name a folder after labels, whatever signs they hold."""
+    name = "+".join(labels) or "no label"
+    safe = "".join("_" if sign in '/\\:*?"<>|' or ord(sign) < 32 else sign for sign in name)
+    return f"_{safe}" if safe.startswith(".") else safe[:150]
 
 
 def _soften(predictions: Predictions, temperature: float) -> Predictions:

@@ -141,7 +141,7 @@ class _Worker:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
         self._buffer = b""
         try:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # nosec B603
                 [sys.executable, "-m", "tfclassify.executors.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

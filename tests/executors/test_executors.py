@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import signal
@@ -28,6 +29,7 @@ from tfclassify.executors.jobs import (
 )
 
 CHORES = "tests.executors.chores:"
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 class Listener(Observer):
@@ -196,6 +198,16 @@ def test_ctrl_c_stops_the_workers(tmp_path: Path) -> None:
     assert mark.read_text("utf-8") == "stopped"
 
 
+@pytest.fixture
+def adopting_orphans() -> Iterator[None]:
+    """Adopt orphaned processes here, as a container's supervisor does in place of process 1."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    yield
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+@pytest.mark.usefixtures("adopting_orphans")
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     script = (
@@ -211,6 +223,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     while mark.read_text("utf-8") != "stopped":
         assert time.monotonic() < deadline, f"the worker {worker} goes on without its parent"
         time.sleep(0.05)
+    os.waitpid(worker, 0)
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ class _Worker:
         self._buffer = b""
         try:
             self._process = subprocess.Popen(  # nosec B603
-                [sys.executable, "-m", "tfclassify.executors.worker"],
+                [sys.executable, "-m", "tfclassify.executors.worker", str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._log,

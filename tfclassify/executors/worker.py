@@ -1,4 +1,4 @@
-"""A worker process: ``python -m tfclassify.executors.worker``, started by ``processes``.
+"""A worker process: ``python -m tfclassify.executors.worker PARENT``, started by ``processes``.
 
 Owns: the loop that reads jobs from standard input, a line of JSON each, and answers on
 standard output. Does not own: what a job does.
@@ -50,7 +50,7 @@ def main() -> int:
     os.environ.setdefault("MPLBACKEND", "Agg")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
+    threading.Thread(target=_listen, args=(jobs, int(sys.argv[1])), daemon=True).start()
     try:
         while (job := jobs.get()) is not None:
             _work(job, teller)
@@ -59,12 +59,15 @@ def main() -> int:
     return 0
 
 
-def _listen(jobs: queue.SimpleQueue[Job | None]) -> None:
-    """Queue what comes in; a parent that is gone interrupts the work."""
+def _listen(jobs: queue.SimpleQueue[Job | None], parent: int) -> None:
+    """Queue what comes in; a parent that is gone interrupts the work.
+
+    Whoever adopts an orphan need not be process 1, so the parent's own number counts.
+    """
     for line in sys.stdin:
         jobs.put(Job(**json.loads(line)))
     jobs.put(None)
-    if os.getppid() == 1:
+    if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -8,7 +8,7 @@ POETRY_VERSION := 2.5.1
 EXPORT_VERSION := 1.10.1
 PYTEST_ARGS ?=
 # Every extra that the tests need; gpu is the one they do not.
-EXTRAS := lite augment onnx litert tune ray
+EXTRAS := lite augment onnx litert tune ray web hub
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 # pip tells each package as it comes; the terminal shows one line, a failure shows all.

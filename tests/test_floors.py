@@ -34,10 +34,11 @@ FLOORS = {
     "export": 6,
     "tuning": 6,
     "labelling": 6,
+    "publishing": 6,
     "workflows": 7,
-    "api": 8,
     "web": 8,
-    "cli": 9,
+    "api": 9,
+    "cli": 10,
 }
 HEAVY = {"tensorflow", "keras", "tf_keras", "tensorflow_hub", "keras_cv"}
 LIGHT_ROOMS = {room for room, floor in FLOORS.items() if floor <= 2} | {
@@ -114,7 +115,7 @@ def test_files_are_short(file: Path) -> None:
 
 def test_the_design_names_the_floor_of_every_room() -> None:
     text = (ROOT.parent / "docs" / "design.md").read_text("utf-8")
-    rows = re.findall(r"^\| (\d) \| (.*?) \|", text, re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \| (.*?) \|", text, re.MULTILINE)
     told = {room: int(floor) for floor, rooms in rows for room in re.findall(r"`(\w+)`", rooms)}
     there = {room_of(file) for file in FILES} - {"__init__", "__main__"}
     assert told == {room: floor for room, floor in FLOORS.items() if room in there}

@@ -1,0 +1,1 @@
+"""Pages that are served: the studio, the demo and the prediction server."""

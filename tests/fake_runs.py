@@ -17,7 +17,8 @@ from tfclassify.judging.verdicts import write_metrics
 from tfclassify.recipe.loading import dump_recipe, parse_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.scoring.verdicts import Verdict, judge_task
+from tfclassify.scoring.judgement import judge
+from tfclassify.scoring.verdicts import Verdict
 
 CLASSES = tuple(sorted(COLOURS))
 _RECIPES = {
@@ -100,10 +101,8 @@ def judge_split(
     held_out = index.in_split(split)
     probabilities = make_probabilities(held_out, skill=skill, seed=seed)
     answers = make_answers(held_out, probabilities)
-    judgement = judge_task(
-        recipe.task,
-        held_out.targets(),
-        probabilities,
+    judgement = judge(
+        answers.outcome,
         held_out.classes,
         seed=0,
         groups=answers.units,

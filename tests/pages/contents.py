@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tests.builders import make_label_outcome, make_outcome, make_photo
+from tests.scoring.builders import judge_classes, judge_labels
 from tfclassify.data.integrity import Finding, IntegrityReport
 from tfclassify.pages.compare_page import CompareReport, ContenderRow, PairRow
 from tfclassify.pages.crossval_page import CrossvalReport, FoldRow
@@ -25,8 +26,6 @@ from tfclassify.pages.scores import Judged, picture_mistakes
 from tfclassify.pages.training_figures import PhaseRecord
 from tfclassify.scoring.epochs import EpochRecord
 from tfclassify.scoring.intervals import Interval
-from tfclassify.scoring.judgement import judge
-from tfclassify.scoring.multi_label_judgement import judge_labels
 from tfclassify.scoring.verdicts import Answers, Verdict
 
 CLASSES = ("ash", "birch", "cedar")
@@ -101,7 +100,9 @@ def make_judged(
         changes: Fields of the verdict.
     """
     ids, probabilities = make_outcome(seed=0, images=images, classes=len(classes))
-    judgement = judge(ids, probabilities, classes, seed=0, temperature=temperature, resamples=50)
+    judgement = judge_classes(
+        ids, probabilities, classes, seed=0, temperature=temperature, resamples=50
+    )
     answers = make_answers(classes, np.eye(len(classes))[ids], probabilities)
     verdict = Verdict("validation", answers, judgement, caution="Judge with care.")
     mistakes = picture_mistakes(answers, read_photo, limit=2)

@@ -20,6 +20,7 @@ from tests.pages.contents import (
     read_tag,
     read_text,
 )
+from tests.scoring.builders import judge_classes
 from tfclassify.pages.pictures import Photo, make_thumbnail
 from tfclassify.pages.run_page import (
     RunReport,
@@ -27,7 +28,6 @@ from tfclassify.pages.run_page import (
     render_evaluation_page,
     render_run_page,
 )
-from tfclassify.scoring.judgement import judge
 
 
 def render_bare(report: RunReport) -> str:
@@ -128,7 +128,7 @@ def test_a_run_without_epochs_or_findings() -> None:
 
 def test_a_perfect_model_has_no_mistakes_and_an_exact_bound() -> None:
     targets = np.arange(30) % 3
-    judged = make_judged(plain=judge(targets, np.eye(3)[targets], CLASSES, seed=0))
+    judged = make_judged(plain=judge_classes(targets, np.eye(3)[targets], CLASSES, seed=0))
     text = read_bare(judged=judged)
     assert "No image was misclassified." in text
     # 0.025 ** (1 / 30)
@@ -136,14 +136,16 @@ def test_a_perfect_model_has_no_mistakes_and_an_exact_bound() -> None:
 
 
 def test_a_single_image_a_loss_headline_and_groups() -> None:
-    judgement = judge([0], [[0.6, 0.3, 0.1]], CLASSES, seed=0)
+    judgement = judge_classes([0], [[0.6, 0.3, 0.1]], CLASSES, seed=0)
     page = render_bare(make_run_report(metric="loss", judged=make_judged(plain=judgement)))
     assert "Too few images, or too alike, for an interval." in read_text(page)
     assert "gauge" not in page.partition("</style>")[2]
     assert "This metric has no value on these images." in read_bare(
         metric="roc_auc", judged=make_judged(plain=judgement)
     )
-    grouped = judge([0, 1, 0, 2], np.eye(3)[[0, 1, 1, 2]], CLASSES, seed=0, groups=list("aabc"))
+    grouped = judge_classes(
+        [0, 1, 0, 2], np.eye(3)[[0, 1, 1, 2]], CLASSES, seed=0, groups=list("aabc")
+    )
     assert "resamples of the 3 groups of images" in read_bare(judged=make_judged(plain=grouped))
 
 

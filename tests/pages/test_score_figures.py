@@ -9,6 +9,7 @@ import pytest
 
 from tests.builders import make_label_outcome
 from tests.pages.contents import CLASSES, read_texts
+from tests.scoring.builders import judge_classes, judge_labels
 from tfclassify.pages.score_figures import (
     SHOWN_LABELS,
     draw_additions,
@@ -17,20 +18,21 @@ from tfclassify.pages.score_figures import (
     draw_label_counts,
     draw_reliability,
 )
-from tfclassify.scoring.judgement import judge
-from tfclassify.scoring.multi_label_judgement import MultiLabelJudgement, judge_labels
+from tfclassify.scoring.judgement import LabelJudgement
 
 TARGETS = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0], [0, 0, 0]])
 GIVEN = np.array([[1, 1, 0], [1, 1, 1], [0, 1, 0], [0, 0, 1]])
 
 
-def judge_sets(targets: np.ndarray = TARGETS, given: np.ndarray = GIVEN) -> MultiLabelJudgement:
+def judge_sets(targets: np.ndarray = TARGETS, given: np.ndarray = GIVEN) -> LabelJudgement:
     return judge_labels(targets, np.where(given, 0.9, 0.1), CLASSES, seed=0, resamples=20)
 
 
 def test_confusion_cells_hold_the_counts() -> None:
     targets, predicted = [0, 0, 0, 1, 2, 2], [1, 1, 0, 1, 0, 2]
-    drawing = draw_confusion(judge(targets, np.eye(3)[predicted], CLASSES, seed=0, resamples=5))
+    drawing = draw_confusion(
+        judge_classes(targets, np.eye(3)[predicted], CLASSES, seed=0, resamples=5)
+    )
     texts = read_texts(drawing)
     assert [text for text in texts if text.isdigit()] == ["1", "2", "1", "1", "1"]
     assert [text for text in texts if text in CLASSES] == [*CLASSES, *CLASSES]
@@ -46,7 +48,7 @@ def test_large_confusion_matrices_drop_counts_then_names(
 ) -> None:
     classes = [f"kind {number}" for number in range(count)]
     targets = np.arange(count)
-    verdict = judge(targets, np.eye(count)[targets], classes, seed=0, resamples=2)
+    verdict = judge_classes(targets, np.eye(count)[targets], classes, seed=0, resamples=2)
     texts = read_texts(draw_confusion(verdict))
     assert sum(text == "1" for text in texts) == count * has_counts
     assert sum(text.startswith("kind") for text in texts) == 2 * count * has_names
@@ -54,7 +56,7 @@ def test_large_confusion_matrices_drop_counts_then_names(
 
 def test_recall_is_ordered_from_the_weakest_and_absent_classes_come_last() -> None:
     targets, predicted = [0, 0, 1, 1, 1], [0, 1, 1, 1, 1]
-    verdict = judge(targets, np.eye(3)[predicted], CLASSES, seed=0, resamples=20)
+    verdict = judge_classes(targets, np.eye(3)[predicted], CLASSES, seed=0, resamples=20)
     drawing = draw_class_scores(verdict.class_scores, "recall")
     names = [text for text in read_texts(drawing) if "(" in text and text[-1] == ")"]
     assert [name.split()[0] for name in names if "images" not in name] == ["ash", "birch", "cedar"]
@@ -64,11 +66,13 @@ def test_recall_is_ordered_from_the_weakest_and_absent_classes_come_last() -> No
 
 def test_reliability_names_the_temperature_only_if_there_is_one() -> None:
     probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7]])
-    plain = judge([0, 1, 1], probabilities, ["a", "b"], seed=0, resamples=2)
+    plain = judge_classes([0, 1, 1], probabilities, ["a", "b"], seed=0, resamples=2)
     texts = read_texts(draw_reliability(plain.calibration))
     assert "as trained" in texts
     assert not any("temperature" in text for text in texts)
-    cooled = judge([0, 1, 1], probabilities, ["a", "b"], seed=0, resamples=2, temperature=2.0)
+    cooled = judge_classes(
+        [0, 1, 1], probabilities, ["a", "b"], seed=0, resamples=2, temperature=2.0
+    )
     drawing = draw_reliability(cooled.calibration)
     assert "at temperature 2.00" in read_texts(drawing)
     assert "At temperature 2.00 the calibration error is" in drawing.alt

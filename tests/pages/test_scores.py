@@ -17,6 +17,7 @@ from tests.pages.contents import (
     read_tag,
     read_text,
 )
+from tests.scoring.builders import judge_classes, judge_labels
 from tfclassify.pages.run_page import render_run_page
 from tfclassify.pages.scores import (
     describe_judgement,
@@ -30,8 +31,7 @@ from tfclassify.pages.scores import (
     tabulate_classes,
     tabulate_mistakes,
 )
-from tfclassify.scoring.judgement import Judgement, judge
-from tfclassify.scoring.multi_label_judgement import MultiLabelJudgement, judge_labels
+from tfclassify.scoring.judgement import Judgement, LabelJudgement
 
 TARGETS = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0], [0, 0, 0]])
 GIVEN = np.array([[1, 1, 0], [1, 1, 1], [0, 1, 0], [0, 0, 1]])
@@ -40,10 +40,10 @@ GIVEN = np.array([[1, 1, 0], [1, 1, 1], [0, 1, 0], [0, 0, 1]])
 @pytest.fixture(scope="module")
 def judgement() -> Judgement:
     targets, predicted = [0] * 10 + [1] * 10, [0] * 8 + [1] * 12
-    return judge(targets, np.eye(2)[predicted], ["ash", "birch"], seed=0)
+    return judge_classes(targets, np.eye(2)[predicted], ["ash", "birch"], seed=0)
 
 
-def judge_sets(given: np.ndarray, targets: np.ndarray, **options: object) -> MultiLabelJudgement:
+def judge_sets(given: np.ndarray, targets: np.ndarray, **options: object) -> LabelJudgement:
     probabilities = np.where(given, 0.9, 0.1)
     return judge_labels(targets, probabilities, CLASSES, seed=0, resamples=20, **options)
 
@@ -62,7 +62,7 @@ def test_metrics(judgement: Judgement) -> None:
 
 def test_metrics_with_views_and_groups() -> None:
     targets = [0, 1, 0, 1]
-    verdict = judge(targets, np.eye(2)[targets], ["a", "b"], seed=0, groups=list("xxyz"))
+    verdict = judge_classes(targets, np.eye(2)[targets], ["a", "b"], seed=0, groups=list("xxyz"))
     lines = describe_metrics(verdict, verdict).split("\n")
     assert "With views" in lines[0]
     accuracy = next(line for line in lines if line.startswith("Accuracy"))
@@ -74,7 +74,7 @@ def test_metrics_with_views_and_groups() -> None:
 def test_averages_over_classes_say_over_how_many() -> None:
     # Of cedar there is no image, but one is taken for it; of dogwood there is nothing.
     names = [*CLASSES, "dogwood"]
-    partial = judge([0, 0, 1], np.eye(4)[[0, 2, 1]], names, seed=0, resamples=5)
+    partial = judge_classes([0, 0, 1], np.eye(4)[[0, 2, 1]], names, seed=0, resamples=5)
     judged = make_judged(plain=partial)
     # (2/3 + 1 + 0) / 3 and (1/2 + 1) / 2
     hero = make_hero(judged, "f1_macro")
@@ -99,7 +99,7 @@ def test_classes(judgement: Judgement) -> None:
 
 def test_confusions(judgement: Judgement) -> None:
     assert tabulate_mistakes(judgement, 5).rows == [["ash", "birch", "2"]]
-    perfect = judge([0, 1], np.eye(2), ["a", "b"], seed=0, resamples=2)
+    perfect = judge_classes([0, 1], np.eye(2), ["a", "b"], seed=0, resamples=2)
     assert describe_judgement(perfect)[1] == "No image was misclassified."
     assert explain_mistakes(perfect, 0) == ""
     assert explain_mistakes(judgement, 1).startswith(

@@ -1,15 +1,16 @@
-"""One score with its interval, as a judgement makes each of its own."""
+"""One score with its interval, and judgements from bare arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from numpy.typing import ArrayLike
 
 from tfclassify.scoring.intervals import Interval, plan_resamples, resample
-from tfclassify.scoring.judgement import judge_metrics
+from tfclassify.scoring.judgement import Judgement, judge, judge_metrics
 from tfclassify.scoring.metrics import Metric
-from tfclassify.scoring.outcome import Outcome
+from tfclassify.scoring.outcome import LabelOutcome, Outcome
 
 
 def bootstrap(
@@ -26,5 +27,27 @@ def bootstrap(
     outcome = Outcome(targets, probabilities)
     plan = plan_resamples(outcome.images, seed=seed, resamples=resamples, groups=groups)
     samples = resample({metric.name: metric.weigh}, outcome, plan)
-    found = judge_metrics({metric.name: metric}, outcome, outcome.weigh(), plan, samples, level)
+    found = judge_metrics({metric.name: metric}, outcome, plan, samples, level)
     return found[metric.name]
+
+
+def judge_classes(
+    targets: ArrayLike, probabilities: ArrayLike, classes: Sequence[str], **options: Any
+) -> Judgement:
+    """Judge images that have one label each, from class ids ``(n,)``."""
+    return judge(Outcome(targets, probabilities), classes, **options)
+
+
+def judge_labels(
+    targets: ArrayLike,
+    probabilities: ArrayLike,
+    classes: Sequence[str],
+    *,
+    thresholds: ArrayLike | None = None,
+    crossed: ArrayLike | None = None,
+    **options: Any,
+) -> Judgement:
+    """Judge label sets ``(n, C)`` by thresholds, or by crossed ones in their place."""
+    used = thresholds if crossed is None else crossed
+    outcome = LabelOutcome(targets, probabilities, used)
+    return judge(outcome, classes, thresholds=thresholds, **options)

@@ -10,7 +10,7 @@ from scipy.stats import binomtest, norm
 from sklearn import metrics as oracle
 
 from tests.builders import make_label_outcome, make_outcome
-from tests.scoring.builders import bootstrap
+from tests.scoring.builders import bootstrap, judge_labels
 from tfclassify.errors import ScoringError
 from tfclassify.scoring.intervals import (
     Interval,
@@ -19,7 +19,6 @@ from tfclassify.scoring.intervals import (
     resample,
 )
 from tfclassify.scoring.metrics import LABEL_METRICS, METRICS
-from tfclassify.scoring.multi_label_judgement import judge_labels
 from tfclassify.scoring.outcome import LabelOutcome, Outcome
 
 

@@ -13,12 +13,12 @@ from sklearn import metrics as oracle
 
 from tests.builders import make_label_outcome, make_outcome
 from tests.fake_runs import make_recipe
+from tests.scoring.builders import judge_classes
 from tfclassify.errors import ScoringError
 from tfclassify.recipe import names
 from tfclassify.recipe.loading import dump_recipe, parse_recipe
 from tfclassify.recipe.names import list_metric_names
 from tfclassify.scoring.intervals import plan_resamples, resample
-from tfclassify.scoring.judgement import judge
 from tfclassify.scoring.metrics import (
     LABEL_METRICS,
     METRICS,
@@ -331,7 +331,7 @@ def test_a_metric_of_ones_own_is_named_by_recipes_and_judged(own_metric: Metric)
     recipe = make_recipe(metric="sure")
     assert parse_recipe(dump_recipe(recipe)).metric == "sure"
     targets, probabilities = make_outcome(seed=1, images=50, classes=3)
-    judgement = judge(targets, probabilities, "abc", seed=0, resamples=50)
+    judgement = judge_classes(targets, probabilities, "abc", seed=0, resamples=50)
     share = float((probabilities.max(axis=1) > 0.9).mean())
     assert judgement.metrics["sure"].value == pytest.approx(share)
 

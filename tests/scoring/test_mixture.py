@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 from tests.builders import make_outcome
 from tfclassify.errors import ScoringError
 from tfclassify.scoring.mixture import cross_fit, find_likelihoods, mix, search_weights
+from tfclassify.scoring.tasks import TASKS, get_task
 
 
 def stack(*given: float) -> np.ndarray:
@@ -19,16 +20,16 @@ def stack(*given: float) -> np.ndarray:
 def test_likelihoods_by_hand() -> None:
     members = np.array([[[0.7, 0.3], [0.2, 0.8]], [[0.4, 0.6], [0.1, 0.9]]], np.float32)
     targets = np.array([[1, 0], [0, 1]], np.float32)
-    single = find_likelihoods(members, targets, is_multi_label=False)
+    single = find_likelihoods(members, targets, get_task("multi_class"))
     assert single[:, :, 0] == pytest.approx(np.array([[0.7, 0.4], [0.8, 0.9]]))
-    several = find_likelihoods(members, targets, is_multi_label=True)
+    several = find_likelihoods(members, targets, get_task("multi_label"))
     assert several[0] == pytest.approx(np.array([[0.7, 0.7], [0.4, 0.4]]))
     assert several[1] == pytest.approx(np.array([[0.8, 0.8], [0.9, 0.9]]))
 
 
 def test_a_probability_of_zero_stays_a_number() -> None:
     members = np.array([[[1.0, 0.0]]])
-    found = find_likelihoods(members, np.array([[0.0, 1.0]]), is_multi_label=False)
+    found = find_likelihoods(members, np.array([[0.0, 1.0]]), get_task("multi_class"))
     assert found.min() == pytest.approx(1e-7)
 
 
@@ -36,7 +37,7 @@ def test_a_probability_of_zero_stays_a_number() -> None:
 def test_shapes_must_fit(shape: tuple[int, ...]) -> None:
     targets = np.zeros((0, 2)) if 0 in shape else np.zeros((3, 2))
     with pytest.raises(ScoringError, match="must have the shape"):
-        find_likelihoods(np.zeros(shape), targets, is_multi_label=False)
+        find_likelihoods(np.zeros(shape), targets, get_task("multi_class"))
 
 
 def test_the_better_member_of_every_image_takes_all() -> None:
@@ -52,15 +53,15 @@ def test_weights_by_hand() -> None:
     assert found == pytest.approx([7 / 9, 2 / 9], abs=2e-3)
 
 
-@pytest.mark.parametrize("is_multi_label", [False, True])
-def test_the_best_likelihood_is_that_of_another_optimiser(is_multi_label: bool) -> None:
+@pytest.mark.parametrize("task", TASKS)
+def test_the_best_likelihood_is_that_of_another_optimiser(task: str) -> None:
     targets = np.eye(4)[make_outcome(0, 80, 4)[0]]
     generator = np.random.default_rng(0)
     members = []
     for skill in (2.0, 1.0, 0.5):
         powers = np.exp(generator.normal(size=(80, 4)) + skill * targets)
         members.append(powers / powers.sum(axis=1, keepdims=True))
-    likelihoods = find_likelihoods(np.stack(members), targets, is_multi_label=is_multi_label)
+    likelihoods = find_likelihoods(np.stack(members), targets, get_task(task))
 
     def cost(weights: np.ndarray) -> float:
         return -float(np.log(np.einsum("nml,m->nl", likelihoods, weights)).mean())
@@ -83,7 +84,7 @@ def test_an_image_has_no_say_in_its_own_weights() -> None:
     # Two folds of one image: each is averaged by what the other image alone calls for.
     members = np.array([[[0.9, 0.1], [0.4, 0.6]], [[0.3, 0.7], [0.1, 0.9]]])
     targets = np.array([[1.0, 0.0], [0.0, 1.0]])
-    likelihoods = find_likelihoods(members, targets, is_multi_label=False)
+    likelihoods = find_likelihoods(members, targets, get_task("multi_class"))
     mixed = cross_fit(members, likelihoods, seed=0)
     # The second image wants member two (0.9 > 0.6), the first wants member one (0.9 > 0.3).
     assert mixed == pytest.approx(np.array([[0.3, 0.7], [0.4, 0.6]]), abs=1e-4)

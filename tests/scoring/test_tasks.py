@@ -78,3 +78,28 @@ def test_probabilities_of_far_logits() -> None:
     np.testing.assert_allclose(sets.activate(logits), [[0.5, 1.0, 0.0, 0.75]], atol=1e-7)
     np.testing.assert_allclose(classes.activate(logits), [[0.0, 1.0, 0.0, 0.0]], atol=1e-7)
     assert sets.activate(logits).dtype == classes.activate(logits).dtype == np.float32
+
+
+LOGITS = np.array([[2.0, -1.0, -1.0], [-1.0, 1.0, 3.0], [-1.0, -2.0, -3.0]], np.float32)
+
+
+def test_one_label_is_right_or_wrong() -> None:
+    targets = np.array([[0.6, 0.4, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], np.float32)
+    task = get_task("multi_class")
+    assert task.score_images(targets, LOGITS).tolist() == [1.0, 0.0, 1.0]
+    assert task.find_missed(targets, LOGITS).tolist() == [False, True, False]
+
+
+def test_label_sets_overlap_more_or_less() -> None:
+    # Answers {0}, {1, 2} and nothing against {0, 1}, {1} and nothing.
+    targets = np.array([[1.0, 0.7, 0.3], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]], np.float32)
+    task = get_task("multi_label")
+    assert task.score_images(targets, LOGITS) == pytest.approx([0.5, 0.5, 1.0])
+    assert task.find_missed(targets, LOGITS).tolist() == [True, True, False]
+
+
+def test_thresholds_stand_in_the_order_of_the_classes() -> None:
+    sets, classes = get_task("multi_label"), get_task("multi_class")
+    assert sets.list_thresholds({"b": 0.2}, ("a", "b")).tolist() == [0.5, 0.2]
+    assert sets.list_thresholds(None, ("a", "b")).tolist() == [0.5, 0.5]
+    assert classes.list_thresholds({"b": 0.2}, ("a", "b")) is None

@@ -18,35 +18,15 @@ from tfclassify.errors import InterruptedTraining, RunError
 from tfclassify.events import Observer
 from tfclassify.pipeline.stream import epoch_order
 from tfclassify.recipe.schema import MiningRecipe
-from tfclassify.scoring.tasks import get_task
 from tfclassify.training.mining import (
     EpochTally,
     HardExamples,
-    find_missed,
     mine_weights,
     read_hardest,
-    score_images,
     write_hard_examples,
 )
 from tfclassify.training.steps import TrainingStep
 from tfclassify.workflows.train import TrainRequest, resume_training, train_recipe
-
-LOGITS = np.array([[2.0, -1.0, -1.0], [-1.0, 1.0, 3.0], [-1.0, -2.0, -3.0]], np.float32)
-
-
-def test_one_label_is_right_or_wrong() -> None:
-    targets = np.array([[0.6, 0.4, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], np.float32)
-    task = get_task("multi_class")
-    assert score_images(task, targets, LOGITS).tolist() == [1.0, 0.0, 1.0]
-    assert find_missed(task, targets, LOGITS).tolist() == [False, True, False]
-
-
-def test_label_sets_overlap_more_or_less() -> None:
-    # Answers {0}, {1, 2} and nothing against {0, 1}, {1} and nothing.
-    targets = np.array([[1.0, 0.7, 0.3], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]], np.float32)
-    task = get_task("multi_label")
-    assert score_images(task, targets, LOGITS) == pytest.approx([0.5, 0.5, 1.0])
-    assert find_missed(task, targets, LOGITS).tolist() == [True, True, False]
 
 
 def test_a_tally_weighs_batches_by_their_images() -> None:

@@ -18,9 +18,8 @@ from tfclassify.judging.answers import make_answers
 from tfclassify.judging.verdicts import Calibrated, calibrate
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.scoring.multi_label_judgement import MultiLabelJudgement
+from tfclassify.scoring.judgement import Judgement, LabelJudgement
 from tfclassify.scoring.thresholds import search_thresholds
-from tfclassify.scoring.verdicts import read_judgement
 from tfclassify.workflows.evaluate import EvaluateRequest, evaluate_run
 from tfclassify.workflows.predict import PredictRequest, predict_paths_of_run
 from tfclassify.workflows.submit import SubmitRequest, submit_run
@@ -50,7 +49,7 @@ def test_metrics_agree_with_scikit_learn_on_the_predictions(tiny_sets: TinyRun, 
     table = read_table(tiny_sets, split)
     true, given = read_marks(table["true_labels"]), read_marks(table["labels"])
     probabilities = table[[f"probability:{name}" for name in CLASSES]].to_numpy()
-    scores = read_judgement(read_splits(tiny_sets)[split]["tta"])
+    scores = Judgement.from_dict(read_splits(tiny_sets)[split]["tta"])
     expected = {
         "map": oracle.average_precision_score(true, probabilities),
         "iou": oracle.jaccard_score(true, given, average="samples", zero_division=1),
@@ -100,7 +99,7 @@ def test_evaluating_again_gives_the_scores_of_training(tiny_sets: TinyRun, tmp_p
     result = evaluate_run(EvaluateRequest(tiny_sets.run, out=tmp_path / "out"))
     stored = read_splits(tiny_sets)
     for verdict in result.verdicts:
-        assert isinstance(verdict.headline, MultiLabelJudgement)
+        assert isinstance(verdict.headline, LabelJudgement)
         again = json.loads(json.dumps(verdict.headline.to_dict()))
         assert again == stored[verdict.split]["tta"]
     page = (tmp_path / "out" / "report.html").read_text("utf-8")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.scoring.builders import judge_classes
 from tests.tiny_run import TinyRun
 from tfclassify.data.preparation import PreparedData
 from tfclassify.judging.answers import make_answers
@@ -17,7 +18,6 @@ from tfclassify.recipe.schema import EarlyStoppingRecipe, MiningRecipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.runs.documents import Environment
 from tfclassify.scoring.epochs import EpochRecord
-from tfclassify.scoring.judgement import judge
 from tfclassify.scoring.verdicts import Verdict
 from tfclassify.workflows.reporting import (
     describe_machine,
@@ -46,7 +46,7 @@ def make_verdict(tiny_run: TinyRun, split: str = "test") -> Verdict:
     for row, sure in ((0, 0.5), (2, 0.7), (4, 0.9)):
         probabilities[row] = (1 - sure) / 2
         probabilities[row, (targets[row] + 1) % 3] = sure
-    judgement = judge(targets, probabilities, index.classes, seed=0, resamples=20)
+    judgement = judge_classes(targets, probabilities, index.classes, seed=0, resamples=20)
     return Verdict(split, make_answers(index, probabilities), judgement, caution="Beware.")
 
 

@@ -31,7 +31,7 @@ from tfclassify.model.bundle import Bundle
 from tfclassify.recipe.schema import Recipe, TtaRecipe
 from tfclassify.scoring.comparison import resample_difference
 from tfclassify.scoring.intervals import Interval, make_interval, plan_resamples
-from tfclassify.scoring.outcome import LabelOutcome, Outcome, apply_thresholds
+from tfclassify.scoring.outcome import apply_thresholds
 from tfclassify.scoring.tasks import get_task
 
 #: Probabilities may differ by this much between two processes on one machine.
@@ -298,9 +298,11 @@ def score_photos(recipe: Recipe, exam: Exam, probabilities: np.ndarray) -> Inter
 def _make_outcome(recipe: Recipe, exam: Exam, probabilities: np.ndarray) -> Any:
     assert exam.targets is not None
     values = np.asarray(probabilities, np.float64)
-    if get_task(recipe.task).is_multi_label:
-        return LabelOutcome(exam.targets, values, exam.answers.thresholds)
-    return Outcome(exam.targets.argmax(axis=1), values / values.sum(axis=1, keepdims=True))
+    task = get_task(recipe.task)
+    if task.activation == "softmax":
+        # Rounded to a few bits they no longer sum to 1.
+        values = values / values.sum(axis=1, keepdims=True)
+    return task.make_outcome(exam.targets, values, exam.answers.thresholds)
 
 
 def compare_scores(recipe: Recipe, exam: Exam, first: np.ndarray, second: np.ndarray) -> Interval:

@@ -48,7 +48,7 @@ def make_comparison(
         metric=metric,
         shown=_list_shown(metric, task, contenders),
         is_higher_better=task.metrics[metric].higher_is_better,
-        right="every label of an image" if task.is_multi_label else "the label of an image",
+        right=task.right,
         reference=reference.name,
         contenders=tuple(_describe(contender) for contender in contenders),
         pairs=tuple(pair_with(reference, contenders, metric, task)),

@@ -23,7 +23,8 @@ from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.crossval_directory import CrossvalDirectory
 from tfclassify.runs.directory import RunDirectory, is_crossval
 from tfclassify.runs.documents import CrossvalMetrics, Judged, RunMetrics, read_document
-from tfclassify.scoring.verdicts import Answers, AnyJudgement, read_judgement
+from tfclassify.scoring.judgement import Judgement
+from tfclassify.scoring.verdicts import Answers
 
 #: Splits that runs are compared on, the first that all of them have.
 SPLITS = ("test", "validation")
@@ -52,7 +53,7 @@ class Contender:
     model: Path
     recipe: Recipe
     judged_on: str
-    judgement: AnyJudgement
+    judgement: Judgement
     answers: Answers
     units: list[str] | None
     views: int
@@ -177,9 +178,9 @@ def _read_crossval(place: CrossvalDirectory, name: str) -> Contender:
     )
 
 
-def _read_judgement(path: Path, judged: Judged) -> AnyJudgement:
+def _read_judgement(path: Path, judged: Judged) -> Judgement:
     try:
-        return read_judgement(judged.model_dump())
+        return Judgement.from_dict(judged.model_dump())
     except ScoringError as error:
         raise RunError(f"{path}: {error}") from error
 

@@ -17,9 +17,11 @@ import numpy as np
 from tfclassify.files import write_json
 from tfclassify.recipe.schema import Recipe, needs_search
 from tfclassify.scoring.calibration import cross_fit_temperature, fit_temperature
+from tfclassify.scoring.judgement import Judgement, judge
+from tfclassify.scoring.outcome import DEFAULT_THRESHOLD
 from tfclassify.scoring.tasks import find_class_ids
 from tfclassify.scoring.thresholds import cross_fit_thresholds, search_thresholds
-from tfclassify.scoring.verdicts import Answers, AnyJudgement, Verdict, judge_task
+from tfclassify.scoring.verdicts import Answers, Verdict
 
 if TYPE_CHECKING:
     from tfclassify.model.bundle import Bundle
@@ -90,18 +92,14 @@ def judge_answers(
         caution: What else to warn of.
     """
     is_own = split == "validation"
-    stored = _list_thresholds(answers, calibrated)
-    crossed = None
-    if is_own and stored is not None and needs_search(recipe):
-        crossed = cross_fit_thresholds(
-            answers.targets,
-            answers.plain,
-            str(recipe.thresholds),
-            seed=recipe.seed,
-            groups=answers.units,
-        )
+    stored = None
+    if calibrated.thresholds is not None:
+        stored = answers.task.list_thresholds(calibrated.thresholds, answers.classes)
+    if answers.thresholds is not None:
+        used = _choose_thresholds(answers, recipe, stored, is_own=is_own)
+        answers = replace(answers, thresholds=np.broadcast_to(used, answers.targets.shape))
 
-    def judge(probabilities: np.ndarray, temperature: float | None) -> AnyJudgement:
+    def judge_view(probabilities: np.ndarray, temperature: float | None) -> Judgement:
         softened = None
         if is_own and temperature is not None:
             softened = cross_fit_temperature(
@@ -110,35 +108,39 @@ def judge_answers(
                 seed=recipe.seed,
                 groups=answers.units,
             )
-        return judge_task(
-            recipe.task,
-            answers.targets,
-            probabilities,
+        return judge(
+            answers.task.make_outcome(answers.targets, probabilities, answers.thresholds),
             answers.classes,
             seed=recipe.seed,
             groups=answers.units,
             temperature=temperature,
             softened=softened,
             thresholds=stored,
-            crossed=crossed,
         )
 
-    if answers.is_multi_label:
-        used = crossed if crossed is not None else 0.5 if stored is None else stored
-        answers = replace(answers, thresholds=np.broadcast_to(used, answers.targets.shape))
     tta = None
     if answers.averaged is not None:
-        tta = judge(answers.averaged, calibrated.views_temperature)
-    plain = judge(answers.plain, calibrated.temperature)
+        tta = judge_view(answers.averaged, calibrated.views_temperature)
+    plain = judge_view(answers.plain, calibrated.temperature)
     warnings = [warn_of_choice(split, recipe), caution]
     return Verdict(split, answers, plain, tta, " ".join(filter(None, warnings)))
 
 
-def _list_thresholds(answers: Answers, calibrated: Calibrated) -> np.ndarray | None:
-    """Return the stored thresholds, ``(C,)``; None under multi_class, and where there are none."""
-    if calibrated.thresholds is None or not answers.is_multi_label:
-        return None
-    return np.array([calibrated.thresholds[name] for name in answers.classes])
+def _choose_thresholds(
+    answers: Answers, recipe: Recipe, stored: np.ndarray | None, *, is_own: bool
+) -> np.ndarray | float:
+    """Return the thresholds to judge by: on the images that they were found on, cross-fitted."""
+    if stored is None:
+        return DEFAULT_THRESHOLD
+    if not (is_own and needs_search(recipe)):
+        return stored
+    return cross_fit_thresholds(
+        answers.targets,
+        answers.plain,
+        str(recipe.thresholds),
+        seed=recipe.seed,
+        groups=answers.units,
+    )
 
 
 def warn_of_choice(split: str, recipe: Recipe) -> str:

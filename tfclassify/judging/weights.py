@@ -47,8 +47,7 @@ class MemberAnswers:
 
     def find_likelihoods(self, recipe: Recipe) -> np.ndarray:
         """Return what each member gave to what is true; see ``scoring.mixture``."""
-        is_multi_label = get_task(recipe.task).is_multi_label
-        return find_likelihoods(self.used, self.images.targets, is_multi_label=is_multi_label)
+        return find_likelihoods(self.used, self.images.targets, get_task(recipe.task))
 
     def mix(self, weights: np.ndarray) -> Answers:
         """Return the answers of the ensemble under weights, ``(members,)``."""

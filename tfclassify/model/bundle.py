@@ -41,7 +41,6 @@ from tfclassify.files import (
 from tfclassify.model.assembly import Classifier
 from tfclassify.model.keras_files import check_keras_file, load_keras_file
 from tfclassify.recipe.schema import Recipe
-from tfclassify.scoring.outcome import DEFAULT_THRESHOLD
 from tfclassify.scoring.tasks import MULTI_CLASS, Task, get_task
 
 FORMAT = 1
@@ -121,10 +120,7 @@ class Bundle:
 
         It is 0.5 where no thresholds were stored.
         """
-        if not self.task.is_multi_label:
-            return None
-        stored = self.thresholds or {}
-        return np.array([stored.get(name, DEFAULT_THRESHOLD) for name in self.classes])
+        return self.task.list_thresholds(self.thresholds, self.classes)
 
 
 def build_probability_model(classifier: Classifier, task: str = MULTI_CLASS) -> keras.Model:

@@ -35,8 +35,7 @@ from tfclassify.pages.drawing import (
 from tfclassify.pages.scores import Judged, average_labels
 from tfclassify.pages.wording import count_of, format_score
 from tfclassify.scoring.calibration import ReliabilityBin
-from tfclassify.scoring.judgement import Calibration, ClassScore, Judgement
-from tfclassify.scoring.multi_label_judgement import LabelScore, MultiLabelJudgement
+from tfclassify.scoring.judgement import Calibration, ClassJudgement, ClassScore, LabelJudgement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,20 +52,20 @@ def draw_score_figures(judged: Judged | None) -> Figures:
     if judged is None:
         return {}
     judgement, plain = judged.headline, judged.verdict.plain
-    if isinstance(judgement, MultiLabelJudgement):
+    if isinstance(judgement, LabelJudgement):
         return keep_drawn(
             class_ap=draw_class_scores(judgement.class_scores, "ap"),
             label_counts=draw_label_counts(judgement),
             additions=draw_additions(judgement),
         )
-    figures = keep_drawn(
+    assert isinstance(judgement, ClassJudgement)
+    assert isinstance(plain, ClassJudgement)
+    return keep_drawn(
         class_recall=draw_class_scores(judgement.class_scores, "recall"),
         confusion_matrix=draw_confusion(judgement),
-    )
-    if isinstance(plain, Judgement):
         # The temperature was fitted on plain views, so it is shown on them.
-        figures["reliability"] = draw_reliability(plain.calibration)
-    return figures
+        reliability=draw_reliability(plain.calibration),
+    )
 
 
 #: Score of a class: name of the metric for its form, title, axis, what no class has.
@@ -76,7 +75,7 @@ _BARS = {
 }
 
 
-def draw_class_scores(class_scores: Sequence[ClassScore | LabelScore], score: str) -> Drawing:
+def draw_class_scores(class_scores: Sequence[ClassScore], score: str) -> Drawing:
     """Draw a score of each class with its interval, the weakest class on top.
 
     Args:
@@ -102,7 +101,7 @@ def draw_class_scores(class_scores: Sequence[ClassScore | LabelScore], score: st
     return draw_score_bars([row for _, row in rows], axis, alt, "no images", in_percent=in_percent)
 
 
-def draw_confusion(judgement: Judgement) -> Drawing:
+def draw_confusion(judgement: ClassJudgement) -> Drawing:
     """Draw the confusion matrix, shaded by the share of each true class.
 
     A row is a true class, a column a predicted one.
@@ -126,7 +125,7 @@ def draw_confusion(judgement: Judgement) -> Drawing:
     return draw_matrix(names, cells, ("true class", "predicted class"), " ".join(parts))
 
 
-def draw_label_counts(judgement: MultiLabelJudgement) -> Drawing:
+def draw_label_counts(judgement: LabelJudgement) -> Drawing:
     """Draw how many images have so many labels, and were given so many."""
     pairs = np.array(judgement.label_counts, dtype=np.int64)
     if len(pairs) > MANY_LABELS + 1:
@@ -140,7 +139,7 @@ def draw_label_counts(judgement: MultiLabelJudgement) -> Drawing:
     return draw_columns(names, series, "labels of an image", alt)
 
 
-def draw_additions(judgement: MultiLabelJudgement) -> Drawing | None:
+def draw_additions(judgement: LabelJudgement) -> Drawing | None:
     """Draw which labels are given though absent, beside which that are there.
 
     A row is a label that is there, a column one that is not; the shade is the share of the

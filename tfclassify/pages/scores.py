@@ -23,17 +23,11 @@ from tfclassify.pages.wording import (
     title_of,
 )
 from tfclassify.scoring.intervals import FOLDS, Interval
-from tfclassify.scoring.judgement import Judgement
+from tfclassify.scoring.judgement import ClassJudgement, Judgement, LabelJudgement
 from tfclassify.scoring.mistakes import WrongLabels, find_mistakes, find_wrong_labels
-from tfclassify.scoring.multi_label_judgement import MultiLabelJudgement
-from tfclassify.scoring.tasks import (
-    MULTI_CLASS,
-    MULTI_LABEL,
-    find_class_ids,
-    find_metric,
-    get_task,
-)
-from tfclassify.scoring.verdicts import Answers, AnyJudgement, Verdict
+from tfclassify.scoring.outcome import LabelOutcome
+from tfclassify.scoring.tasks import MULTI_CLASS, MULTI_LABEL, find_metric, get_task
+from tfclassify.scoring.verdicts import Answers, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +72,7 @@ class Judged:
     mistakes: tuple[Photo, ...] = ()
 
     @property
-    def headline(self) -> AnyJudgement:
+    def headline(self) -> Judgement:
         """The judgement of how the model is meant to be used."""
         return self.verdict.headline
 
@@ -140,7 +134,7 @@ def make_tiles(judged: Judged, metric: str) -> list[Tile]:
     return tiles
 
 
-def _describe_interval(metric: str, interval: Interval, judgement: AnyJudgement) -> str:
+def _describe_interval(metric: str, interval: Interval, judgement: Judgement) -> str:
     if interval.value is None:
         return "This metric has no value on these images."
     if interval.low is None:
@@ -169,9 +163,9 @@ def find_gauge(judged: Judged, metric: str) -> tuple[float, float, float, list[s
     return interval.value, low, high, ticks
 
 
-def list_judgements(judged: Sequence[Judged]) -> list[tuple[str, AnyJudgement]]:
+def list_judgements(judged: Sequence[Judged]) -> list[tuple[str, Judgement]]:
     """Return every judgement with what it is called: by its images, and its views."""
-    columns: list[tuple[str, AnyJudgement]] = []
+    columns: list[tuple[str, Judgement]] = []
     for verdict in (each.verdict for each in judged):
         name = verdict.split.capitalize() if verdict.split in SPLITS else verdict.split
         if verdict.tta is None:
@@ -182,7 +176,7 @@ def list_judgements(judged: Sequence[Judged]) -> list[tuple[str, AnyJudgement]]:
     return columns
 
 
-def tabulate_metrics(columns: Sequence[tuple[str, AnyJudgement]]) -> Table:
+def tabulate_metrics(columns: Sequence[tuple[str, Judgement]]) -> Table:
     """Tell every metric with its interval, a column a judgement.
 
     Args:
@@ -198,7 +192,7 @@ def tabulate_metrics(columns: Sequence[tuple[str, AnyJudgement]]) -> Table:
     return Table("Every metric with its interval", ["Metric", *titles], rows, len(columns))
 
 
-def describe_metrics(judgement: AnyJudgement, with_views: AnyJudgement | None = None) -> str:
+def describe_metrics(judgement: Judgement, with_views: Judgement | None = None) -> str:
     """Write every metric for a terminal, with and without views side by side."""
     columns = [("Value", judgement)]
     if with_views is not None:
@@ -211,32 +205,33 @@ def describe_metrics(judgement: AnyJudgement, with_views: AnyJudgement | None = 
     )
 
 
-def name_lower(judgement: AnyJudgement) -> str:
+def name_lower(judgement: Judgement) -> str:
     """Name the metrics of which less is better."""
     metrics = get_task(judgement.task).metrics.values()
     return ", ".join(metric.title for metric in metrics if not metric.higher_is_better)
 
 
-def describe_judgement(judgement: AnyJudgement) -> list[str]:
+def describe_judgement(judgement: Judgement) -> list[str]:
     """Write the classes and the most frequent mistakes for a terminal, a text each."""
     mistakes = tabulate_mistakes(judgement, 5)
     parts, none = [], "No image was misclassified."
-    if isinstance(judgement, MultiLabelJudgement):
+    if isinstance(judgement, LabelJudgement):
         parts = [explain_thresholds(judgement)]
         none = "No image with labels of its own was given one too many."
     parts.append(tabulate_classes(judgement).to_text())
     return [*parts, mistakes.to_text() if mistakes.rows else none]
 
 
-def tabulate_classes(judgement: AnyJudgement, trained: Sequence[int] | None = None) -> Table:
+def tabulate_classes(judgement: Judgement, trained: Sequence[int] | None = None) -> Table:
     """Tell how each class fares.
 
     Args:
         judgement: The scores.
         trained: Training images of each class; None if they are not known.
     """
-    if isinstance(judgement, MultiLabelJudgement):
+    if isinstance(judgement, LabelJudgement):
         return _tabulate_labels(judgement, trained)
+    assert isinstance(judgement, ClassJudgement)
     confused = _find_confused(judgement)
     rows: list[Row] = [
         [
@@ -255,7 +250,7 @@ def tabulate_classes(judgement: AnyJudgement, trained: Sequence[int] | None = No
     return Table("Precision, recall and F1 of each class", head, rows, len(head) - 2)
 
 
-def _tabulate_labels(judgement: MultiLabelJudgement, trained: Sequence[int] | None) -> Table:
+def _tabulate_labels(judgement: LabelJudgement, trained: Sequence[int] | None) -> Table:
     has_own = len(list_thresholds(judgement)) > 1
     rows: list[Row] = [
         [
@@ -277,7 +272,7 @@ def _tabulate_labels(judgement: MultiLabelJudgement, trained: Sequence[int] | No
     return Table("Average precision, precision and recall", head, rows, len(head) - 1)
 
 
-def _find_confused(judgement: Judgement) -> list[str]:
+def _find_confused(judgement: ClassJudgement) -> list[str]:
     """Say for each class what its images are most often misclassified as."""
     words = []
     for true, row in enumerate(judgement.confusion):
@@ -287,9 +282,9 @@ def _find_confused(judgement: Judgement) -> list[str]:
     return words
 
 
-def tabulate_mistakes(judgement: AnyJudgement, limit: int) -> Table:
+def tabulate_mistakes(judgement: Judgement, limit: int) -> Table:
     """Tell the most frequent confusions, or labels given though absent."""
-    if isinstance(judgement, MultiLabelJudgement):
+    if isinstance(judgement, LabelJudgement):
         rows = [
             [
                 row.given,
@@ -301,18 +296,19 @@ def tabulate_mistakes(judgement: AnyJudgement, limit: int) -> Table:
         ]
         head = ["Given though absent", "Beside", "Images", "Of those without it"]
         return Table("The most frequent labels too many", head, rows, 2)
+    assert isinstance(judgement, ClassJudgement)
     pairs = judgement.top_confusions(limit)
     rows = [[true, predicted, format_count(count)] for true, predicted, count in pairs]
     head = ["True class", "Predicted as", "Images"]
     return Table("The most frequent confusions", head, rows, 1)
 
 
-def list_thresholds(judgement: MultiLabelJudgement) -> list[float]:
+def list_thresholds(judgement: LabelJudgement) -> list[float]:
     """Return the different thresholds that are stored, in rising order."""
     return sorted({row.threshold for row in judgement.class_scores})
 
 
-def explain_thresholds(judgement: MultiLabelJudgement) -> str:
+def explain_thresholds(judgement: LabelJudgement) -> str:
     """Say by which thresholds images were judged, and what is stored."""
     shown, text = list_thresholds(judgement), _ORIGINS[judgement.threshold_origin]
     if judgement.threshold_origin == "half":
@@ -322,13 +318,13 @@ def explain_thresholds(judgement: MultiLabelJudgement) -> str:
     return f"{text} Stored: one for each class, {shown[0]:.3f} to {shown[-1]:.3f}."
 
 
-def average_labels(judgement: MultiLabelJudgement, column: int) -> float:
+def average_labels(judgement: LabelJudgement, column: int) -> float:
     """Return the mean number of labels: own ones with column 0, given ones with column 1."""
     total = sum(size * pair[column] for size, pair in enumerate(judgement.label_counts))
     return total / judgement.n
 
 
-def explain_labels(judgement: MultiLabelJudgement) -> str:
+def explain_labels(judgement: LabelJudgement) -> str:
     """Say how many labels images have and were given, and how often just their own."""
     own, given = (average_labels(judgement, column) for column in (0, 1))
     exact = format_score("exact_match", judgement.metrics["exact_match"].value)
@@ -338,7 +334,7 @@ def explain_labels(judgement: MultiLabelJudgement) -> str:
     )
 
 
-def explain_calibration(judgement: Judgement) -> list[str]:
+def explain_calibration(judgement: ClassJudgement) -> list[str]:
     """Say how far confidence and accuracy are apart, and what the temperature does."""
     calibration, error = judgement.calibration, judgement.metrics["ece"]
     words = [
@@ -364,18 +360,14 @@ def explain_calibration(judgement: Judgement) -> list[str]:
     return words
 
 
-def explain_mistakes(judgement: AnyJudgement, shown: int) -> str:
+def explain_mistakes(judgement: Judgement, shown: int) -> str:
     """Say how many images were wrong, and which of them are shown; empty if none was."""
-    if isinstance(judgement, MultiLabelJudgement):
-        exact = judgement.metrics["exact_match"].value or 0.0
-        wrong = judgement.n - round(exact * judgement.n)
-        what = "not given exactly the labels that they have"
-        first, look = "Those of the greatest loss", "labels that were forgotten"
-    else:
-        wrong = judgement.n - sum(row[number] for number, row in enumerate(judgement.confusion))
-        what = "misclassified"
-        first = "The most confident mistakes"
-        look = "wrong labels and for images that no one could tell"
+    what, first = "misclassified", "The most confident mistakes"
+    look = "wrong labels and for images that no one could tell"
+    if isinstance(judgement, LabelJudgement):
+        what, first = "not given exactly the labels that they have", "Those of the greatest loss"
+        look = "labels that were forgotten"
+    wrong = judgement.wrong
     if not wrong:
         return ""
     limit = f" ({shown} of {format_count(wrong)} shown)" if shown < wrong else ""
@@ -399,16 +391,15 @@ def picture_mistakes(
     def show(position: int, titles: tuple[str, ...], line: str) -> Photo:
         return Photo(answers.images[position], read(answers.paths[position]), titles, (line,))
 
-    if answers.is_multi_label:
+    outcome = answers.outcome
+    if isinstance(outcome, LabelOutcome):
         return tuple(
             show(
                 wrong.position,
                 _name_wrong(classes, probabilities[wrong.position], wrong),
                 f"right: {', '.join(classes[i] for i in wrong.found) or 'none'}",
             )
-            for wrong in find_wrong_labels(
-                answers.targets, probabilities, answers.thresholds, limit=limit
-            )
+            for wrong in find_wrong_labels(outcome, limit=limit)
         )
     return tuple(
         show(
@@ -416,7 +407,7 @@ def picture_mistakes(
             (f"{classes[wrong.predicted]} {100 * wrong.probability:.0f} %",),
             f"is {classes[wrong.target]} ({100 * wrong.true_probability:.0f} %)",
         )
-        for wrong in find_mistakes(find_class_ids(answers.targets), probabilities, limit=limit)
+        for wrong in find_mistakes(outcome, limit=limit)
     )
 
 

@@ -117,7 +117,7 @@ class Score(Document):
 
 
 class Judged(Document):
-    """One judgement, whose rest ``scoring.verdicts.read_judgement`` reads.
+    """One judgement, whose rest ``scoring.judgement.Judgement`` reads.
 
     Attributes:
         n: Images.

@@ -1,14 +1,15 @@
 """The verdict on a classifier: every score, with its interval and its images.
 
-Owns: what ``metrics.json`` holds, its making, writing and reading back.
-Does not own: how a verdict looks (``report``), where it is stored (``runs``).
+Owns: what ``metrics.json`` holds for either task, its making, writing and reading back.
+Does not own: how a verdict looks (``pages``), where it is stored (``runs``), thresholds.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,18 +27,31 @@ from tfclassify.scoring.intervals import (
     plan_resamples,
     resample,
 )
-from tfclassify.scoring.metrics import METRICS, Measure, compute_metrics, weigh_class_scores
-from tfclassify.scoring.outcome import BaseOutcome, BaseWeighting, FloatArray, Outcome, Weighting
+from tfclassify.scoring.metrics import (
+    LABEL_METRICS,
+    METRICS,
+    Measure,
+    compute_metrics,
+    weigh_class_scores,
+)
+from tfclassify.scoring.outcome import (
+    DEFAULT_THRESHOLD,
+    BaseOutcome,
+    BaseWeighting,
+    FloatArray,
+    LabelOutcome,
+    LabelWeighting,
+    Outcome,
+)
 
 #: Version of the written form; raised when a reader of the old one would go wrong.
 FORMAT = 1
 
-#: What ``to_dict`` marks itself with; what was written before there were two has no mark.
-TASK = "multi_class"
+#: Where the thresholds came from: ``half``, 0.5 for want of any; ``stored``, with the
+#: model; ``cross_fitted``, for each image from the other images judged.
+ThresholdOrigin = Literal["half", "stored", "cross_fitted"]
 
-WeightingT = TypeVar("WeightingT", bound=BaseWeighting[Any])
-
-_CLASS_SCORES = ("precision", "recall", "f1")
+Counts = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -47,8 +61,8 @@ class ClassScore:
     Attributes:
         name: The class.
         support: Images of the class.
-        predicted: Images predicted as the class.
-        hits: Images of the class that were predicted as it.
+        predicted: Images predicted as the class, or given the label.
+        hits: Images of the class that were.
         precision: ``hits / predicted``; no value if it is never predicted.
         recall: ``hits / support``; no value if it has no images.
         f1: Harmonic mean of the two; no value if it is neither there nor predicted.
@@ -61,6 +75,29 @@ class ClassScore:
     precision: Interval
     recall: Interval
     f1: Interval
+
+    #: The scores of a class, each of which has an interval.
+    SCORES: ClassVar[tuple[str, ...]] = ("precision", "recall", "f1")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ClassScore:
+        """Rebuild a row from plain values."""
+        return cls(**{**values, **{name: Interval.from_dict(values[name]) for name in cls.SCORES}})
+
+
+@dataclass(frozen=True)
+class LabelScore(ClassScore):
+    """How one class fares where an image may have several.
+
+    Attributes:
+        ap: Average precision; no value if no image has the label.
+        threshold: Least probability at which new images are given it.
+    """
+
+    ap: Interval
+    threshold: float = DEFAULT_THRESHOLD
+
+    SCORES = (*ClassScore.SCORES, "ap")
 
 
 @dataclass(frozen=True)
@@ -84,9 +121,36 @@ class Calibration:
     loss_after: float | None = None
     is_crossed: bool = False
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
+        """Rebuild it from plain values."""
+        after = values["curve_after"]
+        curves = {
+            "curve": tuple(ReliabilityBin(**row) for row in values["curve"]),
+            "curve_after": after and tuple(ReliabilityBin(**row) for row in after),
+        }
+        return cls(**{**values, **curves})
+
 
 @dataclass(frozen=True)
-class Judgement:
+class Addition:
+    """A label that was given though absent, beside one that was there.
+
+    Attributes:
+        given: The label that is not there.
+        beside: The label that is.
+        images: Images to which that happened.
+        chances: Images that have ``beside`` and not ``given``.
+    """
+
+    given: str
+    beside: str
+    images: int
+    chances: int
+
+
+@dataclass(frozen=True)
+class Judgement(ABC):
     """Everything that was measured on one set of labelled images.
 
     Attributes:
@@ -97,8 +161,6 @@ class Judgement:
         resamples: Number of resamples.
         metrics: Every metric of the registry, by name.
         class_scores: One for each class, in the order of their ids.
-        confusion: ``[true][predicted]`` counts of images.
-        calibration: Confidence against accuracy.
     """
 
     classes: tuple[str, ...]
@@ -108,13 +170,82 @@ class Judgement:
     resamples: int
     metrics: dict[str, Interval]
     class_scores: tuple[ClassScore, ...]
-    confusion: tuple[tuple[int, ...], ...]
-    calibration: Calibration
+
+    #: The task that was judged, as in a recipe.
+    task: ClassVar[str]
+    #: What a row of ``class_scores`` is.
+    score_kind: ClassVar[type[ClassScore]] = ClassScore
 
     @property
-    def task(self) -> str:
-        """The task that was judged."""
-        return TASK
+    @abstractmethod
+    def wrong(self) -> int:
+        """Images whose answer is not their label, or not just their labels."""
+
+    @staticmethod
+    @abstractmethod
+    def read_own(values: Mapping[str, Any]) -> dict[str, Any]:
+        """Read what only this kind of judgement has, from plain values."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; what has no value is None, never NaN."""
+        return {"format": FORMAT, "task": self.task, **asdict(self)}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Judgement:
+        """Rebuild what ``to_dict`` returned, after a trip through JSON too.
+
+        Raises:
+            ScoringError: If it is of another format or an unknown task, or something is
+                missing or damaged.
+        """
+        # What was written before there were two tasks does not name its own.
+        task = values.get("task", ClassJudgement.task)
+        if values.get("format") != FORMAT:
+            raise ScoringError(
+                f"metrics: this version reads format {FORMAT}, got {values.get('format')!r}; "
+                f"evaluate the run again"
+            )
+        if task not in _KINDS:
+            raise ScoringError(
+                f"metrics: task must be {' or '.join(_KINDS)}, got {task!r}; evaluate the run again"
+            )
+        kind = _KINDS[task]
+        try:
+            found: Judgement = kind(
+                classes=tuple(values["classes"]),
+                n=values["n"],
+                groups=values["groups"],
+                seed=values["seed"],
+                resamples=values["resamples"],
+                metrics={k: Interval.from_dict(v) for k, v in values["metrics"].items()},
+                class_scores=tuple(map(kind.score_kind.from_dict, values["class_scores"])),
+                **kind.read_own(values),
+            )
+            return found
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ScoringError(
+                f"metrics: the stored scores are incomplete, got {error!r}; evaluate the run again"
+            ) from error
+
+
+@dataclass(frozen=True)
+class ClassJudgement(Judgement):
+    """The judgement of images that have one label each.
+
+    Attributes:
+        confusion: ``[true][predicted]`` counts of images.
+        calibration: Confidence against accuracy.
+    """
+
+    confusion: Counts
+    calibration: Calibration
+
+    task = "multi_class"
+
+    @property
+    def wrong(self) -> int:
+        """Images that were misclassified."""
+        return self.n - sum(row[number] for number, row in enumerate(self.confusion))
 
     def top_confusions(self, limit: int = 5) -> list[tuple[str, str, int]]:
         """Return the most frequent ``(true class, predicted class, images)``, wrong ones only."""
@@ -126,113 +257,139 @@ class Judgement:
         ]
         return sorted(pairs, key=lambda pair: -pair[2])[:limit]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; what has no value is None, never NaN."""
-        return {"format": FORMAT, "task": TASK, **asdict(self)}
+    @staticmethod
+    def read_own(values: Mapping[str, Any]) -> dict[str, Any]:
+        """Read what only this kind of judgement has."""
+        return {
+            "confusion": _read_counts(values["confusion"]),
+            "calibration": Calibration.from_dict(values["calibration"]),
+        }
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Judgement:
-        """Rebuild what ``to_dict`` returned, after a trip through JSON too.
 
-        Raises:
-            ScoringError: If it is of another format or something is missing.
-        """
-        check_form(values, TASK)
-        try:
-            return cls(
-                classes=tuple(values["classes"]),
-                n=values["n"],
-                groups=values["groups"],
-                seed=values["seed"],
-                resamples=values["resamples"],
-                metrics={k: Interval.from_dict(v) for k, v in values["metrics"].items()},
-                class_scores=tuple(_read_class_score(row) for row in values["class_scores"]),
-                confusion=tuple(tuple(row) for row in values["confusion"]),
-                calibration=_read_calibration(values["calibration"]),
+@dataclass(frozen=True)
+class LabelJudgement(Judgement):
+    """The judgement of images that may have any number of labels.
+
+    Attributes:
+        threshold_origin: Where the thresholds behind the scores came from.
+        label_counts: ``(images that have k labels, images that were given k)`` for each
+            ``k`` from 0 on.
+        pairs: ``[one][other]`` counts of images that have both; the diagonal is support.
+        added: ``[there][absent]`` counts of images that have the first and were given the
+            second, which they do not have.
+    """
+
+    class_scores: tuple[LabelScore, ...]
+    threshold_origin: ThresholdOrigin
+    label_counts: Counts
+    pairs: Counts
+    added: Counts
+
+    task = "multi_label"
+    score_kind = LabelScore
+
+    @property
+    def wrong(self) -> int:
+        """Images that were not given exactly the labels that they have."""
+        return self.n - round((self.metrics["exact_match"].value or 0.0) * self.n)
+
+    def top_additions(self, limit: int = 10) -> list[Addition]:
+        """Return the most frequent labels that were given though absent, and beside which."""
+        found = [
+            Addition(
+                given=self.classes[absent],
+                beside=self.classes[there],
+                images=images,
+                chances=self.pairs[there][there] - self.pairs[there][absent],
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ScoringError(
-                f"metrics: the stored scores are incomplete, got {error!r}; evaluate the run again"
-            ) from error
+            for there, row in enumerate(self.added)
+            for absent, images in enumerate(row)
+            if images
+        ]
+        return sorted(found, key=lambda row: (-row.images, row.chances))[:limit]
+
+    @staticmethod
+    def read_own(values: Mapping[str, Any]) -> dict[str, Any]:
+        """Read what only this kind of judgement has."""
+        counts = ("label_counts", "pairs", "added")
+        return {
+            "threshold_origin": values["threshold_origin"],
+            **{name: _read_counts(values[name]) for name in counts},
+        }
+
+
+_KINDS: dict[str, Any] = {kind.task: kind for kind in (ClassJudgement, LabelJudgement)}
+
+
+def _read_counts(rows: Sequence[Sequence[int]]) -> Counts:
+    return tuple(tuple(row) for row in rows)
 
 
 def judge(
-    targets: ArrayLike,
-    probabilities: ArrayLike,
+    outcome: Outcome | LabelOutcome,
     classes: Sequence[str],
     *,
     seed: int,
     groups: Sequence[object] | None = None,
     temperature: float | None = None,
     softened: ArrayLike | None = None,
+    thresholds: ArrayLike | None = None,
     resamples: int = 1000,
     level: float = 0.95,
 ) -> Judgement:
-    """Measure a classifier on labelled images.
+    """Measure a classifier on labelled images, whatever its task.
 
     Args:
-        targets: True class ids, ``(n,)``.
-        probabilities: ``(n, C)``, rows summing to 1.
+        outcome: The images' labels and the probabilities; ``tasks.Task.make_outcome``.
         classes: The ``C`` class names.
         seed: Seed of the resamples.
         groups: Group of each image where images of one are not independent; an empty
             string stands for an image on its own.
-        temperature: A temperature to show the calibration after; it changes no score.
-        softened: ``(n, C)`` probabilities after, each image by a temperature that it had no
-            part in; None applies ``temperature`` to all.
-        resamples: How many resamples the intervals rest on.
+        temperature: multi_class: to show the calibration after; it changes no score.
+        softened: multi_class: ``(n, C)`` probabilities after, each image by a temperature
+            that it had no part in; None applies ``temperature`` to all.
+        thresholds: multi_label: what the model labels new images by, a number or ``(C,)``;
+            None is 0.5. The outcome has others where these were found on its images.
+        resamples: How many resamples the intervals rest on. They draw images, not
+            thresholds.
         level: Coverage that the intervals aim at.
 
     Raises:
         ScoringError: If the arrays, classes or groups do not fit together.
     """
-    outcome = Outcome(targets, probabilities)
     if len(classes) != outcome.class_count:
         raise ScoringError(
             f"classes: must be one name a column of probabilities, {outcome.class_count}, "
             f"got {len(classes)}"
         )
     plan = plan_resamples(outcome.images, seed=seed, resamples=resamples, groups=groups)
-    statistics = {name: metric.weigh for name, metric in METRICS.items()}
-    samples = resample({**statistics, "": _stack_class_scores}, outcome, plan)
-    return Judgement(
-        classes=tuple(classes),
-        n=outcome.images,
-        groups=None if groups is None else plan.unit_count,
-        seed=seed,
-        resamples=resamples,
-        metrics=judge_metrics(METRICS, outcome, outcome.weigh(), plan, samples, level),
-        class_scores=_judge_classes(outcome, plan, samples[""], classes, level),
+    metrics: Mapping[str, Measure[Any]] = METRICS
+    kind: type[ClassScore] = ClassScore
+    if isinstance(outcome, LabelOutcome):
+        metrics, kind = LABEL_METRICS, LabelScore
+    statistics: dict[str, Any] = {name: each.weigh for name, each in metrics.items()}
+    samples = resample(statistics | {"": _stack_class_scores}, outcome, plan)
+    shared: dict[str, Any] = {
+        "classes": tuple(classes),
+        "n": outcome.images,
+        "groups": None if groups is None else plan.unit_count,
+        "seed": seed,
+        "resamples": resamples,
+        "metrics": judge_metrics(metrics, outcome, plan, samples, level),
+        "class_scores": _judge_classes(outcome, plan, samples[""], classes, level, kind),
+    }
+    if isinstance(outcome, LabelOutcome):
+        return _complete_labels(shared, outcome, thresholds)
+    return ClassJudgement(
+        **shared,
         confusion=_count_confusion(outcome),
         calibration=_judge_calibration(outcome, temperature, softened),
     )
 
 
-def check_form(values: Mapping[str, Any], task: str) -> None:
-    """Refuse stored scores of another format or task.
-
-    Raises:
-        ScoringError: If they are.
-    """
-    if values.get("format") != FORMAT:
-        raise ScoringError(
-            f"metrics: this version reads format {FORMAT}, got {values.get('format')!r}; "
-            f"evaluate the run again"
-        )
-    if values.get("task", TASK) != task:
-        raise ScoringError(f"metrics: must be of task {task}, got {values.get('task')!r}")
-
-
-def _stack_class_scores(weighting: Weighting) -> FloatArray:
-    """Return precision, recall and F1 of each class, ``(R, 3, C)``, NaN where undefined."""
-    scores = weigh_class_scores(weighting, empty=np.nan)
-    return np.stack([scores[name] for name in _CLASS_SCORES], axis=1)
-
-
 def judge_metrics(
-    metrics: Mapping[str, Measure[WeightingT]],
-    outcome: BaseOutcome,
-    weighting: WeightingT,
+    metrics: Mapping[str, Measure[Any]],
+    outcome: Outcome | LabelOutcome,
     plan: ResamplePlan,
     samples: Mapping[str, FloatArray],
     level: float,
@@ -242,12 +399,11 @@ def judge_metrics(
     Args:
         metrics: The task's metrics.
         outcome: The images.
-        weighting: The same, each weighing 1.
         plan: What was resampled.
         samples: By metric, its ``R`` resampled values.
         level: Coverage aimed at.
     """
-    found = {}
+    found, weighting = {}, outcome.weigh()
     for name, metric in metrics.items():
         interval = make_interval(
             float(metric.weigh(weighting)[0]),
@@ -266,40 +422,49 @@ def judge_metrics(
     return found
 
 
+def _stack_class_scores(weighting: BaseWeighting[Any]) -> FloatArray:
+    """Return the scores of each class, ``(R, 3 or 4, C)``, NaN where undefined."""
+    found = list(weigh_class_scores(weighting, empty=np.nan).values())
+    if isinstance(weighting, LabelWeighting):
+        found.append(weighting.ranking[0])
+    return np.stack(found, axis=1)
+
+
 def _judge_classes(
-    outcome: Outcome,
+    outcome: Outcome | LabelOutcome,
     plan: ResamplePlan,
     samples: FloatArray,
     classes: Sequence[str],
     level: float,
+    kind: type[ClassScore],
 ) -> tuple[ClassScore, ...]:
-    values = _stack_class_scores(Weighting(outcome))[0]
+    values = _stack_class_scores(outcome.weigh())[0]
     rows = []
-    for class_id, name in enumerate(classes):
-        is_true = outcome.targets == class_id
-        is_predicted = outcome.predicted == class_id
-        behind = (is_predicted, is_true, is_true | is_predicted)
+    for number, name in enumerate(classes):
+        is_true, is_predicted = outcome.is_true[:, number], outcome.is_predicted[:, number]
+        behind = (is_predicted, is_true, is_true | is_predicted, is_true)
         scores = {
             score: make_interval(
-                float(values[position, class_id]),
-                samples[:, position, class_id],
+                float(values[position, number]),
+                samples[:, position, number],
                 n=int(behind[position].sum()),
                 level=level,
                 # Only the first two are shares of images, so only they have exact bounds.
-                trials=None if score == "f1" else np.unique(plan.units[behind[position]]).size,
+                trials=np.unique(plan.units[behind[position]]).size if position < 2 else None,
+                recentred=score == "ap",
             )
-            for position, score in enumerate(_CLASS_SCORES)
+            for position, score in enumerate(kind.SCORES)
         }
         counted = (is_true, is_predicted, is_true & is_predicted)
         support, predicted, hits = (int(images.sum()) for images in counted)
-        rows.append(ClassScore(name, support, predicted, hits, **scores))
+        rows.append(kind(name, support, predicted, hits, **scores))
     return tuple(rows)
 
 
-def _count_confusion(outcome: Outcome) -> tuple[tuple[int, ...], ...]:
+def _count_confusion(outcome: Outcome) -> Counts:
     size = outcome.class_count
     cells = np.bincount(outcome.targets * size + outcome.predicted, minlength=size * size)
-    return tuple(tuple(row) for row in cells.reshape(size, size).tolist())
+    return _read_counts(cells.reshape(size, size).tolist())
 
 
 def _judge_calibration(
@@ -322,17 +487,33 @@ def _judge_calibration(
     )
 
 
-def _read_class_score(values: Mapping[str, Any]) -> ClassScore:
-    intervals = {name: Interval.from_dict(values[name]) for name in _CLASS_SCORES}
-    return ClassScore(**{**values, **intervals})
-
-
-def _read_calibration(values: Mapping[str, Any]) -> Calibration:
-    after = values["curve_after"]
-    return Calibration(
-        **{
-            **values,
-            "curve": tuple(ReliabilityBin(**row) for row in values["curve"]),
-            "curve_after": after and tuple(ReliabilityBin(**row) for row in after),
-        }
+def _complete_labels(
+    shared: dict[str, Any], outcome: LabelOutcome, thresholds: ArrayLike | None
+) -> LabelJudgement:
+    """Add the thresholds of the classes, and what only label sets have."""
+    own = DEFAULT_THRESHOLD if thresholds is None else thresholds
+    shown = np.broadcast_to(np.asarray(own, dtype=np.float64), outcome.class_count)
+    origin: ThresholdOrigin = "half" if thresholds is None else "stored"
+    if not (outcome.thresholds == shown).all():
+        origin = "cross_fitted"
+    shared["class_scores"] = tuple(
+        replace(row, threshold=value)
+        for row, value in zip(shared["class_scores"], shown.tolist(), strict=True)
     )
+    is_true = outcome.is_true.astype(np.int64)
+    is_added = (outcome.is_predicted & ~outcome.is_true).astype(np.int64)
+    return LabelJudgement(
+        **shared,
+        threshold_origin=origin,
+        label_counts=_count_labels(outcome),
+        pairs=_read_counts((is_true.T @ is_true).tolist()),
+        added=_read_counts((is_true.T @ is_added).tolist()),
+    )
+
+
+def _count_labels(outcome: BaseOutcome) -> Counts:
+    """Count the images that have, and that were given, so many labels."""
+    there, given = outcome.is_true.sum(axis=1), outcome.is_predicted.sum(axis=1)
+    length = int(max(there.max(), given.max())) + 1
+    columns = (np.bincount(sizes, minlength=length).tolist() for sizes in (there, given))
+    return tuple(zip(*columns, strict=True))

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from tfclassify.scoring.metrics import compute_losses
 from tfclassify.scoring.outcome import LabelOutcome, Outcome
@@ -33,22 +32,15 @@ class WrongImage:
     true_probability: float
 
 
-def find_mistakes(
-    targets: ArrayLike, probabilities: ArrayLike, *, limit: int = 24
-) -> list[WrongImage]:
+def find_mistakes(outcome: Outcome, *, limit: int = 24) -> list[WrongImage]:
     """Find the wrong predictions, the most confident first; equal ones in row order.
 
     Such images are worth a look: a wrong label shows up here before anything else.
 
     Args:
-        targets: True class ids, ``(n,)``.
-        probabilities: ``(n, C)``, rows summing to 1.
+        outcome: The images and their probabilities.
         limit: How many at most.
-
-    Raises:
-        ScoringError: If the arrays do not fit together.
     """
-    outcome = Outcome(targets, probabilities)
     wrong = np.flatnonzero(~outcome.correct)
     ranked = wrong[np.argsort(-outcome.confidence[wrong], kind="stable")][:limit]
     return [
@@ -82,25 +74,13 @@ class WrongLabels:
     added: tuple[int, ...]
 
 
-def find_wrong_labels(
-    targets: ArrayLike,
-    probabilities: ArrayLike,
-    thresholds: ArrayLike | None = None,
-    *,
-    limit: int = 24,
-) -> list[WrongLabels]:
+def find_wrong_labels(outcome: LabelOutcome, *, limit: int = 24) -> list[WrongLabels]:
     """Find the images with a wrong set of labels, the greatest loss first.
 
     Args:
-        targets: Multi-hot labels, ``(n, C)``.
-        probabilities: ``(n, C)`` from 0 to 1.
-        thresholds: One number, ``(C,)`` or ``(n, C)``; None is 0.5.
+        outcome: The images, their probabilities and thresholds.
         limit: How many at most.
-
-    Raises:
-        ScoringError: If the arrays do not fit together.
     """
-    outcome = LabelOutcome(targets, probabilities, thresholds)
     losses = compute_losses(outcome)
     wrong = np.flatnonzero((outcome.is_true != outcome.is_predicted).any(axis=1))
     ranked = wrong[np.argsort(-losses[wrong], kind="stable")][:limit]

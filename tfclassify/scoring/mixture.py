@@ -21,6 +21,7 @@ from tfclassify.errors import ScoringError
 from tfclassify.scoring.intervals import deal_parts
 from tfclassify.scoring.metrics import SMALLEST_PROBABILITY
 from tfclassify.scoring.outcome import FloatArray
+from tfclassify.scoring.tasks import Task
 
 #: How far, in nats a label, the likelihood found may lie below the best.
 TOLERANCE = 1e-6
@@ -28,14 +29,14 @@ _MOST_STEPS = 5000
 
 
 def find_likelihoods(
-    members: NDArray[np.floating], targets: NDArray[np.floating], *, is_multi_label: bool
+    members: NDArray[np.floating], targets: NDArray[np.floating], task: Task
 ) -> FloatArray:
     """Return what each member gave to what is true.
 
     Args:
         members: Probabilities, ``(members, n, classes)``.
         targets: One-hot or multi-hot, ``(n, classes)``.
-        is_multi_label: Whether each class is there or not by itself.
+        task: What is true of an image: one class, or each class by itself.
 
     Returns:
         ``(n, members, labels)``: one label an image, the probability of its class; or one
@@ -51,11 +52,7 @@ def find_likelihoods(
         )
     images_first = np.swapaxes(members.astype(np.float64), 0, 1)
     there = targets[:, None, :].astype(np.float64)
-    if is_multi_label:
-        own = there * images_first + (1.0 - there) * (1.0 - images_first)
-    else:
-        own = (there * images_first).sum(axis=2, keepdims=True)
-    return np.maximum(own, SMALLEST_PROBABILITY)
+    return np.maximum(task.find_likelihoods(there, images_first), SMALLEST_PROBABILITY)
 
 
 def search_weights(likelihoods: FloatArray) -> FloatArray:

@@ -1,8 +1,8 @@
 """The tasks: what a network's outputs mean, and what a training watches.
 
-Owns: for each value of a recipe's ``task``, the activation, the metrics and how they are
-computed from targets of one shape.
-Does not own: the formulas (``metrics``), the training loss.
+Owns: for each value of a recipe's ``task``, the activation, the metrics, and whatever else
+depends on whether an image has one label or any number: what is right, what is missed,
+what is likely. Does not own: the formulas (``metrics``), the training loss.
 
 Targets are ``(n, C)`` whatever the task: one-hot where an image has one label, multi-hot
 where it may have any number. So whoever trains need not know which it is.
@@ -10,41 +10,40 @@ where it may have any number. So whoever trains need not know which it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfclassify.errors import ScoringError
-from tfclassify.scoring.metrics import (
-    LABEL_METRICS,
-    METRICS,
-    Measure,
-    compute_label_metrics,
-    compute_metrics,
-    find_measure,
+from tfclassify.scoring.metrics import LABEL_METRICS, METRICS, Measure, find_measure
+from tfclassify.scoring.outcome import (
+    DEFAULT_THRESHOLD,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    LabelOutcome,
+    Outcome,
 )
-from tfclassify.scoring.outcome import IntArray
 
 MULTI_CLASS, MULTI_LABEL = "multi_class", "multi_label"
 
-Scorer = Callable[[Iterable[str], ArrayLike, ArrayLike, ArrayLike | None], dict[str, float]]
+Floats = NDArray[np.floating[Any]]
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(ABC):
     """One kind of question that is put to a network.
 
     Attributes:
         name: As in a recipe.
         activation: What makes the logits probabilities.
         watched: Metrics of the validation images that every epoch records.
-        train_score: What a training step counts: ``accuracy``, the share of images whose
-            own label came first, or ``iou``, the mean IoU of label sets at 0.5.
+        train_score: What ``score_images`` counts in a training step.
         metrics: Every metric of the task, by name.
-        scorer: Behind ``compute``.
+        right: What is right where a model is right, in words.
+        weighs_images: Whether class weights weigh images; else the presence of a class.
     """
 
     name: str
@@ -52,20 +51,34 @@ class Task:
     watched: tuple[str, ...]
     train_score: str
     metrics: Mapping[str, Measure[Any]]
-    scorer: Scorer
+    right: str
+    weighs_images: bool
 
     @property
     def is_multi_label(self) -> bool:
         """Whether an image may have any number of labels."""
         return self.name == MULTI_LABEL
 
-    def activate(self, logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    @abstractmethod
+    def activate(self, logits: Floats) -> Floats:
         """Turn logits ``(n, C)`` into probabilities of the same type, without overflow."""
-        from scipy import special  # slow to import, and not needed by those who only read
 
-        if self.activation == "sigmoid":
-            return np.asarray(special.expit(logits))
-        return np.asarray(special.softmax(logits, axis=-1))
+    @abstractmethod
+    def make_outcome(
+        self, targets: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike | None = None
+    ) -> Outcome | LabelOutcome:
+        """Put targets and probabilities into the form that metrics take.
+
+        Args:
+            targets: ``(n, C)`` of 0 and 1: one 1 a row under multi_class, any number
+                under multi_label.
+            probabilities: ``(n, C)``, after the task's activation.
+            thresholds: multi_label: one number, one a class, or one a cell; None is 0.5.
+                multi_class has none and takes no notice.
+
+        Raises:
+            ScoringError: If the arrays do not fit together.
+        """
 
     def compute(
         self,
@@ -74,15 +87,7 @@ class Task:
         probabilities: ArrayLike,
         thresholds: ArrayLike | None = None,
     ) -> dict[str, float]:
-        """Score predictions with several metrics.
-
-        Args:
-            names: Metrics of this task, in the order of the result.
-            targets: ``(n, C)`` of 0 and 1: one 1 a row under multi_class, any number
-                under multi_label.
-            probabilities: ``(n, C)``, after the task's activation.
-            thresholds: multi_label: one number, one a class, or one a cell; None is 0.5.
-                multi_class has none and takes no notice.
+        """Score predictions with several metrics; the arguments are ``make_outcome``'s.
 
         Returns:
             Value by name; NaN where a metric has no value on these images.
@@ -90,7 +95,134 @@ class Task:
         Raises:
             ScoringError: On an unknown name, or arrays that do not fit together.
         """
-        return self.scorer(names, targets, probabilities, thresholds)
+        measures = {name: find_measure(name, self.metrics) for name in names}
+        weighting = self.make_outcome(targets, probabilities, thresholds).weigh()
+        return {name: float(each.weigh(weighting)[0]) for name, each in measures.items()}
+
+    def list_thresholds(
+        self, stored: Mapping[str, float] | None, classes: Sequence[str]
+    ) -> FloatArray | None:
+        """Return the least probability of each class, ``(C,)``, 0.5 where none is stored.
+
+        None under multi_class, which answers by the greatest probability.
+        """
+        return None
+
+    @abstractmethod
+    def score_images(self, targets: Floats, logits: Floats) -> FloatArray:
+        """Score each image of a training batch: ``(b,)`` from 0 to 1.
+
+        Under multi_class 1 where the likeliest class is the largest of the soft label;
+        under multi_label the share of classes in both sets among those in either, with
+        classes of at least 0.5 in the label and in the answer, and 1 where both are empty.
+
+        Args:
+            targets: Soft labels as trained on, ``(b, C)``.
+            logits: ``(b, C)``.
+        """
+
+    @abstractmethod
+    def find_missed(self, targets: Floats, logits: Floats) -> BoolArray:
+        """Tell which images of a batch were answered wrongly: ``(b,)``.
+
+        Args:
+            targets: The images' own labels, before any mixing, ``(b, C)``.
+            logits: ``(b, C)``. Under multi_class the likeliest class must be the image's,
+                under multi_label the classes of at least 0.5 must be its set.
+        """
+
+    @abstractmethod
+    def find_likelihoods(self, targets: Floats, probabilities: Floats) -> Floats:
+        """Return what was given to what is true.
+
+        Args:
+            targets: ``(..., C)`` of 0 and 1.
+            probabilities: ``(..., C)``.
+
+        Returns:
+            ``(..., labels)``: one label an image, the probability of its class; or one a
+            class, the probability that it is there or that it is not.
+        """
+
+
+class MultiClass(Task):
+    """One label an image."""
+
+    name = MULTI_CLASS
+    activation = "softmax"
+    watched = ("loss", "accuracy", "balanced_accuracy", "f1_macro", "f1_weighted")
+    train_score = "accuracy"
+    metrics = METRICS
+    right = "the label of an image"
+    weighs_images = True
+
+    def activate(self, logits: Floats) -> Floats:
+        """Apply the softmax."""
+        from scipy import special  # slow to import, and not needed by those who only read
+
+        return np.asarray(special.softmax(logits, axis=-1))
+
+    def make_outcome(
+        self, targets: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike | None = None
+    ) -> Outcome:
+        """Take one-hot targets as class ids."""
+        return Outcome(find_class_ids(targets), probabilities)
+
+    def score_images(self, targets: Floats, logits: Floats) -> FloatArray:
+        """Count the images whose likeliest class is the largest of the label."""
+        return 1.0 - self.find_missed(targets, logits).astype(np.float64)
+
+    def find_missed(self, targets: Floats, logits: Floats) -> BoolArray:
+        """Compare the likeliest classes."""
+        return np.asarray(logits.argmax(axis=-1) != targets.argmax(axis=-1))
+
+    def find_likelihoods(self, targets: Floats, probabilities: Floats) -> Floats:
+        """Return the probability of the image's own class."""
+        return np.asarray((targets * probabilities).sum(axis=-1, keepdims=True))
+
+
+class MultiLabel(Task):
+    """Any number of labels an image."""
+
+    name = MULTI_LABEL
+    activation = "sigmoid"
+    watched = ("loss", "map", "iou", "f1_samples", "f1_macro", "f1_weighted")
+    train_score = "iou"
+    metrics = LABEL_METRICS
+    right = "every label of an image"
+    weighs_images = False
+
+    def activate(self, logits: Floats) -> Floats:
+        """Apply the sigmoid."""
+        from scipy import special  # slow to import, and not needed by those who only read
+
+        return np.asarray(special.expit(logits))
+
+    def make_outcome(
+        self, targets: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike | None = None
+    ) -> LabelOutcome:
+        """Set label sets against probabilities and thresholds."""
+        return LabelOutcome(targets, probabilities, thresholds)
+
+    def list_thresholds(
+        self, stored: Mapping[str, float] | None, classes: Sequence[str]
+    ) -> FloatArray:
+        """Put the stored thresholds in the order of the classes."""
+        return np.array([(stored or {}).get(name, DEFAULT_THRESHOLD) for name in classes])
+
+    def score_images(self, targets: Floats, logits: Floats) -> FloatArray:
+        """Compute the IoU of the two sets of each image."""
+        wanted, found = targets >= 0.5, logits >= 0.0
+        both, either = (wanted & found).sum(axis=1), (wanted | found).sum(axis=1)
+        return np.where(either > 0, both / np.maximum(either, 1), 1.0)
+
+    def find_missed(self, targets: Floats, logits: Floats) -> BoolArray:
+        """Compare the two sets of each image."""
+        return np.asarray(((logits >= 0.0) != (targets >= 0.5)).any(axis=1))
+
+    def find_likelihoods(self, targets: Floats, probabilities: Floats) -> Floats:
+        """Return the probability of each class, or of its absence."""
+        return np.asarray(targets * probabilities + (1.0 - targets) * (1.0 - probabilities))
 
 
 def get_task(name: str) -> Task:
@@ -151,30 +283,4 @@ def find_class_ids(targets: ArrayLike) -> IntArray:
     return values.argmax(axis=1).astype(np.int64)
 
 
-def _score_classes(
-    names: Iterable[str],
-    targets: ArrayLike,
-    probabilities: ArrayLike,
-    thresholds: ArrayLike | None,
-) -> dict[str, float]:
-    return compute_metrics(names, find_class_ids(targets), probabilities)
-
-
-TASKS: dict[str, Task] = {
-    MULTI_CLASS: Task(
-        name=MULTI_CLASS,
-        activation="softmax",
-        watched=("loss", "accuracy", "balanced_accuracy", "f1_macro", "f1_weighted"),
-        train_score="accuracy",
-        metrics=METRICS,
-        scorer=_score_classes,
-    ),
-    MULTI_LABEL: Task(
-        name=MULTI_LABEL,
-        activation="sigmoid",
-        watched=("loss", "map", "iou", "f1_samples", "f1_macro", "f1_weighted"),
-        train_score="iou",
-        metrics=LABEL_METRICS,
-        scorer=compute_label_metrics,
-    ),
-}
+TASKS: dict[str, Task] = {task.name: task for task in (MultiClass(), MultiLabel())}

@@ -1,28 +1,24 @@
 """The verdict on a model: what it said of a set of labelled images, and how good that is.
 
-Owns: the answers, their scores with and without views, making and reading back the scores
-that a task asks for. Does not own: what scores hold (``judgement``,
-``multi_label_judgement``), predicting and storing (``judging``), the page (``pages``).
+Owns: the answers, and their scores with and without views. Does not own: what scores hold
+(``judgement``), predicting and storing (``judging``), the page (``pages``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from tfclassify.errors import ScoringError
-from tfclassify.scoring.judgement import Judgement, judge
-from tfclassify.scoring.multi_label_judgement import MultiLabelJudgement, judge_labels
+from tfclassify.scoring.judgement import Judgement
 from tfclassify.scoring.outcome import BoolArray, LabelOutcome, Outcome
-from tfclassify.scoring.tasks import MULTI_CLASS, MULTI_LABEL, find_class_ids, get_task
+from tfclassify.scoring.tasks import MULTI_CLASS, MULTI_LABEL, Task, get_task
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
-AnyJudgement: TypeAlias = Judgement | MultiLabelJudgement
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +54,9 @@ class Answers:
         return len(self.images)
 
     @property
-    def is_multi_label(self) -> bool:
-        """Whether an image may have any number of labels."""
-        return self.thresholds is not None
+    def task(self) -> Task:
+        """What was asked: one label an image, or any number where there are thresholds."""
+        return get_task(MULTI_CLASS if self.thresholds is None else MULTI_LABEL)
 
     @property
     def probabilities(self) -> Floats:
@@ -75,9 +71,7 @@ class Answers:
     @cached_property
     def outcome(self) -> Outcome | LabelOutcome:
         """The same as metrics take it."""
-        if self.thresholds is None:
-            return Outcome(find_class_ids(self.targets), self.probabilities)
-        return LabelOutcome(self.targets, self.probabilities, self.thresholds)
+        return self.task.make_outcome(self.targets, self.probabilities, self.thresholds)
 
     @property
     def label_names(self) -> list[tuple[str, ...]]:
@@ -134,8 +128,8 @@ class Verdict:
 
     split: str
     answers: Answers
-    plain: AnyJudgement
-    tta: AnyJudgement | None = None
+    plain: Judgement
+    tta: Judgement | None = None
     caution: str = ""
 
     @property
@@ -144,78 +138,6 @@ class Verdict:
         return self.answers.views
 
     @property
-    def headline(self) -> AnyJudgement:
+    def headline(self) -> Judgement:
         """The scores of how the model is meant to be used."""
         return self.tta or self.plain
-
-
-def judge_task(
-    task: str,
-    targets: ArrayLike,
-    probabilities: ArrayLike,
-    classes: Sequence[str],
-    *,
-    seed: int,
-    groups: Sequence[object] | None = None,
-    temperature: float | None = None,
-    softened: ArrayLike | None = None,
-    thresholds: ArrayLike | None = None,
-    crossed: ArrayLike | None = None,
-    resamples: int = 1000,
-    level: float = 0.95,
-) -> AnyJudgement:
-    """Measure a classifier on labelled images, whatever its task.
-
-    Args:
-        task: As in a recipe.
-        targets: ``(n, C)`` of 0 and 1: one-hot under multi_class, multi-hot under
-            multi_label.
-        probabilities: ``(n, C)``.
-        classes: The ``C`` class names.
-        seed: Seed of the resamples.
-        groups: Group of each image, where images of one are not independent.
-        temperature: multi_class: to show the calibration after.
-        softened: multi_class: ``(n, C)`` probabilities after, where the temperature was
-            found on these very images; see ``calibration.cross_fit_temperature``.
-        thresholds: multi_label: what the model labels new images by; None is 0.5.
-        crossed: multi_label: ``(n, C)`` thresholds to judge these very images by.
-        resamples: How many resamples the intervals rest on.
-        level: Coverage that the intervals aim at.
-
-    Raises:
-        ScoringError: If there is no such task, or the arrays do not fit together.
-    """
-    shared: dict[str, Any] = {
-        "seed": seed,
-        "groups": groups,
-        "resamples": resamples,
-        "level": level,
-    }
-    if get_task(task).is_multi_label:
-        shared |= {"thresholds": thresholds, "crossed": crossed}
-        return judge_labels(targets, probabilities, classes, **shared)
-    ids = find_class_ids(targets)
-    shared |= {"temperature": temperature, "softened": softened}
-    return judge(ids, probabilities, classes, **shared)
-
-
-def read_judgement(values: Mapping[str, Any]) -> AnyJudgement:
-    """Rebuild a judgement of either task from its ``to_dict``, through JSON too.
-
-    Raises:
-        ScoringError: If it is of an unknown task or format, or something is missing.
-    """
-    task = values.get("task", MULTI_CLASS)
-    try:
-        if task == MULTI_LABEL:
-            return MultiLabelJudgement.from_dict(values)
-        if task == MULTI_CLASS:
-            return Judgement.from_dict(values)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        raise ScoringError(
-            f"metrics: the stored scores are damaged, got {error!r}; evaluate the run again"
-        ) from error
-    raise ScoringError(
-        f"metrics: task must be {MULTI_CLASS} or {MULTI_LABEL}, got {task!r}; evaluate the run "
-        f"again"
-    )

@@ -22,7 +22,6 @@ from tfclassify.data.index import Index
 from tfclassify.errors import RunError
 from tfclassify.files import guard_formula, open_regular, render_csv, write_text
 from tfclassify.recipe.schema import MiningRecipe
-from tfclassify.scoring.tasks import Task
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -55,41 +54,6 @@ class EpochTally:
     def images_per_second(self) -> float:
         """Speed up to now."""
         return self.seen / (time.perf_counter() - self.started)
-
-
-def score_images(task: Task, targets: FloatArray, logits: FloatArray) -> npt.NDArray[np.float64]:
-    """Score each image of a training batch: ``(b,)`` from 0 to 1.
-
-    Under ``multi_class`` 1 where the likeliest class is the largest of the soft label;
-    under ``multi_label`` the share of classes in both sets among those in either, with
-    classes of at least 0.5 in the label and in the answer, and 1 where both are empty.
-
-    Args:
-        task: What the logits mean.
-        targets: Soft labels as trained on, ``(b, classes)``.
-        logits: ``(b, classes)``.
-    """
-    if not task.is_multi_label:
-        return (logits.argmax(axis=1) == targets.argmax(axis=1)).astype(np.float64)
-    wanted, found = targets >= 0.5, logits >= 0.0
-    both, either = (wanted & found).sum(axis=1), (wanted | found).sum(axis=1)
-    return np.where(either > 0, both / np.maximum(either, 1), 1.0)
-
-
-def find_missed(task: Task, targets: FloatArray, logits: FloatArray) -> npt.NDArray[np.bool_]:
-    """Tell which images of a batch the training answered wrongly: ``(b,)``.
-
-    Args:
-        task: What the logits mean.
-        targets: The images' own labels, before any mixing, ``(b, classes)``.
-        logits: ``(b, classes)``. Under ``multi_class`` the likeliest class must be the
-            image's, under ``multi_label`` the classes of at least 0.5 must be its set.
-    """
-    if not task.is_multi_label:
-        missed: npt.NDArray[np.bool_] = logits.argmax(axis=1) != targets.argmax(axis=1)
-        return missed
-    wrong: npt.NDArray[np.bool_] = ((logits >= 0.0) != (targets >= 0.5)).any(axis=1)
-    return wrong
 
 
 _COLUMNS = {"image": str, "label": str, "start": float, "weight": float, "misses": int}

@@ -222,7 +222,7 @@ def build_step(
         is_body_trained=phase.train != "head",
         optimizer=build_optimizer(phase, factors, classifier.network.variables),
         recipe=recipe,
-        positive_weights=class_weights if get_task(recipe.task).is_multi_label else None,
+        positive_weights=None if get_task(recipe.task).weighs_images else class_weights,
         is_accumulating=phase.accumulate > 1,
     )
     return step, extractor

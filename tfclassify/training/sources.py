@@ -234,7 +234,7 @@ def open_stream(material: Material, recipe: Recipe, phase: PhaseRecipe, *, first
 
     Class weights of label sets are the loss's (``losses``), not the images'.
     """
-    is_by_image = not get_task(recipe.task).is_multi_label
+    is_by_image = get_task(recipe.task).weighs_images
     return training_stream(
         material.train,
         recipe.augment,

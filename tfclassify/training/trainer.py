@@ -23,7 +23,7 @@ from tfclassify.model.prediction import predict_store
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
 from tfclassify.scoring.epochs import EpochRecord, best_epoch, is_better
 from tfclassify.scoring.tasks import get_task
-from tfclassify.training.mining import EpochTally, HardExamples, find_missed, score_images
+from tfclassify.training.mining import EpochTally, HardExamples
 from tfclassify.training.phases import WorkingPhase, count_updates, group_batches, start_phase
 from tfclassify.training.schedules import learning_rate_at, should_stop
 from tfclassify.training.sources import BatchSource, Material, count_steps
@@ -222,8 +222,8 @@ class Trainer:
             if group.ends:
                 done += 1
                 work.follow_update(done)
-            tally.add(len(here), loss, score_images(self._task, np.asarray(targets), logits))
-            tally.missed[here] = find_missed(self._task, self._material.train.targets[here], logits)
+            tally.add(len(here), loss, self._task.score_images(np.asarray(targets), logits))
+            tally.missed[here] = self._task.find_missed(self._material.train.targets[here], logits)
             self._observer.on_step(
                 epoch, number + 1, tally.images_per_second, tally.loss / tally.seen
             )

@@ -21,8 +21,7 @@ import numpy as np
 
 from tfclassify.scoring.comparison import Statistic
 from tfclassify.scoring.intervals import Interval, ResamplePlan, make_interval, plan_resamples
-from tfclassify.scoring.outcome import LabelOutcome, Outcome
-from tfclassify.scoring.tasks import find_class_ids, get_task
+from tfclassify.scoring.tasks import get_task
 
 _RESAMPLES = 500
 
@@ -136,8 +135,5 @@ def _make_statistic(answers: TrialAnswers, probabilities: np.ndarray) -> Statist
     """Return the metric as a function of the images' weights."""
     task = get_task(answers.task)
     measure = task.metrics[answers.metric]
-    if task.is_multi_label:
-        labels = LabelOutcome(answers.targets, probabilities, answers.threshold)
-        return lambda weights: measure.weigh(labels.weigh(weights))
-    outcome = Outcome(find_class_ids(answers.targets), probabilities)
+    outcome = task.make_outcome(answers.targets, probabilities, answers.threshold)
     return lambda weights: measure.weigh(outcome.weigh(weights))

@@ -53,9 +53,10 @@ from tfclassify.runs.crossval_directory import CrossvalDirectory, FoldPlan
 from tfclassify.runs.directory import RunDirectory, is_run
 from tfclassify.runs.documents import MOST_FOLDS, MOST_REPEATS
 from tfclassify.runs.environment import describe_environment
+from tfclassify.scoring.judgement import Judgement, judge
 from tfclassify.scoring.tasks import get_task
 from tfclassify.scoring.thresholds import fit_thresholds
-from tfclassify.scoring.verdicts import AnyJudgement, Verdict, judge_task
+from tfclassify.scoring.verdicts import Verdict
 from tfclassify.workflows import reporting
 from tfclassify.workflows.interruptions import explain_interruption
 from tfclassify.workflows.material import anchor_images
@@ -109,7 +110,7 @@ class CrossvalResult:
 
     path: Path
     recipe: Recipe
-    judgement: AnyJudgement
+    judgement: Judgement
     folds: tuple[FoldRow, ...]
     spreads: dict[str, Spread]
     images: int
@@ -332,7 +333,7 @@ def _judge_folds(place: CrossvalDirectory, recipe: Recipe, answers: FoldAnswers)
     everything = answers.all
     units = find_units(everything, place.plan.repeats)
     thresholds = None
-    if everything.is_multi_label:
+    if everything.thresholds is not None:
         thresholds = fit_thresholds(
             everything.targets,
             everything.probabilities,
@@ -341,20 +342,17 @@ def _judge_folds(place: CrossvalDirectory, recipe: Recipe, answers: FoldAnswers)
             groups=units,
         ).stored
 
-    def judge(probabilities: np.ndarray) -> AnyJudgement:
-        return judge_task(
-            recipe.task,
-            everything.targets,
-            probabilities,
+    def judge_view(probabilities: np.ndarray) -> Judgement:
+        return judge(
+            everything.task.make_outcome(everything.targets, probabilities, everything.thresholds),
             everything.classes,
             seed=recipe.seed,
             groups=units,
             thresholds=thresholds,
-            crossed=everything.thresholds,
         )
 
-    tta = None if everything.averaged is None else judge(everything.averaged)
-    return Verdict(OUT_OF_FOLD, everything, judge(everything.plain), tta)
+    tta = None if everything.averaged is None else judge_view(everything.averaged)
+    return Verdict(OUT_OF_FOLD, everything, judge_view(everything.plain), tta)
 
 
 def _write_metrics(place: CrossvalDirectory, result: CrossvalResult) -> None:

@@ -57,6 +57,7 @@ class Row(NamedTuple):
         fault: Kind of the fault that bars the image, empty if none is known yet.
         labels: Labels as written, where an image may have several.
         flags: Marks of the image, in the order of ``data.flags``.
+        remark: What is to be said of it in the index; empty if nothing.
     """
 
     image: str
@@ -69,6 +70,7 @@ class Row(NamedTuple):
     fault: str = ""
     labels: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    remark: str = ""
 
 
 @dataclass

@@ -42,6 +42,8 @@ KINDS = {
     "too_large": Kind("too many pixels", "quarantined"),
     "label_conflict": Kind("same image under different labels", "quarantined"),
     "straddling": Kind("training copy of a held-out image", "quarantined"),
+    "relabelled": Kind("relabelled by data.corrections", "remark"),
+    "dropped": Kind("left out by data.corrections", "remark"),
     "unlabelled": Kind("image without a label, left out", "remark"),
     "orphan": Kind("on disk but not in the table, left out", "remark"),
     "listed_twice": Kind("listed twice, read once", "remark"),
@@ -61,6 +63,8 @@ KINDS = {
     "one_class": Kind("a single class", "remark"),
     "not_held_out": Kind("class without held-out images", "remark"),
 }
+#: Kinds that were asked for: what the recipe's own file says.
+CORRECTED_KINDS = frozenset({"relabelled", "dropped"})
 #: Kinds that say how an image is stored, and nothing is wrong with that.
 STORAGE_KINDS = frozenset(
     {"wrong_extension", "animated", "cmyk", "greyscale", "palette", "alpha", "sixteen_bit"}

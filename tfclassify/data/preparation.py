@@ -13,7 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from tfclassify.data.index import Index, load_index, save_index
-from tfclassify.data.integrity import STORAGE_KINDS, Finding, IntegrityReport, make_report
+from tfclassify.data.integrity import (
+    CORRECTED_KINDS,
+    STORAGE_KINDS,
+    Finding,
+    IntegrityReport,
+    make_report,
+)
 from tfclassify.data.leaks import find_near_duplicates, find_shared_groups
 from tfclassify.data.readers import ReadResult, read_source
 from tfclassify.data.scan import Scan, scan
@@ -112,7 +118,13 @@ def prepare_labelled(
         IntegrityError: If images are unusable and ``data.strict`` is set.
     """
     data = recipe.data.model_copy(
-        update={"source": source, "sha256": None, "download_from": None, "classes": classes}
+        update={
+            "source": source,
+            "sha256": None,
+            "download_from": None,
+            "classes": classes,
+            "corrections": None,
+        }
     )
     read = _read(data, recipe, observer, is_other=True)
     if not (read.index.frame["label"] != "").any():
@@ -230,9 +242,10 @@ def _find_near_across(index: Index, scanned: Scan, seed: int, folds: int) -> lis
 
 
 def tell_findings(report: IntegrityReport, observer: Observer) -> None:
-    """Tell an observer each kind that was found; how files are stored is but a note."""
+    """Tell an observer each kind; how files are stored, and what was asked for, are but notes."""
     for kind, line in zip(report.counts, report.describe(), strict=True):
-        tell = observer.on_note if kind in STORAGE_KINDS else observer.on_warning
+        is_note = kind in STORAGE_KINDS | CORRECTED_KINDS
+        tell = observer.on_note if is_note else observer.on_warning
         tell(f"{report.source}: {line}")
 
 

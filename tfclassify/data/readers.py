@@ -2,7 +2,7 @@
 
 Owns: choosing the reader, putting rows into a frame. Does not own: each reader
 (``folders``, ``csv_source``, ``coco_source``), labels (``labels``),
-looking at the images (``scan``).
+looking at the images (``scan``), what somebody corrected (``corrections``).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from tfclassify.data.coco_source import read_coco_source
+from tfclassify.data.corrections import apply_corrections, read_corrections
 from tfclassify.data.csv_source import Table, read_csv_source, select_by_flags
 from tfclassify.data.folders import Listing, Row, list_folders, read_folder
 from tfclassify.data.index import Index, make_frame
@@ -66,15 +67,18 @@ def read_source(
         DownloadError: If an address cannot be fetched.
     """
     source = find_source(data, observer=observer, is_table_needed=not is_other)
-    listing = _read_listing(source, data, observer)
+    listing = written = _read_listing(source, data, observer)
+    if data.corrections is not None:
+        corrections = read_corrections(Path(data.corrections))
+        listing = apply_corrections(written, data, corrections)
     flagged = select_by_flags(listing.rows, data) if source.table else listing.rows
     _tell_left_out(source, len(listing.rows), len(flagged), "drop_flags and keep_flags", observer)
     if listing.is_multi_label:
         rows, classes = settle_label_sets(
-            replace(listing, rows=flagged), data, is_other=is_other, listed=listing.rows
+            replace(listing, rows=flagged), data, is_other=is_other, listed=written.rows
         )
     else:
-        rows, classes = settle_labels(flagged, data, is_other=is_other, listed=listing.rows)
+        rows, classes = settle_labels(flagged, data, is_other=is_other, listed=written.rows)
     _tell_left_out(source, len(flagged), len(rows), "drop_labels and top_classes", observer)
     kept = {row.image for row in rows}
     dropped = {row.image for row in listing.rows} - kept
@@ -127,7 +131,7 @@ def _make_index_frame(rows: list[Row]) -> pd.DataFrame:
         split=[row.split for row in rows],
         weight=[row.weight for row in rows],
         status=["quarantined" if row.fault else "ok" for row in rows],
-        reason=[KINDS[row.fault].title if row.fault else "" for row in rows],
+        reason=[KINDS[row.fault].title if row.fault else row.remark for row in rows],
     )
 
 

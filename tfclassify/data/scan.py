@@ -138,7 +138,8 @@ def scan(
         else:
             thumbnails[row] = look.thumbnail
             columns["width"][row], columns["height"][row] = look.facts.width, look.facts.height
-            columns["reason"][row] = "; ".join(KINDS[kind].title for kind in look.facts.remarks)
+            remarks = [columns["reason"][row], *(KINDS[kind].title for kind in look.facts.remarks)]
+            columns["reason"][row] = "; ".join(filter(None, remarks))
             findings += _to_remarks(images[row], look.facts)
         observer.on_task_step(_TASK, done)
     observer.on_task_end(_TASK)

@@ -102,6 +102,11 @@ class DataRecipe(Section):
     extension: str | None = Field(
         None, description="Extension that the table leaves out, such as .jpg."
     )
+    corrections: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="CSV of labels that somebody corrected (file, label, action: keep, relabel "
+        "or drop, reason), as `tfclassify clean` makes it; applied before the labels are settled.",
+    )
     classes: tuple[str, ...] | None = Field(
         None, description="Class names in their order; any other label is an error."
     )

@@ -393,10 +393,12 @@ def _settle_paths(recipe: Recipe, document: Document, folder: Path) -> Recipe:
 
     model = settle_member(recipe.model, "model")
     stack = [settle_member(each, "model", "stack", at) for at, each in enumerate(model.stack)]
-    source = settle_path(recipe.data.source, "data", "source")
+    places = {"source": settle_path(recipe.data.source, "data", "source")}
+    if recipe.data.corrections is not None:
+        places["corrections"] = settle_path(recipe.data.corrections, "data", "corrections")
     return recipe.model_copy(
         update={
-            "data": recipe.data.model_copy(update={"source": source}),
+            "data": recipe.data.model_copy(update=places),
             "model": model.model_copy(
                 update={
                     "stack": tuple(stack),

@@ -1,1 +1,1 @@
-"""Labelling sessions: who labels what, how well labellers agree, and which labels look wrong."""
+"""Labelling jobs: vocabulary, sessions, agreement, suggestions and label issues."""

@@ -26,7 +26,14 @@ from tfclassify.recipe.loading import (
     read_recipe,
 )
 from tfclassify.recipe.problems import validate
-from tfclassify.recipe.schema import DataRecipe, LayerRecipe, ModelRecipe, PhaseRecipe, Recipe
+from tfclassify.recipe.schema import (
+    DataRecipe,
+    DistilRecipe,
+    LayerRecipe,
+    ModelRecipe,
+    PhaseRecipe,
+    Recipe,
+)
 
 BASE = """\
 name: base
@@ -495,6 +502,12 @@ class TestPathsAreSettledAtLoad:
         assert load_recipe(os.path.relpath(home / "recipe.yaml")).data.source == "../home/photos"
         Path("photos").mkdir()
         assert self.load(home).data.source == "photos"
+
+    def test_a_teacher_beside_the_recipe(self, home: Path) -> None:
+        distil = self.load(home, distil={"teacher": "module"}).distil
+        assert distil is not None
+        assert distil.teacher == str(home / "module")
+        assert distil == DistilRecipe(teacher=distil.teacher, temperature=2.0, alpha=0.5)
 
     @pytest.mark.parametrize(
         "source", ["builtin:digits", "https://x.org/a.zip", "absent.zip", "/absent", "a" * 5000]

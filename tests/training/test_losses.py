@@ -7,12 +7,15 @@ import tensorflow as tf
 
 from tfclassify.errors import TrainingError
 from tfclassify.recipe import names
-from tfclassify.recipe.schema import LOSS_KINDS, LossRecipe
+from tfclassify.recipe.schema import LOSS_KINDS, DistilRecipe, LossRecipe
 from tfclassify.training.losses import (
     DEFAULTS,
+    add_teacher,
     asymmetric,
     binary_focal_cross_entropy,
     build_loss,
+    diverge_classes,
+    diverge_labels,
     focal_cross_entropy,
     register_loss,
     smooth_classes,
@@ -176,3 +179,42 @@ def test_a_loss_of_ones_own_sees_smoothed_labels(monkeypatch: pytest.MonkeyPatch
 def test_a_loss_needs_a_name_that_recipes_can_write() -> None:
     with pytest.raises(TrainingError, match=r"register_loss: a name is .* got '2x'"):
         register_loss("2x", lambda targets, logits: targets)
+
+
+def test_a_teacher_by_hand() -> None:
+    distil = DistilRecipe(teacher="t", temperature=2.0, alpha=0.25)
+    targets = tf.constant([[1.0, 0.0, 0.9, 0.1]])
+    logits = tf.zeros((1, 2))
+    # At temperature 2 odds of 9 are odds of 3: 0.75 ln 1.5 + 0.25 ln 0.5 = 0.1308120, times 4.
+    loss = add_teacher(build_loss(LossRecipe(), "multi_class"), distil, "multi_class")
+    expected = 0.25 * 4 * 0.1308120 + 0.75 * np.log(2)
+    assert float(loss(targets, logits)[0]) == pytest.approx(expected, abs=1e-6)
+    # The presence of each of two classes: 9 to 1 as above, 1 to 9 alike; the mean is the same.
+    loss = add_teacher(build_loss(LossRecipe(), "multi_label"), distil, "multi_label")
+    assert float(loss(targets, logits)[0]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_divergences_agree_with_keras() -> None:
+    generator = np.random.default_rng(3)
+    above, below = generator.normal(size=(2, 5, 4)).astype(np.float32) * 3
+    softened = tf.nn.softmax(above / 2.5), tf.nn.softmax(below / 2.5)
+    oracle = keras.losses.KLDivergence(reduction="none")(*softened)
+    mine = diverge_classes(tf.nn.softmax(above), below, 2.5)
+    np.testing.assert_allclose(mine, oracle, rtol=1e-4, atol=1e-6)
+    # One class of a label set is two classes of which one is there.
+    pair = np.stack([above[:, 0], np.zeros(5)], 1), np.stack([below[:, 0], np.zeros(5)], 1)
+    oracle = keras.losses.KLDivergence(reduction="none")(
+        tf.nn.softmax(pair[0] / 2.5), tf.nn.softmax(pair[1] / 2.5)
+    )
+    mine = diverge_labels(tf.sigmoid(above[:, :1]), below[:, :1], 2.5)
+    np.testing.assert_allclose(mine, oracle, rtol=1e-4, atol=1e-6)
+
+
+def test_a_sure_teacher_is_finite_and_a_student_like_it_costs_nothing() -> None:
+    logits = tf.constant([[60.0, 0.0, -60.0]])
+    for diverge, tell in ((diverge_classes, tf.nn.softmax), (diverge_labels, tf.sigmoid)):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            cost = diverge(tell(logits), logits, 4.0)
+        assert float(cost[0]) == pytest.approx(0.0, abs=0.02)
+        assert np.isfinite(tape.gradient(cost, logits).numpy()).all()

@@ -74,6 +74,14 @@ KINDS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
         [HEAD, WHOLE | {"prune": {"sparsity": 0.7, "method": "rigl", "every": 2}}],
         {"model": NORMED},
     ),
+    "teacher": (
+        [HEAD | {"features": {"views": 2}}, WHOLE],
+        {"distil": {"teacher": "t", "temperature": 3.0, "alpha": 0.7}},
+    ),
+    "teacher of still images": (
+        [WHOLE | {"name": "still", "augment": False, "mix": False}, WHOLE],
+        {"distil": {"teacher": "t"}},
+    ),
     "best phase": ([HEAD, WHOLE | {"learning_rate": 0.9}], {"keep_phase": "best"}),
 }
 
@@ -138,7 +146,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Unbrok
 
 
 #: Kind and finished epochs that the quick tests stop after.
-QUICK = (("all at once", 4), ("label sets", 1), ("rigl", 4))
+QUICK = (("all at once", 4), ("label sets", 1), ("rigl", 4), ("teacher of still images", 2))
 
 
 def cases(places: tuple[int, ...], *quick: tuple[str, int]) -> list[Any]:

@@ -72,3 +72,15 @@ def test_gathering_goes_with_mixed_precision() -> None:
     plain, one = make_step(False)
     one(INPUTS, TARGETS, WEIGHTS)
     np.testing.assert_allclose(head.get_weights()[0], plain.get_weights()[0], atol=1e-5)
+
+
+def test_images_weigh_what_the_teacher_says_too() -> None:
+    """Contract 3: the weight is of the whole image, label and teacher."""
+    distil = {"teacher": "t", "temperature": 2.0, "alpha": 0.25}
+    _, step = make_step(False, distil=distil)
+    told = np.array([[0.0, 1.0, 0.0, 0.25, 0.25, 0.5]], np.float32)
+    loss, _ = step(INPUTS[:1], told, np.array([3.0], np.float32))
+    # Three equal logits; at temperature 2 the teacher says 1 : 1 : sqrt 2.
+    soft = np.array([1.0, 1.0, 2**0.5]) / (2 + 2**0.5)
+    cost = 0.25 * 4 * np.sum(soft * np.log(soft * 3)) + 0.75 * np.log(3)
+    assert loss == pytest.approx(3 * cost + 0.06, abs=1e-5)

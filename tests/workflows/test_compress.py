@@ -6,22 +6,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.tiny_run import CommandLine, TinyRun
-from tfclassify.errors import ExportError, ModelError, RequestError
+from tests.tiny_run import CommandLine, TinyRun, write_recipe
+from tfclassify.errors import ExportError, ModelError, RecipeError, RequestError
 from tfclassify.export.operators import check_zeros, count_weights
 from tfclassify.recipe.loading import load_recipe
-from tfclassify.workflows.compress import CompressRequest, CompressResult, compress_run
+from tfclassify.runs.directory import RunDirectory
+from tfclassify.workflows.compress import (
+    CompressRequest,
+    CompressResult,
+    compress_run,
+    derive_student,
+)
 from tfclassify.workflows.evaluate import EvaluateRequest, evaluate_run
 
 
 @pytest.fixture(scope="module")
 def compressed(tiny_run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> CompressResult:
     out = tmp_path_factory.mktemp("compressed")
+    student = write_recipe(out, ("conv: 8", "conv: 4"), ("dropout: 0.2", "dropout: 0.0"))
     return compress_run(
         CompressRequest(
             tiny_run.run,
             prune=(0.6,),
             epochs=2,
+            distil=(str(student),),
             int8=("static",),
             formats=("litert",),
             rounds=3,
@@ -32,9 +40,9 @@ def compressed(tiny_run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> C
 
 def test_every_variant_has_its_row(compressed: CompressResult) -> None:
     rows = compressed.report.variants
-    names = ["original", "original, int8", "pruned 60 %", "pruned 60 %, int8"]
-    assert [row.name for row in rows] == names
-    original, _, pruned, _ = rows
+    names = ["original", "pruned 60 %", "distilled into tiny"]
+    assert [row.name for row in rows] == [n + kind for n in names for kind in ("", ", int8")]
+    original, _, pruned, _, taught, _ = rows
     assert original.difference is None
     assert original.labels_changed == 0
     # 3x3x3x8 and 8x3 weights, 11 biases, and the scaling: all are there, pruned or not.
@@ -42,7 +50,9 @@ def test_every_variant_has_its_row(compressed: CompressResult) -> None:
     dropped = round(0.6 * (216 + 24))
     assert original.nonzeros - pruned.nonzeros == pytest.approx(dropped, abs=2)
     assert pruned.zipped_bytes < original.zipped_bytes
-    assert len({row.macs for row in rows}) == 1
+    assert len({row.macs for row in rows[:4]}) == 1
+    assert taught.macs < original.macs / 1.9
+    assert taught.parameters < original.parameters
     assert all(0 < row.single_ms[0] <= row.single_ms[1] for row in rows)
     assert all(row.memory_bytes > 0 for row in rows)
     assert all(row.score.n == 9 for row in rows)
@@ -68,6 +78,32 @@ def test_a_pruned_network_is_a_run_of_its_own(compressed: CompressResult, tiny_r
         assert list(one.answers.images) == list(other.answers.images)
 
 
+def test_a_taught_network_is_a_run_of_its_own(compressed: CompressResult, tiny_run) -> None:
+    recipe = load_recipe(compressed.page.parent / "distilled-tiny" / "recipe.yaml")
+    own = load_recipe(tiny_run.run / "recipe.yaml")
+    assert recipe.distil is not None
+    assert Path(recipe.distil.teacher) == tiny_run.run
+    assert [(phase.name, phase.train, phase.epochs) for phase in recipe.phases] == [
+        ("distil", "all", 2)
+    ]
+    assert recipe.model.layers[0].conv == 4
+    assert (recipe.data, recipe.augment) == (own.data, own.augment)
+    page = (compressed.page.parent / "distilled-tiny" / "report.html").read_text("utf-8")
+    assert f"{tiny_run.run}, 50 % of the loss at temperature 2" in page
+
+
+def test_a_student_by_name_has_its_weights_where_they_are_here(tiny_run: TinyRun) -> None:
+    run = RunDirectory.open(tiny_run.run)
+    request = CompressRequest(tiny_run.run, distil=("efficientnet_lite0",))
+    recipe = derive_student(run, "efficientnet_lite0", request)
+    assert (recipe.model.weights, recipe.phases[0].learning_rate) == ("imagenet", 0.01)
+    assert recipe.phases[0].epochs == 3  # as many as the run's two phases
+    recipe = derive_student(run, "mobilenet_v2", request)
+    assert (recipe.model.weights, recipe.phases[0].learning_rate) == ("none", 0.001)
+    with pytest.raises(RecipeError, match=r"unknown backbone 'mobilnet_v2'; did you mean"):
+        derive_student(run, "mobilnet_v2", request)
+
+
 def test_page_and_json_hold_the_table(compressed: CompressResult) -> None:
     page = compressed.page.read_text("utf-8")
     for row in compressed.report.variants:
@@ -76,6 +112,10 @@ def test_page_and_json_hold_the_table(compressed: CompressResult) -> None:
     stored = json.loads(compressed.page.with_suffix(".json").read_text("utf-8"))
     assert [each["name"] for each in stored["variants"]][2] == "pruned 60 %"
     assert stored["variants"][0]["difference"] is None
+    assert [name for name, *_ in stored["training_seconds"].items()] == [
+        "pruned 60 %",
+        "distilled into tiny",
+    ]
 
 
 def test_what_is_there_is_taken_and_another_recipe_is_refused(
@@ -91,7 +131,7 @@ def test_what_is_there_is_taken_and_another_recipe_is_refused(
     assert len(json.loads(answer.out)["variants"]) == 2
     answer = tfclassify(*words, "--epochs", "3", "--out", out)
     assert answer.code == 2
-    assert "was pruned by another recipe" in answer.err
+    assert "was made by another recipe" in answer.err
 
 
 def test_weights_that_came_back_are_noticed(compressed: CompressResult) -> None:
@@ -122,7 +162,6 @@ def test_weights_of_another_network_or_classes_are_refused(tiny_run: TinyRun) ->
     from dataclasses import replace
 
     from tfclassify.data.preparation import PreparedData
-    from tfclassify.runs.directory import RunDirectory
     from tfclassify.workflows.material import build_network
 
     run = RunDirectory.open(tiny_run.run)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,17 @@ from tests.tiny_run import TinyRun
 from tfclassify.data.index import Index, make_frame
 from tfclassify.data.integrity import make_report
 from tfclassify.data.preparation import PreparedData
+from tfclassify.errors import ModelError, TargetError
 from tfclassify.events import SILENT
 from tfclassify.recipe.loading import load_recipe, parse_recipe
+from tfclassify.recipe.schema import DistilRecipe, Recipe
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.workflows.material import anchor_images, build_network, open_material
+from tfclassify.workflows.material import (
+    anchor_images,
+    build_network,
+    open_material,
+    open_teacher,
+)
 
 
 def test_material_is_in_the_order_of_the_index(tiny_run: TinyRun) -> None:
@@ -72,3 +80,49 @@ def test_anchored_images_keep_all_else(in_tmp: Path) -> None:
     assert anchored.index.paths() == [str(in_tmp / "photos" / "a.png")]
     assert anchored.thumbnails is thumbnails
     assert anchored.integrity is data.integrity
+
+
+def read_taught(tiny_run: TinyRun, **changes: object) -> tuple[Recipe, Index]:
+    """Read a run's recipe, with the run itself as teacher, and its index."""
+    run = RunDirectory.open(tiny_run.run)
+    distil = DistilRecipe(teacher=str(run.path))
+    recipe = load_recipe(run.recipe_path).model_copy(update={"distil": distil, **changes})
+    return recipe, PreparedData.load(run.index_path, run.integrity_path).index
+
+
+def test_a_teacher_is_mapped_by_the_names_of_its_classes(tiny_run: TinyRun) -> None:
+    recipe, index = read_taught(tiny_run)
+    images = open_material(recipe, index, SILENT).train.images.read(np.arange(4))
+    plain = open_teacher(recipe, index, SILENT)
+    other = replace(index, classes=tuple(reversed(index.classes)))
+    turned = open_teacher(recipe, other, SILENT)
+    assert plain is not None
+    assert turned is not None
+    np.testing.assert_allclose(turned.ask(images), plain.ask(images)[:, ::-1])
+    assert plain.caution == ""
+    assert plain.digest == turned.digest != ""
+
+
+def test_a_teacher_of_other_classes_or_another_task_is_refused(tiny_run: TinyRun) -> None:
+    recipe, index = read_taught(tiny_run)
+    renamed = replace(index, classes=("blue", "green", "pink"))
+    told = r"distil.teacher: .* does not know pink and also knows red; a teacher has the classes"
+    with pytest.raises(ModelError, match=told):
+        open_teacher(recipe, renamed, SILENT)
+    recipe, index = read_taught(tiny_run, task="multi_label")
+    told = r"distil.teacher: .* is of task 'multi_class', the recipe of 'multi_label'"
+    with pytest.raises(ModelError, match=told):
+        open_teacher(recipe, index, SILENT)
+    recipe, index = read_taught(tiny_run, distil=DistilRecipe(teacher="reports/none"))
+    with pytest.raises(TargetError, match=r"reports/none: no such run"):
+        open_teacher(recipe, index, SILENT)
+
+
+def test_a_teacher_that_knows_held_out_images_is_told(tiny_run: TinyRun) -> None:
+    recipe, index = read_taught(tiny_run)
+    splits = index.frame["split"].to_numpy().copy()
+    splits[np.flatnonzero(splits == "train")[:2]] = "validation"
+    held_out = int(np.isin(splits, ["validation", "test"]).sum())
+    teacher = open_teacher(recipe, index.with_frame(index.frame.assign(split=splits)), SILENT)
+    assert teacher is not None
+    assert f"was trained on 2 of the {held_out} held-out images" in teacher.caution

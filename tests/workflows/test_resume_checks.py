@@ -8,17 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_runs import make_index, make_recipe
+from tests.fake_runs import add_bundle, make_index, make_recipe
 from tests.reliability.outcome import find_differing, read_outcome
 from tests.reliability.scene import cross_on, make_scene
 from tests.tiny_run import CommandLine
 from tests.workflows.test_resume import StopsAfter
 from tfclassify.errors import InterruptedTraining, RunError
 from tfclassify.events import Observer
+from tfclassify.recipe.schema import DistilRecipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.workflows import resume_checks
 from tfclassify.workflows.crossval import CrossvalRequest, crossval_recipe, resume_crossval
-from tfclassify.workflows.resume_checks import find_changes, name_changes, read_environment
+from tfclassify.workflows.resume_checks import (
+    find_changes,
+    name_changes,
+    note_beginning,
+    read_environment,
+)
 from tfclassify.workflows.train import TrainRequest, resume_training, train_recipe
 
 SHORT = ("epochs: 2, learning_rate: 1.0e-2, features", "epochs: 1, learning_rate: 1.0e-2, features")
@@ -203,3 +209,21 @@ def test_a_damaged_environment_is_named(tmp_path: Path) -> None:
     run.environment_path.write_text('{"cores": -1}', "utf-8")
     with pytest.raises(RunError, match=r"environment\.json: cannot be read: python: Field"):
         read_environment(run)
+
+
+def test_another_teacher_is_refused(tmp_path: Path) -> None:
+    index = make_index(tmp_path / "photos", images=3)
+    folder = tmp_path / "teacher"
+    folder.mkdir()
+    add_bundle(folder, make_recipe(), seed=1)
+    teacher = folder / "bundle"
+    recipe = make_recipe(distil=DistilRecipe(teacher=str(teacher)))
+    run = RunDirectory.create_at(tmp_path / "run", "name: tiny\n")
+    note_beginning(run, recipe, index)
+    assert find_changes(run, recipe, index) == []
+    shutil.move(teacher, tmp_path / "elsewhere")
+    moved = make_recipe(distil=DistilRecipe(teacher=str(tmp_path / "elsewhere")))
+    assert [line.split(":")[0] for line in find_changes(run, moved, index)] == ["recipe"]
+    add_bundle(folder, make_recipe(), seed=2)
+    (told,) = find_changes(run, recipe, index)
+    assert told.startswith(f"distil.teacher: {teacher} holds another model, ")

@@ -196,13 +196,14 @@ def compress(
     distribution: Literal["erk", "uniform"] = "erk",
     layers: str = "",
     epochs: int | None = None,
+    distil: Sequence[str] = (),
     int8: Sequence[Literal["static", "dynamic"]] = (),
     format: Sequence[Literal["litert", "onnx"]] = ("litert", "onnx"),
     rounds: int = 30,
     out: str | os.PathLike[str] | None = None,
     progress: bool | Observer = True,
 ) -> CompressResult:
-    """Prune and quantise the model; one table of what each variant costs and scores.
+    """Prune, distil and quantise the model; one table of what each variant costs and scores.
 
     Args:
         run: A run, or its folder.
@@ -210,7 +211,9 @@ def compress(
         method: How weights are chosen.
         distribution: How a sparsity is shared among kernels.
         layers: Regular expression of the kernels that are pruned; empty for all.
-        epochs: Epochs of pruning; None for those of the run's last phase.
+        epochs: Epochs of each training; None for those of the run's last phase where it
+            prunes, of all its phases where it distils.
+        distil: Backbones, or recipes whose network is taken; the run teaches each.
         int8: Where the ranges of 8-bit activations come from; a variant each.
         format: Runtimes that the variants are measured in.
         rounds: Timed runs of each variant.
@@ -232,6 +235,7 @@ def compress(
         distribution,
         layers,
         epochs,
+        tuple(distil),
         tuple(int8),
         tuple(format),
         rounds,

@@ -136,7 +136,15 @@ def compress(
     ] = "",
     epochs: Annotated[
         int | None,
-        typer.Option("--epochs", min=1, help="Epochs of pruning; default: of the last phase."),
+        typer.Option("--epochs", min=1, help="Epochs of each training; default: the run's."),
+    ] = None,
+    distil: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--distil",
+            help="A backbone, or a recipe whose network is taken, that the run teaches; "
+            "repeatable.",
+        ),
     ] = None,
     int8: Annotated[
         list[Int8] | None, typer.Option("--int8", help="Quantise every network; repeatable.")
@@ -152,7 +160,7 @@ def compress(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Prune and quantise the model; one table of what each variant costs and scores."""
+    """Prune, distil and quantise the model; one table of what each variant costs and scores."""
     result = api.compress(
         run,
         prune=prune or (),
@@ -160,6 +168,7 @@ def compress(
         distribution=distribution.value,
         layers=layers,
         epochs=epochs,
+        distil=distil or (),
         int8=[kind.value for kind in int8 or ()],
         format=[each.value for each in format or Runtime],
         rounds=rounds,

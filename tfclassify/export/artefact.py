@@ -34,7 +34,7 @@ from tfclassify.export.shipped import predict
 from tfclassify.files import build_folder, hash_file, to_plain, write_json, write_text
 from tfclassify.inference.views import View, ViewModel, build_view_model
 from tfclassify.model.bundle import FACTS as BUNDLE_FACTS
-from tfclassify.model.bundle import Bundle, load_bundle
+from tfclassify.model.bundle import Bundle, list_sums, load_bundle
 from tfclassify.model.keras_files import check_keras_file
 from tfclassify.recipe.schema import Recipe, TtaRecipe
 from tfclassify.runs.directory import RunDirectory
@@ -293,8 +293,23 @@ def open_bundle(path: Path) -> Bundle:
         TargetError: If it is none of them, or the run has no model yet.
         BundleError: If its model is damaged, changed, or could run code.
     """
-    if is_artefact(path):
-        return load_artefact(path)
+    return load_artefact(path) if is_artefact(path) else load_bundle(_find_bundle(path))
+
+
+def hash_model(path: Path) -> str:
+    """Return a SHA-256 of the model that ``open_bundle`` would load; a copy has the same.
+
+    Thresholds and temperature are no part of it.
+
+    Raises:
+        TargetError: If there is none.
+        BundleError: If what it says of itself is damaged or was changed.
+    """
+    sums = read_facts(path)["sha256"] if is_artefact(path) else list_sums(_find_bundle(path))
+    return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()
+
+
+def _find_bundle(path: Path) -> Path:
     if (path / BUNDLE_FACTS).is_file():
-        return load_bundle(path)
-    return load_bundle(RunDirectory.open(path, needs_bundle=True).bundle_dir)
+        return path
+    return RunDirectory.open(path, needs_bundle=True).bundle_dir

@@ -308,6 +308,15 @@ def load_bundle(folder: Path) -> Bundle:
     )
 
 
+def list_sums(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each part of a bundle, as ``bundle.json`` lists them.
+
+    Raises:
+        BundleError: If that is missing, was changed, or is of another format.
+    """
+    return dict(_read_facts(folder).sha256)
+
+
 def _check_finite(path: Path, model: keras.Model) -> None:
     """Refuse weights that are no numbers: every answer would be the first class."""
     for weight in model.weights:

@@ -107,6 +107,15 @@ def describe_training(recipe: Recipe, kept_phase: str | None = None) -> tuple[Fa
         Fact("Loss", _describe_loss(recipe)),
         Fact("Batch", count_of(recipe.batch_size, "image")),
     ]
+    if recipe.distil is not None:
+        distil = recipe.distil
+        facts.append(
+            Fact(
+                "Teacher",
+                f"{distil.teacher}, {100 * distil.alpha:g} % of the loss at temperature "
+                f"{distil.temperature:g}",
+            )
+        )
     facts += [Fact(f"Phase {phase.name}", _describe_phase(phase)) for phase in recipe.phases]
     if recipe.keep_phase == "best" and kept_phase is not None:
         facts.append(Fact("Best phase", f"{kept_phase}, by {recipe.metric} on validation; kept"))

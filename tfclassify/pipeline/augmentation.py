@@ -98,6 +98,11 @@ def build_augmentation(
     return BatchAugmentation(change)
 
 
+def is_changing(augment: AugmentRecipe, *, augmented: bool, mixed: bool) -> bool:
+    """Say whether an image may look otherwise from one epoch to the next."""
+    return (augmented and bool(find_chosen(augment))) or (mixed and is_mixing(augment.mix))
+
+
 def find_chosen(augment: AugmentRecipe) -> Chosen:
     """List what a recipe switches on, in the order of the work.
 

@@ -396,8 +396,13 @@ def _settle_paths(recipe: Recipe, document: Document, folder: Path) -> Recipe:
     places = {"source": settle_path(recipe.data.source, "data", "source")}
     if recipe.data.corrections is not None:
         places["corrections"] = settle_path(recipe.data.corrections, "data", "corrections")
+    distil = recipe.distil
+    if distil is not None:
+        teacher = settle_path(distil.teacher, "distil", "teacher")
+        distil = distil.model_copy(update={"teacher": teacher})
     return recipe.model_copy(
         update={
+            "distil": distil,
             "data": recipe.data.model_copy(update=places),
             "model": model.model_copy(
                 update={

@@ -60,6 +60,7 @@ __all__ = [
     "ColumnsRecipe",
     "DataRecipe",
     "DimensionRecipe",
+    "DistilRecipe",
     "EarlyStoppingRecipe",
     "FeaturesRecipe",
     "HeadRecipe",
@@ -105,6 +106,20 @@ class LossRecipe(Section):
     )
     clip: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.05, description="Probability below which asymmetric leaves an absent class alone."
+    )
+
+
+class DistilRecipe(Section):
+    """Distillation: the network also learns what a trained one says of the same images."""
+
+    teacher: Annotated[str, Field(min_length=1)] = Field(
+        description="A run, a bundle, an artefact or an ensemble with the same classes."
+    )
+    temperature: Annotated[float, Field(ge=1, le=100)] = Field(
+        2.0, description="How much both answers are softened before they are compared."
+    )
+    alpha: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="Weight of the teacher's answers; the labels have the rest."
     )
 
 
@@ -159,6 +174,9 @@ class Recipe(Section):
     augment: AugmentRecipe = Field(AugmentRecipe(), description="Training-time augmentation.")
     model: ModelRecipe = Field(description="The network.")
     loss: LossRecipe = Field(LossRecipe(), description="The loss.")
+    distil: DistilRecipe | None = Field(
+        None, description="Learn also from a trained network, in every phase."
+    )
     class_weights: Literal["none", "balanced"] | dict[str, Rate] = Field(
         "none",
         description="none, balanced, or {class: weight}. In multi_label, weights of the images "

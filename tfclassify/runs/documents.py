@@ -49,12 +49,14 @@ class Beginning(Document):
         recipe: The recipe as plain values.
         images: Fingerprint of the index.
         packages: Versions by distribution.
+        teacher: SHA-256 of the model that teaches; empty without one.
     """
 
     format: int = 1
     recipe: dict[str, Any]
     images: str = ""
     packages: dict[str, str]
+    teacher: str = ""
 
 
 class CrossvalFacts(Document):

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from tfclassify.errors import TrainingError
 from tfclassify.recipe.names import OWN_FUNCTIONS, find_own_function
-from tfclassify.recipe.schema import LOSS_KINDS, LossRecipe
+from tfclassify.recipe.schema import LOSS_KINDS, DistilRecipe, LossRecipe
 from tfclassify.scoring.tasks import MULTI_LABEL
 
 #: Targets ``(b, classes)`` and logits ``(b, classes)`` to what each image costs, ``(b,)``.
@@ -30,6 +30,8 @@ DEFAULTS = {"multi_class": "cross_entropy", "multi_label": "binary_cross_entropy
 
 #: Smallest share that a logarithm is taken of.
 SMALLEST = 1e-7
+#: The same for a teacher's probability, which a temperature brings back into sight.
+TINY = 1e-37
 
 
 def build_loss(recipe: LossRecipe, task: str, positive_weights: np.ndarray | None = None) -> Loss:
@@ -118,6 +120,58 @@ def _build_label_set_loss(
         return binary_focal_cross_entropy(smooth, logits, gamma, weights)
 
     return cost_set
+
+
+def add_teacher(loss: Loss, recipe: DistilRecipe, task: str) -> Loss:
+    """Let a loss learn from a teacher's answers too.
+
+        cost = alpha * T^2 * KL(teacher_T || student_T) + (1 - alpha) * loss(label, logits)
+
+    Both sides are softened by the temperature T: what is above the softmax or the sigmoid
+    is divided by it. ``T^2`` keeps the teacher's gradients as large as the label's. Under
+    multi_label the divergence is that of each class's presence, its mean over the classes;
+    positive weights are the loss's alone, since they would ask for other answers than the
+    teacher's.
+
+    Args:
+        loss: What the labels cost.
+        recipe: Temperature and alpha.
+        task: ``multi_class`` or ``multi_label``.
+
+    Returns:
+        A loss of targets ``(b, 2 * classes)``: the soft label, then the teacher's
+        probabilities.
+
+    Reference:
+        Hinton, Vinyals, Dean 2015, arXiv:1503.02531, section 2.
+    """
+    alpha, temperature = recipe.alpha, recipe.temperature
+    diverge = diverge_labels if task == MULTI_LABEL else diverge_classes
+
+    def cost(targets: Any, logits: Any) -> Any:
+        labels, answers = tf.split(targets, 2, axis=-1)
+        taught = temperature**2 * diverge(answers, logits, temperature)
+        return alpha * taught + (1.0 - alpha) * loss(labels, logits)
+
+    return cost
+
+
+def diverge_classes(probabilities: Any, logits: Any, temperature: float) -> Any:
+    """Return ``KL(p_T || softmax(logits / T))``, ``(b,)``, of probabilities that sum to 1."""
+    # p^(1/T), normalised, is the softmax of the logits over T that p came from.
+    wanted = tf.nn.log_softmax(tf.math.log(tf.maximum(probabilities, TINY)) / temperature)
+    given = tf.nn.log_softmax(logits / temperature)
+    return tf.reduce_sum(tf.exp(wanted) * (wanted - given), axis=-1)
+
+
+def diverge_labels(probabilities: Any, logits: Any, temperature: float) -> Any:
+    """Return the mean over the classes of ``KL(p_T || sigmoid(logits / T))``, ``(b,)``."""
+    rest = tf.maximum(1.0 - probabilities, TINY)
+    above = (tf.math.log(tf.maximum(probabilities, TINY)) - tf.math.log(rest)) / temperature
+    below = logits / temperature
+    present = tf.sigmoid(above) * (tf.nn.softplus(-below) - tf.nn.softplus(-above))
+    absent = tf.sigmoid(-above) * (tf.nn.softplus(below) - tf.nn.softplus(above))
+    return tf.reduce_mean(present + absent, axis=-1)
 
 
 def smooth_classes(targets: Any, smoothing: float) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 from tfclassify.events import Observer
 from tfclassify.model.assembly import Classifier
 from tfclassify.model.prediction import predict_store
+from tfclassify.pipeline.augmentation import is_changing
 from tfclassify.pipeline.cache import ImageStore, naming_broken_images
 from tfclassify.pipeline.stream import (
     TrainingSet,
@@ -26,6 +27,7 @@ from tfclassify.recipe.schema import PhaseRecipe, Recipe
 from tfclassify.scoring.tasks import get_task
 from tfclassify.training.feature_store import FeatureStore
 from tfclassify.training.steps import ForwardPass
+from tfclassify.training.teacher import Teacher
 
 Batch = tuple[Any, Any, Any]
 
@@ -42,6 +44,8 @@ class Material:
             weigh under each task.
         features: Where trainings on these very images share what a frozen backbone gave;
             None keeps it to one training.
+        teacher: Where the recipe distils: whose answers stand behind the labels in the
+            targets of every batch.
     """
 
     train: TrainingSet
@@ -49,6 +53,7 @@ class Material:
     validation_targets: np.ndarray
     class_weights: np.ndarray | None
     features: FeatureStore | None = None
+    teacher: Teacher | None = None
 
 
 class BatchSource(Protocol):
@@ -87,12 +92,21 @@ class StreamSource:
         self._first_address = first_address
         self._iterator: Iterator[Batch] | None = None
         self._steps = count_steps(len(material.train.images), recipe.batch_size)
+        self._answers = self._ask_once()
+
+    def _ask_once(self) -> np.ndarray | None:
+        """Ask the teacher about each image once, where every epoch shows it the same."""
+        teacher, phase = self._material.teacher, self._phase
+        augment = self._recipe.augment
+        if teacher is None or is_changing(augment, augmented=phase.augment, mixed=phase.mix):
+            return None
+        return predict_store(teacher.ask, self._material.train.images, self._recipe.batch_size)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of an epoch; the stream starts at the first one asked for."""
         if self._iterator is None:
             self._iterator = self._open(epoch)
-        yield from self._take_epoch(self._iterator)
+        yield from self._take_epoch(self._iterator, epoch)
 
     def rows(self, epoch: int) -> np.ndarray:
         """Return the row of each training image in the order of an epoch."""
@@ -101,17 +115,23 @@ class StreamSource:
 
     def replay(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of an epoch from a stream of its own."""
-        yield from self._take_epoch(self._open(epoch))
+        yield from self._take_epoch(self._open(epoch), epoch)
 
     def _open(self, epoch: int) -> Iterator[Batch]:
         first = self._first_address + epoch - 1
         return iter(open_stream(self._material, self._recipe, self._phase, first_epoch=first))
 
-    def _take_epoch(self, stream: Iterator[Batch]) -> Iterator[Batch]:
-        for _ in range(self._steps):
+    def _take_epoch(self, stream: Iterator[Batch], epoch: int) -> Iterator[Batch]:
+        size, rows = self._recipe.batch_size, self.rows(epoch)
+        for step in range(self._steps):
             with naming_broken_images(self._material.train.images):
-                batch = next(stream)
-            yield batch
+                images, targets, weights = next(stream)
+            if self._answers is not None:
+                here = rows[step * size : (step + 1) * size]
+                targets = np.concatenate([targets, self._answers[here]], axis=1)
+            elif self._material.teacher is not None:
+                targets = self._material.teacher.join(images, targets)
+            yield images, targets, weights
 
     def validation_probabilities(self) -> np.ndarray:
         """Run the whole network over the validation images."""
@@ -178,6 +198,7 @@ class FeatureSource:
             "seed": recipe.seed,
             "first_address": self._first_address,
             "views": self._views,
+            "teacher": None if material.teacher is None else material.teacher.digest,
             "runtime": recipe.runtime.model_dump(mode="json"),
         }
 
@@ -194,7 +215,10 @@ class FeatureSource:
             for step in range(steps):
                 with naming_broken_images(material.train.images):
                     pixels, targets, weights = next(stream)
-                parts.append((extract(pixels), targets.numpy(), weights.numpy()))
+                labels = targets.numpy()
+                if material.teacher is not None:
+                    labels = material.teacher.join(pixels, labels)
+                parts.append((extract(pixels), labels, weights.numpy()))
                 observer.on_task_step("features", view * steps + step + 1)
             order = epoch_order(images, self._recipe.seed, self._first_address + view)
             rows = np.argsort(order)

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfclassify.recipe.schema import Recipe
-from tfclassify.training.losses import build_loss
+from tfclassify.training.losses import add_teacher, build_loss
 
 
 class TrainingStep:
@@ -54,6 +54,10 @@ class TrainingStep:
         self._body, self.head = body, head
         self._is_body_trained = is_body_trained
         self._loss = build_loss(recipe.loss, recipe.task, positive_weights)
+        self._columns = head.output_shape[-1]
+        if recipe.distil is not None:
+            self._loss = add_teacher(self._loss, recipe.distil, recipe.task)
+            self._columns *= 2
         self._is_scaled = recipe.runtime.mixed_precision
         if self._is_scaled:
             optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
@@ -85,7 +89,8 @@ class TrainingStep:
 
         Args:
             inputs: Images or features, ``(b, ...)`` float32.
-            targets: Soft labels, ``(b, classes)`` float32.
+            targets: Soft labels, ``(b, classes)`` float32; with a teacher's answers behind
+                them, ``(b, 2 * classes)``, where the recipe distils.
             weights: Weight of each image, ``(b,)`` float32.
             share: What part of the images of one update these are; counts only where
                 batches are gathered.
@@ -131,7 +136,7 @@ class TrainingStep:
         first = self._body if self._body is not None else self.head
         return [
             tf.TensorSpec([None, *first.inputs[0].shape[1:]], tf.float32),
-            tf.TensorSpec([None, self.head.outputs[0].shape[-1]], tf.float32),
+            tf.TensorSpec([None, self._columns], tf.float32),
             tf.TensorSpec([None], tf.float32),
         ]
 

@@ -222,7 +222,8 @@ class Trainer:
             if group.ends:
                 done += 1
                 work.follow_update(done)
-            tally.add(len(here), loss, self._task.score_images(np.asarray(targets), logits))
+            labels = np.asarray(targets)[:, : logits.shape[1]]  # a teacher's answers follow
+            tally.add(len(here), loss, self._task.score_images(labels, logits))
             tally.missed[here] = self._task.find_missed(self._material.train.targets[here], logits)
             self._observer.on_step(
                 epoch, number + 1, tally.images_per_second, tally.loss / tally.seen

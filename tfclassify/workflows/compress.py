@@ -1,4 +1,4 @@
-"""``compress``: prune and quantise a run's model, and tell what each variant costs."""
+"""``compress``: prune, quantise and distil a run's model; tell what each variant costs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfclassify.backbones.catalog import BACKBONES
 from tfclassify.data.preparation import PreparedData
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
@@ -40,7 +41,9 @@ class CompressRequest:
         method: ``magnitude`` or ``rigl``.
         distribution: ``erk`` or ``uniform``.
         layers: Regular expression; only kernels whose path it finds are pruned.
-        epochs: Epochs of pruning; None for those of the run's last phase.
+        epochs: Epochs of each training; None for those of the run's last phase where it
+            prunes, of all its phases where it distils.
+        distil: Backbones, or recipes whose network is taken; the run teaches each.
         int8: ``static``, ``dynamic`` or both.
         formats: Runtimes: ``litert``, ``onnx``.
         rounds: Timed runs of each variant.
@@ -53,6 +56,7 @@ class CompressRequest:
     distribution: str = "erk"
     layers: str = ""
     epochs: int | None = None
+    distil: tuple[str, ...] = ()
     int8: tuple[str, ...] = ()
     formats: tuple[str, ...] = ("litert", "onnx")
     rounds: int = 30
@@ -74,24 +78,29 @@ class CompressResult:
 
 @dataclass(frozen=True)
 class _Source:
-    """A trained network that variants are made of: the original, or a pruned one."""
+    """A trained network that variants are made of: the original, a pruned or a taught one."""
 
     name: str
     run: Path
-    zeros: int
-    seconds: float
+    zeros: int = 0
+    seconds: float = 0.0
+
+    @property
+    def is_original(self) -> bool:
+        return self.name == "original"
 
 
 @verb
 def compress_run(request: CompressRequest, observer: Observer = SILENT) -> CompressResult:
-    """Prune and quantise a run's model and set all variants side by side.
+    """Prune, distil and quantise a run's model and set all variants side by side.
 
-    A pruned network is a run of its own under ``out``, trained by the run's recipe with one
-    phase that prunes; one that is there already is taken, one that was cut off goes on.
+    A pruned or taught network is a run of its own under ``out``, trained on the run's images
+    by one phase; one that is there already is taken, one that was cut off goes on.
 
     Raises:
         TargetError: If there is no such run.
         RequestError: If a request is wrong, or images for calibration are too few.
+        RecipeError: If a student's network does not fit the run's images.
         TrainingError: If a sparsity leaves a layer empty.
         ExportError: If an artefact disagrees with its network.
     """
@@ -99,14 +108,16 @@ def compress_run(request: CompressRequest, observer: Observer = SILENT) -> Compr
     _check(request)
     run = RunDirectory.open(request.run, needs_bundle=True)
     out = request.out or run.path / "compress"
-    sources = [_Source("original", run.path, 0, 0.0)]
+    sources = [_Source("original", run.path)]
     for sparsity in request.prune:
         sources.append(_prune(run, out, sparsity, request, observer))
+    for student in request.distil:
+        sources.append(_distil(run, out, student, request, observer))
     exam = _sit_exam(run, observer)
     made: list[tuple[str, _Source, Path]] = []
     for source in sources:
         for precision in ("float32", *(INT8[kind] for kind in request.int8)):
-            folder = out / "artefacts" / source.run.name if source.zeros else out / "artefacts"
+            folder = out / "artefacts" / ("" if source.is_original else source.run.name)
             result = export_run(
                 ExportRequest(source.run, request.formats, precision, batch=1, out=folder),
                 observer,
@@ -133,8 +144,10 @@ def _check(request: CompressRequest) -> None:
             f"--format: got {', '.join(foreign) or 'none'}; variants are measured as litert and "
             "onnx"
         )
-    if not request.prune and not request.int8:
-        raise RequestError("compress: name what to do, such as --prune 0.8 or --int8 static")
+    if not request.prune and not request.int8 and not request.distil:
+        raise RequestError(
+            "compress: name what to do, such as --prune 0.8, --int8 static or --distil BACKBONE"
+        )
     if request.rounds < 1:
         raise RequestError(f"--rounds: must be at least 1, got {request.rounds}")
 
@@ -177,25 +190,85 @@ def derive_recipe(run: RunDirectory, sparsity: float, request: CompressRequest) 
 def _prune(
     run: RunDirectory, out: Path, sparsity: float, request: CompressRequest, observer: Observer
 ) -> _Source:
-    """Train the pruned network, or take the one that is there."""
     recipe = derive_recipe(run, sparsity, request)
     folder = out / f"pruned-{100 * sparsity:g}-{request.method}"
+    told = f"pruning {100 * sparsity:g} % by {request.method}"
+    made = _train(run, recipe, folder, told, observer)
+    zeros = sum(weights - kept for _, weights, kept in _list_kernels(folder))
+    return _Source(f"pruned {100 * sparsity:g} %", folder, zeros, _read_seconds(made))
+
+
+def derive_student(run: RunDirectory, student: str, request: CompressRequest) -> Recipe:
+    """Make the recipe of a network that the run teaches: the run's own, with another network.
+
+    Its one phase trains all of it on the run's last phase's terms; a network without
+    pretrained weights is given a rate to start from nothing with.
+
+    Raises:
+        RecipeError: If the network does not fit the run's images.
+    """
+    recipe = load_recipe(run.recipe_path)
+    content = recipe.model_dump(mode="json")
+    if student.endswith((".yaml", ".yml")):
+        content["model"] = load_recipe(student).model.model_dump(mode="json")
+    else:
+        has_weights = student in BACKBONES and BACKBONES[student].weights_here()
+        weights = "imagenet" if has_weights else "none"
+        content["model"] = {
+            "backbone": student,
+            "weights": weights,
+            "head": content["model"]["head"],
+        }
+    last = content["phases"][-1]
+    epochs = request.epochs or sum(phase.epochs for phase in recipe.phases)
+    phase = last | {
+        "name": "distil",
+        "train": "all",
+        "epochs": epochs,
+        "features": None,
+        "layer_decay": None,
+        "early_stopping": None,
+        "swa": None,
+        "prune": None,
+        "schedule": {"kind": "cosine", "warmup_epochs": 1},
+    }
+    if content["model"].get("weights") == "none":
+        phase |= {"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.01}
+    content["phases"] = [phase]
+    content["keep_phase"] = "last"
+    content["distil"] = {"teacher": str(run.path.absolute())}
+    return build_recipe(content, f"{run.recipe_path}, taught to {student}")
+
+
+def _distil(
+    run: RunDirectory, out: Path, student: str, request: CompressRequest, observer: Observer
+) -> _Source:
+    recipe = derive_student(run, student, request)
+    name = Path(student).stem
+    folder = out / f"distilled-{name}"
+    made = _train(run, recipe, folder, f"distilling into {name}", observer)
+    return _Source(f"distilled into {name}", folder, seconds=_read_seconds(made))
+
+
+def _train(
+    run: RunDirectory, recipe: Recipe, folder: Path, told: str, observer: Observer
+) -> RunDirectory:
+    """Train a network on a run's images, or take the one that is there."""
     is_there = is_run(folder)
     made = RunDirectory.open(folder) if is_there else None
     if made is not None and load_recipe(made.recipe_path) != recipe:
         raise RequestError(
-            f"{folder}: was pruned by another recipe; remove it, or name another folder with --out"
+            f"{folder}: was made by another recipe; remove it, or name another folder with --out"
         )
     if made is None:
         made = RunDirectory.create_at(folder, dump_recipe(recipe))
     if not made.metrics_path.exists() or not made.report_path.exists():
-        observer.on_note(f"pruning {100 * sparsity:g} % by {request.method} in {folder}")
+        observer.on_note(f"{told} in {folder}")
         data = PreparedData.load(run.index_path, run.integrity_path)
         data.save(made.index_path, made.integrity_path)
         with made.lock():
             train_prepared(made, recipe, data, observer, resume=is_there)
-    zeros = sum(weights - kept for _, weights, kept in _list_kernels(folder))
-    return _Source(f"pruned {100 * sparsity:g} %", folder, zeros, _read_seconds(made))
+    return made
 
 
 def _read_seconds(run: RunDirectory) -> float:
@@ -252,7 +325,10 @@ def _report(
         for name, source, folder in made
     ]
     kernels = tuple(
-        SparseRow(source.name, *row) for source in sources[1:] for row in _list_kernels(source.run)
+        SparseRow(source.name, *row)
+        for source in sources
+        if source.zeros
+        for row in _list_kernels(source.run)
     )
     return CompressReport(
         created=format_now(),
@@ -308,7 +384,7 @@ def _measure(
     parameters, nonzeros = check_zeros(folder, source.zeros)
     # Answers are the original's, and its thresholds, whoever gives the probabilities.
     found = predict_paths(load_artefact(folder), exam.answers.files)
-    is_original = not source.zeros and facts["precision"] == "float32"
+    is_original = source.is_original and facts["precision"] == "float32"
     pairs = zip(found.label_sets, exam.answers.label_sets, strict=True)
     single, every = times
     return VariantRow(
@@ -334,8 +410,12 @@ def _measure(
 def _repeat(request: CompressRequest) -> str:
     words = ["tfclassify", "compress", str(request.run)]
     words += [word for sparsity in request.prune for word in ("--prune", f"{sparsity:g}")]
+    words += [word for student in request.distil for word in ("--distil", student)]
     words += [word for kind in request.int8 for word in ("--int8", kind)]
-    words += ["--method", request.method]
+    if request.prune:
+        words += ["--method", request.method]
+    if request.epochs is not None:
+        words += ["--epochs", str(request.epochs)]
     return shlex.join(words)
 
 

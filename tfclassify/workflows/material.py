@@ -18,14 +18,17 @@ from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData
 from tfclassify.errors import ModelError
 from tfclassify.events import Observer
+from tfclassify.judging.seen import find_seen
 from tfclassify.recipe.schema import Recipe
 from tfclassify.recipe.wording import join_names
 from tfclassify.runs.directory import RunDirectory
+from tfclassify.workflows.evaluate import find_run
 
 if TYPE_CHECKING:
     from tfclassify.model.assembly import Classifier
     from tfclassify.pipeline.stream import TrainingSet
     from tfclassify.training.sources import Material
+    from tfclassify.training.teacher import Teacher
 
 
 def anchor_images(data: PreparedData) -> PreparedData:
@@ -103,7 +106,64 @@ def open_material(recipe: Recipe, index: Index, observer: Observer) -> Material:
     weights = resolve_class_weights(
         recipe.class_weights, training_set.targets, index.classes, recipe.task
     )
-    return Material(training_set, watched, validation.targets(), weights)
+    teacher = open_teacher(recipe, index, observer)
+    return Material(training_set, watched, validation.targets(), weights, teacher=teacher)
+
+
+def open_teacher(recipe: Recipe, index: Index, observer: Observer) -> Teacher | None:
+    """Load the model that a recipe names as teacher; None where it names none.
+
+    Raises:
+        TargetError: If there is no such model.
+        ModelError: If it is of another task or of other classes.
+    """
+    if recipe.distil is None:
+        return None
+    from tfclassify.export.artefact import hash_model, open_bundle
+    from tfclassify.inference.views import build_view_model
+    from tfclassify.training.teacher import Teacher
+
+    path = Path(recipe.distil.teacher)
+    bundle = open_bundle(path)
+    if bundle.recipe.task != recipe.task:
+        raise ModelError(
+            f"distil.teacher: {path} is of task {bundle.recipe.task!r}, the recipe of "
+            f"{recipe.task!r}; name a run of the same task"
+        )
+    if set(bundle.classes) != set(index.classes):
+        lacking = sorted(set(index.classes) - set(bundle.classes))
+        more = sorted(set(bundle.classes) - set(index.classes))
+        parts = [
+            f"{what} {join_names(names)}"
+            for what, names in (("does not know", lacking), ("also knows", more))
+            if names
+        ]
+        raise ModelError(
+            f"distil.teacher: {path} {' and '.join(parts)}; a teacher has the classes of the data, "
+            "in any order: name a run on the same classes"
+        )
+    caution = _find_teacher_caution(path, index)
+    if caution:
+        observer.on_warning(caution)
+    model = build_view_model(bundle.model, None)
+    columns = [bundle.classes.index(name) for name in index.classes]
+    return Teacher(model.probabilities, model.image_size, columns, hash_model(path), caution)
+
+
+def _find_teacher_caution(path: Path, index: Index) -> str:
+    """Say how many held-out images the teacher was trained on, by its run's index."""
+    run = find_run(path)
+    held_out = index.with_frame(index.frame[index.frame["split"].isin(["validation", "test"])])
+    if run is None or not len(held_out):
+        return ""
+    own = PreparedData.load(run.index_path, run.integrity_path).index
+    known = find_seen(run, own, held_out, None).trained
+    if not known:
+        return ""
+    return (
+        f"The teacher was trained on {known:,} of the {len(held_out):,} held-out images, so the "
+        "score flatters its student."
+    )
 
 
 def find_augmentation_warnings(recipe: Recipe) -> list[str]:

@@ -19,6 +19,7 @@ from tfclassify.recipe.schema import Recipe, settle
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.runs.documents import Beginning, Environment, read_document
 from tfclassify.runs.environment import describe_environment, describe_processor, list_packages
+from tfclassify.workflows.start import start_tensorflow
 
 #: Packages whose version decides what a training computes.
 DECISIVE = ("tfclassify", "tensorflow", "keras", "numpy")
@@ -53,8 +54,20 @@ def read_environment(run: RunDirectory) -> Environment:
 
 def _save(run: RunDirectory, recipe: Recipe, index: Index) -> None:
     Beginning(
-        recipe=_plain(recipe), images=fingerprint_index(index), packages=list_packages()
+        recipe=_plain(recipe),
+        images=fingerprint_index(index),
+        packages=list_packages(),
+        teacher=_hash_teacher(recipe),
     ).write(run.beginning_path)
+
+
+def _hash_teacher(recipe: Recipe) -> str:
+    if recipe.distil is None:
+        return ""
+    start_tensorflow()
+    from tfclassify.export.artefact import hash_model
+
+    return hash_model(Path(recipe.distil.teacher))
 
 
 def find_changes(run: RunDirectory, recipe: Recipe, index: Index) -> list[str]:
@@ -70,6 +83,13 @@ def find_changes(run: RunDirectory, recipe: Recipe, index: Index) -> list[str]:
     changes = [f"recipe: {line}" for line in name_changes(began.recipe, _plain(recipe))]
     if began.images != fingerprint_index(index):
         changes.append(f"{run.index_path}: lists other images, labels or splits")
+    teacher = _hash_teacher(recipe)
+    if began.teacher != teacher:
+        named = recipe.distil.teacher if recipe.distil else "absent"
+        changes.append(
+            f"distil.teacher: {named} holds another model, {began.teacher[:12] or 'none'} -> "
+            f"{teacher[:12] or 'none'} of its SHA-256"
+        )
     now, before = list_packages(), began.packages
     for name in DECISIVE:
         if before.get(name) != now.get(name):

@@ -289,7 +289,8 @@ def train_prepared(
         log.close()
     if trainer.hard_examples is not None:
         write_hard_examples(run.mining_path, index.in_split("train"), trainer.hard_examples)
-    caution = trainer.caution
+    taught = material.teacher.caution if material.teacher else ""
+    caution = " ".join(filter(None, (trainer.caution, taught)))
     verdicts = _judge_run(run, recipe, index, classifier, material, caution, observer)
     seconds = time.perf_counter() - started if seconds is None else seconds
     kept = trainer.kept_phase

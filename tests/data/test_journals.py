@@ -1,4 +1,4 @@
-"""Journals of labellers: replaying, damage, settling."""
+"""Journals of labellers: replaying, damage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tfclassify.data import journals
-from tfclassify.data.journals import ADJUDICATOR, Answer, replay_journal, settle_answers
+from tfclassify.data.journals import Answer, replay_journal
 from tfclassify.errors import DataError
 
 
@@ -99,50 +99,3 @@ def test_a_journal_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(journals, "MAX_BYTES", 10)
     with pytest.raises(DataError, match=r"larger than the 0 MiB allowed; split the work"):
         replay_journal(write(tmp_path / "ann.jsonl", act(1, a="pen")), "ann")
-
-
-def said(labeller: str, label: str, **more: Any) -> Answer:
-    return Answer("a", labeller, (label,) if label else (), **more)
-
-
-@pytest.mark.parametrize(
-    ("answers", "label"),
-    [
-        ([said("ann", "pen")], "pen"),
-        ([said("ann", "pen"), said("ben", "pen"), said("cem", "ruler")], "pen"),
-        ([said("ann", "pen"), said("ben", "ruler")], None),
-        # Half is not more than half.
-        ([said("ann", "pen"), said("ben", "pen"), said("cem", "x"), said("dan", "y")], None),
-        ([said("ann", "pen"), said("ben", "", is_skipped=True)], "pen"),
-        ([said("ann", "pen", sublabel="red"), said("ben", "pen", sublabel="blue")], None),
-        ([said("ann", "pen"), said("ben", "ruler"), said(ADJUDICATOR, "ruler")], "ruler"),
-        ([said("ann", "pen"), said("ben", "pen"), said(ADJUDICATOR, "ruler")], "ruler"),
-    ],
-)
-def test_more_than_half_or_the_adjudicator_settles(
-    answers: list[Answer], label: str | None
-) -> None:
-    settled = settle_answers(answers)
-    if label is None:
-        assert settled.disputed == {"a": tuple(answers)}
-        assert not settled.answers
-    else:
-        assert settled.answers["a"].labels == (label,)
-        assert not settled.disputed
-
-
-def test_labels_of_several_agree_in_any_order() -> None:
-    answers = [Answer("a", "ann", ("x", "y")), Answer("a", "ben", ("y", "x"))]
-    assert settle_answers(answers).answers["a"].labels == ("x", "y")
-
-
-def test_marks_are_joined_by_or_unless_adjudicated() -> None:
-    first = said("ann", "pen", marks=frozenset({"dark"}))
-    second = said("ben", "pen", marks=frozenset({"hard"}))
-    assert settle_answers([first, second]).answers["a"].marks == {"dark", "hard"}
-    judged = said(ADJUDICATOR, "pen", marks=frozenset({"lamp"}))
-    assert settle_answers([first, second, judged]).answers["a"].marks == {"lamp"}
-
-
-def test_what_everybody_skipped_is_listed() -> None:
-    assert settle_answers([said("ann", "", is_skipped=True)]).skipped == ("a",)

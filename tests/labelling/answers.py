@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfclassify.labelling.ratings import Answer
+from tfclassify.data.journals import Answer
 
 CLASSES = ("pen", "pencil", "ruler", "rubber")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import krippendorff
 import numpy as np
@@ -257,3 +258,9 @@ def test_too_many_different_sets_are_refused(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_last_of_several_answers_holds() -> None:
     answers = answers_of({"ann": ["pen"], "bob": ["ruler"]}) + answers_of({"bob": ["pen"]})
     assert measure_agreement(make_ratings(answers, CLASSES)).raw.value == 1.0
+
+
+def test_a_skipped_image_is_not_answered() -> None:
+    answers = answers_of({"ann": ["pen", "pen"], "bob": ["ruler", "pen"]})
+    answers[2] = replace(answers[2], labels=(), is_skipped=True)
+    assert measure_agreement(make_ratings(answers, CLASSES)).shared == 1

@@ -52,10 +52,10 @@ def test_answers_of_two_labellers_are_read_while_one_is_writing(session: Session
     assert (first.labeller, first.labels, first.marks) == ("ann", ("pen",), {"dark"})
     assert (first.note, first.seconds, first.entry) == ("so", 2.5, 1)
     assert (second.labeller, second.labels) == ("ben", ("ruler",))
-    assert set(session.settle().disputed) == {"a.png"}
+    assert [each.image for each in session.settle().values() if each.is_disputed] == ["a.png"]
     with session.open_journal(ADJUDICATOR) as judge:
         judge.answer(say("a.png", "ruler"))
-    assert session.settle().answers["a.png"].labels == ("ruler",)
+    assert session.settle()["a.png"].labels == ("ruler",)
     assert session.list_labellers() == ("ann", "ben")
 
 

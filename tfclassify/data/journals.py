@@ -1,8 +1,8 @@
-"""What labellers said of images: one append-only journal a labeller, and what it comes to.
+"""What labellers said of images: one append-only journal a labeller.
 
-Owns: the form of a journal's lines, replaying them with their undoings, and settling the
-answers of several labellers into one. Does not own: writing (``labelling.session``), which
-labels there are (``labelling.vocabulary``), figures of agreement (``labelling.agreement``).
+Owns: the form of a journal's lines, replaying them with their undoings. Does not own: writing
+(``labelling.session``), which labels there are (``labelling.vocabulary``), what the answers of
+several come to (``consensus``).
 
 A line is one act of a labeller, whether on one image or on many:
 
@@ -17,8 +17,7 @@ has no end yet was never confirmed to anybody, so it counts for nothing.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,11 +59,6 @@ class Answer:
     seconds: float = 0.0
     at: str = ""
     entry: int = 0
-
-    @property
-    def verdict(self) -> tuple[frozenset[str], str]:
-        """What two answers share if they agree: labels and sub-label."""
-        return frozenset(self.labels), self.sublabel
 
 
 @dataclass
@@ -175,48 +169,3 @@ def replay_journal(path: Path, labeller: str, before: Replay | None = None) -> R
             ) from error
         replay.size += len(line) + 1
     return replay
-
-
-@dataclass(frozen=True)
-class Settled:
-    """What several labellers' answers come to.
-
-    Attributes:
-        answers: The answer that counts, by image.
-        disputed: All answers by image, where no answer counts.
-        skipped: Images that everybody who saw them skipped.
-    """
-
-    answers: dict[str, Answer]
-    disputed: dict[str, tuple[Answer, ...]]
-    skipped: tuple[str, ...]
-
-
-def settle_answers(answers: Iterable[Answer]) -> Settled:
-    """Find the answer that counts: the adjudicator's, else what more than half say.
-
-    Marks are joined: what one labeller saw, is there. Skipping an image is no vote.
-
-    Args:
-        answers: The last answers of all labellers.
-    """
-    groups: dict[str, list[Answer]] = {}
-    for answer in answers:
-        groups.setdefault(answer.image, []).append(answer)
-    settled: dict[str, Answer] = {}
-    disputed: dict[str, tuple[Answer, ...]] = {}
-    skipped: list[str] = []
-    for image, given in groups.items():
-        judged = [answer for answer in given if answer.labeller == ADJUDICATOR]
-        votes = [answer for answer in judged or given if not answer.is_skipped]
-        if not votes:
-            skipped.append(image)
-            continue
-        verdict, count = Counter(answer.verdict for answer in votes).most_common(1)[0]
-        if 2 * count <= len(votes):
-            disputed[image] = tuple(given)
-            continue
-        chosen = next(answer for answer in votes if answer.verdict == verdict)
-        marks = frozenset().union(*(answer.marks for answer in judged or given))
-        settled[image] = Answer(**{**vars(chosen), "marks": marks})
-    return Settled(settled, disputed, tuple(skipped))

@@ -1,7 +1,7 @@
 """Who said what of which image, as numbers that agreement can be computed from.
 
-Owns: one labeller's answer, the table of codes with its gaps, and how far two answers are
-apart. Does not own: where answers are stored (``session``), coefficients (``agreement``).
+Owns: the table of codes with its gaps, and how far two answers are apart. Does not own: the
+answers (``data.journals``), coefficients (``coefficients``).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tfclassify.data.journals import Answer
 from tfclassify.errors import RequestError
 
 Distance = Literal["nominal", "jaccard", "masi"]
@@ -23,25 +24,6 @@ Value = tuple[str, ...]
 MOST_SETS = 6000
 #: Stands between a label and its sub-label.
 SUBLABEL_SIGN = " / "
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one labeller said of one image.
-
-    Attributes:
-        image: Its stable name.
-        labeller: Who said it.
-        labels: The labels; one where an image has exactly one.
-        sublabel: Of a single label; may be empty.
-        marks: Such as blurred.
-    """
-
-    image: str
-    labeller: str
-    labels: tuple[str, ...]
-    sublabel: str = ""
-    marks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +111,8 @@ def make_ratings(
     """Put answers into a table.
 
     Args:
-        answers: One an image and labeller; of several the last one holds.
+        answers: One an image and labeller; of several the last one holds. One that skips its
+            image is none.
         classes: Every label, in order.
         distance: How far two answers are apart: ``nominal``, the same or not; ``jaccard``
             and ``masi`` between sets of labels.
@@ -139,7 +122,11 @@ def make_ratings(
         RequestError: If a label is none of the classes.
     """
     last = {(answer.image, answer.labeller): answer for answer in answers}
-    told = {key: _name_value(answer, with_sublabels) for key, answer in last.items()}
+    told = {
+        key: _name_value(answer, with_sublabels)
+        for key, answer in last.items()
+        if not answer.is_skipped
+    }
     names = _order_names({name for value in told.values() for name in value}, classes)
     rank = {name: number for number, name in enumerate(names)}
     told = {

@@ -1,8 +1,9 @@
 """A labelling job on the disk: what is labelled, with which words, and a journal a labeller.
 
 Owns: the session's folder, opening it, writing journals so that nothing confirmed is lost,
-undoing. Does not own: a journal's form and what several come to (``data.journals``), the
-words (``vocabulary``), tables (``tables``), which image comes next (``queue``).
+undoing. Does not own: a journal's form (``data.journals``), what several come to
+(``data.consensus``), the words (``vocabulary``), tables (``tables``), which image comes next
+(``queue``).
 
     <session>/session.yaml          source, vocabulary, and what was agreed on at the start
     <session>/labels/<name>.jsonl   what a labeller did, act by act
@@ -27,13 +28,12 @@ from typing import Any, BinaryIO
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from tfclassify.data.consensus import Consensus, settle_answers
 from tfclassify.data.journals import (
     ADJUDICATOR,
     Answer,
     Replay,
-    Settled,
     replay_journal,
-    settle_answers,
 )
 from tfclassify.errors import DataError, RequestError, RunError, TargetError
 from tfclassify.files import find_irregular, lock_file, read_regular, write_text
@@ -142,9 +142,13 @@ class Session:
         names = self.list_labellers() + ((ADJUDICATOR,) if has_adjudicated else ())
         return [answer for name in names for answer in self.read_answers(name).values()]
 
-    def settle(self) -> Settled:
-        """Return what all answers come to."""
-        return settle_answers(self.list_answers(has_adjudicated=True))
+    def settle(self) -> dict[str, Consensus]:
+        """Return what all answers come to, by the image's name."""
+        return settle_answers(
+            self.list_answers(has_adjudicated=True),
+            is_multi_label=self.vocabulary.is_multi_label,
+            classes=self.vocabulary.names,
+        )
 
     @contextmanager
     def open_journal(self, labeller: str) -> Iterator[Journal]:

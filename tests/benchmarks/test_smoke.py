@@ -12,6 +12,7 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 ARGUMENTS = {
     "bench_determinism": "--images 16 --size 32 --epochs 1 --rounds 1",
+    "bench_explain": "--size 32 --limit 4 --no-occlusion",
     "bench_features": "--weights none --size 32 --images 16 --validation 8 --rounds 1 "
     "--streamed-epochs 1 --cached-epochs 1",
     "bench_noise": "--seeds 1 --images 20 --folds 2",

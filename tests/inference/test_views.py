@@ -277,3 +277,41 @@ def test_images_per_batch(classifier):
     view_model = build_view_model(classifier, TtaRecipe(flips=["horizontal"], shift=0.1))
     assert view_model.count == 6
     assert [view_model.images_per_batch(size) for size in (64, 12, 5)] == [10, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"flips": ["horizontal", "vertical"], "rotations": [90, 180, 270], "combine": "product"},
+        {"shift": 0.25, "shift_fill": "roll", "flips": ["horizontal"], "combine": "product"},
+        {"shift": 0.25, "shift_fill": "reflect", "flips": ["vertical"], "combine": "product"},
+        {"shift": 0.4, "shift_fill": "constant"},
+    ],
+)
+def test_what_is_drawn_on_a_view_is_brought_back(recipe):
+    picture = tf.random.stateless_uniform((2, 8, 8, 1), (1, 2))
+    drawn = tf.concat([picture, tf.ones_like(picture)], axis=-1)
+    for view in list_views(TtaRecipe(**recipe), (8, 8)):
+        back = view.undo(view.apply(drawn)).numpy()
+        is_shown = back[..., 1] == 1
+        np.testing.assert_array_equal(back[is_shown, 0], picture.numpy()[is_shown, 0])
+        assert not back[~is_shown].any()
+        if recipe.get("shift_fill") in ("reflect", "constant") and "shift" in view.name:
+            moved = round(8 * recipe["shift"])
+            assert is_shown.sum() == 2 * 8 * (8 - moved)
+        else:
+            assert is_shown.all()
+
+
+def test_a_zoom_is_brought_back():
+    rows, columns = np.mgrid[0:32, 0:32].astype(np.float32)
+    slope = tf.constant((rows + 2 * columns)[None, ..., None])  # linear: read without loss
+    for factor in (0.25, -0.25):
+        view = list_views(TtaRecipe(zoom=[factor]), (32, 32))[1]
+        back = view.undo(tf.stack([view.apply(slope)[..., 0], tf.ones((1, 32, 32))], -1)).numpy()
+        is_shown = back[0, ..., 1] == 1
+        inside = np.zeros((32, 32), bool)
+        inside[6:26, 6:26] = True
+        np.testing.assert_allclose(back[0, inside, 0], slope.numpy()[0, inside, 0], atol=1e-3)
+        # -0.25 shows three quarters of each side, the middle 24 pixels.
+        assert is_shown.sum() == (32 * 32 if factor > 0 else 24 * 24)

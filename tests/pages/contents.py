@@ -18,11 +18,11 @@ from tfclassify.pages.crossval_page import CrossvalReport, FoldRow
 from tfclassify.pages.data_page import DataSummary, InspectReport
 from tfclassify.pages.drawing import Drawing
 from tfclassify.pages.ensemble_page import EnsembleReport, MemberRow
-from tfclassify.pages.pictures import Photo, Thumbnail, make_thumbnail
+from tfclassify.pages.pictures import Photo, make_thumbnail
 from tfclassify.pages.profile_page import LatencyRow, LayerRow, NetworkReport
 from tfclassify.pages.rendering import Command, Fact
 from tfclassify.pages.run_page import EvaluationReport, PreviewRow, RunReport
-from tfclassify.pages.scores import Judged, picture_mistakes
+from tfclassify.pages.scores import Judged, list_mistakes
 from tfclassify.pages.training_figures import PhaseRecord
 from tfclassify.scoring.epochs import EpochRecord
 from tfclassify.scoring.intervals import Interval
@@ -105,13 +105,14 @@ def make_judged(
     )
     answers = make_answers(classes, np.eye(len(classes))[ids], probabilities)
     verdict = Verdict("validation", answers, judgement, caution="Judge with care.")
-    mistakes = picture_mistakes(answers, read_photo, limit=2)
-    return Judged(dataclasses.replace(verdict, **changes), mistakes)
+    return Judged(dataclasses.replace(verdict, **changes), picture_mistakes(answers))
 
 
-def read_photo(path: str) -> Thumbnail:
-    """Make the picture of an image that is not on disk."""
-    return make_thumbnail(make_photo(len(path)))
+def picture_mistakes(answers: Answers) -> tuple[Photo, ...]:
+    """Picture two mistakes, of images that are not on disk."""
+    shown = make_thumbnail(make_photo(3))
+    mistakes = list_mistakes(answers, limit=2)
+    return tuple(mistake.picture(answers, shown, shown) for mistake in mistakes)
 
 
 def make_judged_labels(
@@ -123,8 +124,7 @@ def make_judged_labels(
     thresholds = np.full(targets.shape, 0.45)
     answers = make_answers(classes, targets, probabilities, thresholds=thresholds)
     verdict = Verdict("validation", answers, judgement, caution="Judge with care.")
-    mistakes = picture_mistakes(answers, read_photo, limit=2)
-    return Judged(dataclasses.replace(verdict, **changes), mistakes)
+    return Judged(dataclasses.replace(verdict, **changes), picture_mistakes(answers))
 
 
 def make_integrity(classes: Sequence[str] = CLASSES) -> IntegrityReport:

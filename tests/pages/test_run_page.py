@@ -151,7 +151,7 @@ def test_a_single_image_a_loss_headline_and_groups() -> None:
 
 def test_a_mistake_whose_file_is_gone_is_still_listed() -> None:
     judged = make_judged()
-    gone = dataclasses.replace(judged.mistakes[0], thumbnail=None, name="gone.png")
+    gone = dataclasses.replace(judged.mistakes[0], thumbnail=None, map=None, name="gone.png")
     judged = dataclasses.replace(judged, mistakes=(gone,))
     page = render_bare(make_run_report(judged=judged, preview=()))
     assert "gone.png" in read_text(page)

@@ -25,9 +25,9 @@ from tfclassify.pages.scores import (
     explain_calibration,
     explain_mistakes,
     explain_thresholds,
+    list_mistakes,
     make_hero,
     make_tiles,
-    picture_mistakes,
     tabulate_classes,
     tabulate_mistakes,
 )
@@ -178,21 +178,20 @@ def test_labels_too_many() -> None:
 def test_mistakes_are_the_most_confident_first_with_their_pictures() -> None:
     probabilities = np.array([[0.3, 0.6, 0.1], [0.8, 0.1, 0.1], [0.0, 0.1, 0.9], [0.0, 0.3, 0.7]])
     answers = make_answers(CLASSES, np.eye(3)[[0, 0, 1, 2]], probabilities)
-    read: list[str] = []
-    found = picture_mistakes(answers, read.append, limit=5)
-    assert [(photo.name, photo.titles, photo.lines) for photo in found] == [
-        ("2.png", ("cedar 90 %",), ("is birch (10 %)",)),
-        ("0.png", ("birch 60 %",), ("is ash (30 %)",)),
+    found = list_mistakes(answers, limit=5)
+    assert [(each.position, each.shown_class, each.titles, each.lines) for each in found] == [
+        (2, 2, ("cedar 90 %",), ("is birch (10 %)",)),
+        (0, 1, ("birch 60 %",), ("is ash (30 %)",)),
     ]
-    assert read == ["2.png", "0.png"]
-    assert found[0].alt == "2.png; cedar 90 %; is birch (10 %)"
+    assert found[0].picture(answers, None).alt == "2.png; cedar 90 %; is birch (10 %)"
 
 
 def test_wrong_label_sets_name_what_is_missed_and_too_many() -> None:
     probabilities = np.array([[0.9] + [0.1] * 5, [0.9] + [0.1] * 4 + [0.7]])
     targets = np.array([[1] * 6, [1] + [0] * 5])
     answers = make_answers("abcdef", targets, probabilities, thresholds=np.full((2, 6), 0.5))
-    first, second = picture_mistakes(answers, lambda path: None)
+    first, second = list_mistakes(answers)
+    assert (first.shown_class, second.shown_class) == (1, 5)
     assert first.titles == ("Missed: b 10 %, c 10 %, d 10 %, e 10 % and 1 more",)
     assert first.lines == ("right: a",)
     assert second.titles == ("Too many: f 70 %",)

@@ -118,6 +118,6 @@ def test_images_are_copied_to_their_labels(tiny_run: TinyRun, tmp_path: Path) ->
     [(("../x",), "_.._x"), (("a/b", "c"), "a_b+c"), ((), "no label"), (("rose",), "rose")],
 )
 def test_a_label_is_a_folder_whatever_it_holds(labels: tuple[str, ...], name: str) -> None:
-    from tfclassify.workflows.predict import _name_folder
+    from tfclassify.workflows.predict import name_after
 
-    assert _name_folder(labels) == name
+    assert name_after(labels) == name

@@ -11,6 +11,7 @@ from tests.tiny_run import TinyRun
 from tfclassify.data.preparation import PreparedData
 from tfclassify.judging.answers import make_answers
 from tfclassify.judging.verdicts import summarise_headline, warn_of_choice
+from tfclassify.model.bundle import load_bundle
 from tfclassify.pages.data_page import summarise_data
 from tfclassify.pages.rendering import Fact
 from tfclassify.recipe.loading import load_recipe
@@ -75,9 +76,15 @@ def test_mistakes_are_the_most_confident_first_with_their_pictures(tiny_run: Tin
     sure = [mistake.titles[0].rsplit(" ", 2)[1] for mistake in mistakes]
     assert sure == ["90", "70", "50"]
     assert all(mistake.thumbnail is not None for mistake in mistakes)
-    gone = dataclasses.replace(verdict.answers, paths=("gone.png",) * len(names))
-    lost = dataclasses.replace(verdict, answers=gone)
-    assert describe_verdict(lost, recipe).mistakes[0].thumbnail is None
+    assert all(mistake.map is None for mistake in mistakes)
+    paths = ("gone.png",) * (len(names) - 1) + verdict.answers.paths[-1:]
+    lost = dataclasses.replace(verdict, answers=dataclasses.replace(verdict.answers, paths=paths))
+    bundle = load_bundle(tiny_run.run / "bundle")
+    assert describe_verdict(lost, recipe, bundle).mistakes[0].thumbnail is None
+    mapped = describe_verdict(verdict, recipe, bundle).mistakes
+    assert all(mistake.map and mistake.map != mistake.thumbnail for mistake in mapped)
+    page = (tiny_run.run / "report.html").read_text("utf-8")
+    assert "where the model saw it in " in page
 
 
 def test_validation_scores_come_with_a_caution(tiny_run: TinyRun) -> None:

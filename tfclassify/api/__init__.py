@@ -15,6 +15,7 @@ from tfclassify.api.judging import compare, compress, ensemble, evaluate, export
 from tfclassify.api.networks import backbones, profile
 from tfclassify.api.run import Run, load
 from tfclassify.api.runs import runs
+from tfclassify.api.show import explain
 from tfclassify.api.training import check, crossval, preview, train, tune
 from tfclassify.errors import TfclassifyError
 from tfclassify.events import Observer
@@ -47,6 +48,7 @@ __all__ = [
     "crossval",
     "ensemble",
     "evaluate",
+    "explain",
     "export",
     "inspect",
     "load",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import keras
     import pandas as pd
 
+    from tfclassify.inference.explanation import Explanations
     from tfclassify.inference.prediction import ImageInput, Predictions
     from tfclassify.model.bundle import Bundle
     from tfclassify.recipe.schema import Recipe
@@ -130,6 +131,12 @@ class Run(os.PathLike[str]):
         from tfclassify.api.judging import predict
 
         return predict(self, images, **options)
+
+    def explain(self, images: ImageInput | Sequence[ImageInput], **options: Any) -> Explanations:
+        """Say where in images it sees what; see ``tfclassify.explain``."""
+        from tfclassify.api.show import explain
+
+        return explain(self, images, **options)
 
     def evaluate(
         self, data: str | os.PathLike[str] | None = None, **options: Any

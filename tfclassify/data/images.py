@@ -167,10 +167,10 @@ def decode_with_facts(
     opened = _open(source, max_pixels, where)
     is_turned = opened.orientation >= 5
     wanted = image_size if is_turned else (image_size[1], image_size[0])
-    facts = opened.load(_place(opened.size, wanted, resize))
+    facts = opened.load(place_image(opened.size, wanted, resize))
     if (opened.orientation >= 5) != is_turned:  # a PNG may tell its orientation at its end
         wanted = wanted[::-1]
-    place = _place(opened.size, wanted, resize)
+    place = place_image(opened.size, wanted, resize)
     small = opened.pixels.resize(
         place.inner, Image.Resampling.BILINEAR, box=opened.to_loaded(place.box)
     )
@@ -179,15 +179,27 @@ def decode_with_facts(
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Which part of an image is shown, and at which size; all ``(width, height)``."""
+class Place:
+    """Which part of an image is shown, and at which size.
+
+    Attributes:
+        box: ``(left, top, right, bottom)`` of the part, in pixels of the image.
+        inner: ``(width, height)`` it is brought to; smaller than what a model takes where
+            black bars are added, as much on either side.
+    """
 
     box: Box
     inner: tuple[int, int]
 
 
-def _place(size: tuple[int, int], wanted: tuple[int, int], resize: Resize) -> _Place:
-    """Work out the box ``(left, top, right, bottom)`` and the size it is brought to."""
+def place_image(size: tuple[int, int], wanted: tuple[int, int], resize: Resize) -> Place:
+    """Work out which part of an image a model is shown, and at which size.
+
+    Args:
+        size: ``(width, height)`` of the image.
+        wanted: ``(width, height)`` that the model takes.
+        resize: As ``decode_image``.
+    """
     width, height = size
     ratios = (wanted[0] / width, wanted[1] / height)
     if resize == "crop":
@@ -199,12 +211,12 @@ def _place(size: tuple[int, int], wanted: tuple[int, int], resize: Resize) -> _P
             min(left + kept[0], width),
             min(top + kept[1], height),
         )
-        return _Place(box, wanted)
+        return Place(box, wanted)
     if resize == "letterbox":
         scale = min(ratios)
         inner = (max(1, round(width * scale)), max(1, round(height * scale)))
-        return _Place((0.0, 0.0, width, height), inner)
-    return _Place((0.0, 0.0, width, height), wanted)
+        return Place((0.0, 0.0, width, height), inner)
+    return Place((0.0, 0.0, width, height), wanted)
 
 
 def _pad(pixels: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
@@ -228,7 +240,7 @@ class _Opened:
         self.pixels: Image.Image = image
         self.shrink = 1.0
 
-    def load(self, place: _Place | None = None) -> ImageFacts:
+    def load(self, place: Place | None = None) -> ImageFacts:
         """Decode the pixels, to no less than ``place`` needs, and make them RGB."""
         try:
             remarks = list(find_colour_remarks(self.image))
@@ -277,7 +289,7 @@ class _Opened:
         return (left / self.shrink, top / self.shrink, right / self.shrink, bottom / self.shrink)
 
 
-def _draft_size(size: tuple[int, int], place: _Place) -> tuple[int, int]:
+def _draft_size(size: tuple[int, int], place: Place) -> tuple[int, int]:
     """Return the least ``(width, height)`` that a JPEG may be decoded at."""
     left, top, right, bottom = place.box
     return (

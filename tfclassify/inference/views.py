@@ -1,7 +1,7 @@
 """Views: what test-time augmentation shows the network of each image.
 
-Owns: the views of a recipe's ``tta``, in their order, and the one graph that
-sends views x batch through a network and joins the answers.
+Owns: the views of a recipe's ``tta``, in their order, the way back from each, and the one
+graph that sends views x batch through a network and joins the answers.
 Does not own: reading images (``prediction``), shipping the graph (``export``).
 
 Flips, shifts and quarter turns move pixels and never resample them; only a zoom
@@ -12,7 +12,7 @@ graph with its views inside can be saved and run where this package is not.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import Any, Literal
@@ -39,10 +39,12 @@ class View:
     Attributes:
         name: What is done, in order, such as ``flip_horizontal+shift_up``.
         changes: Functions from images ``(b, H, W, 3)`` to images of that shape.
+        undoings: Functions that bring what is drawn on this view back, the last change's first.
     """
 
     name: str
     changes: tuple[Change, ...] = ()
+    undoings: tuple[Change, ...] = ()
 
     def apply(self, images: tf.Tensor) -> tf.Tensor:
         """Return this view of the images, ``(b, H, W, 3)``, of the same dtype.
@@ -52,6 +54,15 @@ class View:
         for change in self.changes:
             images = change(images)
         return images
+
+    def undo(self, drawn: tf.Tensor) -> tf.Tensor:
+        """Bring ``(b, H, W, c)`` floats drawn on this view back into the image's own frame.
+
+        Zero where this view does not show the image.
+        """
+        for change in self.undoings:
+            drawn = change(drawn)
+        return drawn
 
 
 def flip(images: tf.Tensor, axis: int) -> tf.Tensor:
@@ -112,6 +123,17 @@ def zoom(images: tf.Tensor, factor: float) -> tf.Tensor:
     return images
 
 
+def unzoom(drawn: tf.Tensor, factor: float) -> tf.Tensor:
+    """Bring ``(b, H, W, c)`` floats back from a zoom; zero where it did not show the image."""
+    drawn = zoom(drawn, 1 / (1 + factor) - 1)
+    for axis in (1, 2):
+        size = drawn.shape[axis]
+        reach = np.abs(np.arange(size) - (size - 1) / 2) / (1 + factor)
+        is_shown = (reach <= size / 2).astype(np.float32)
+        drawn *= is_shown.reshape([-1 if axis == position else 1 for position in range(4)])
+    return drawn
+
+
 def zoom_taps(size: int, factor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return where each output pixel of a zoomed axis reads the input.
 
@@ -153,19 +175,25 @@ def list_views(tta: TtaRecipe | None, image_size: tuple[int, int]) -> tuple[View
     others = [
         *_list_shifts(tta, image_size),
         *_list_rotations(tta, image_size),
-        *(View(f"zoom_{factor:g}", (partial(zoom, factor=factor),)) for factor in tta.zoom),
+        *(_make_view(f"zoom_{by:g}", partial(zoom, factor=by), unzoom) for by in tta.zoom),
     ]
-    flips = [View(f"flip_{name}", (partial(flip, axis=_FLIP_AXES[name]),)) for name in tta.flips]
+    flips = [_make_view(f"flip_{name}", partial(flip, axis=_FLIP_AXES[name])) for name in tta.flips]
     if tta.combine == "each":
         views = [View("identity"), *flips, *others]
     else:
         if len(flips) == 2:
-            flips.append(View("flip_both", flips[0].changes + flips[1].changes))
+            flips.append(replace(_join(*flips), name="flip_both"))
         views = [
             _join(first, then)
             for then, first in product([View("identity"), *others], [View("identity"), *flips])
         ]
     return tuple(_drop_repeated(views, image_size))
+
+
+def _make_view(name: str, change: partial[Any], undo: Callable[..., Any] | None = None) -> View:
+    """Make a view of one change, which undoes itself unless another function does."""
+    back = change if undo is None else partial(undo, **change.keywords)
+    return View(name, (change,), (back,))
 
 
 def _list_shifts(tta: TtaRecipe, image_size: tuple[int, int]) -> Iterator[View]:
@@ -181,7 +209,10 @@ def _list_shifts(tta: TtaRecipe, image_size: tuple[int, int]) -> Iterator[View]:
                 f"give {1 / size:.3f} or more, or 0 for no shifts"
             )
         change = partial(shift, axis=axis, pixels=sign * pixels, fill=tta.shift_fill)
-        yield View(f"shift_{name}", (change,))
+        # What was made up at the border is nowhere in the image, unless it came round.
+        fill: Fill = "roll" if tta.shift_fill == "roll" else "constant"
+        back = partial(shift, axis=axis, pixels=-sign * pixels, fill=fill)
+        yield View(f"shift_{name}", (change,), (back,))
 
 
 def _list_rotations(tta: TtaRecipe, image_size: tuple[int, int]) -> Iterator[View]:
@@ -192,12 +223,18 @@ def _list_rotations(tta: TtaRecipe, image_size: tuple[int, int]) -> Iterator[Vie
             f"{image_size}; leave rotations out or give a square data.image_size"
         )
     for degrees in tta.rotations:
-        yield View(f"rotate_{degrees}", (partial(turn, quarters=degrees // 90),))
+        quarters = degrees // 90
+        back = partial(turn, quarters=4 - quarters)
+        yield View(f"rotate_{degrees}", (partial(turn, quarters=quarters),), (back,))
 
 
 def _join(first: View, then: View) -> View:
     names = [view.name for view in (first, then) if view.changes]
-    return View("+".join(names) or "identity", first.changes + then.changes)
+    return View(
+        "+".join(names) or "identity",
+        first.changes + then.changes,
+        then.undoings + first.undoings,
+    )
 
 
 def _drop_repeated(views: list[View], image_size: tuple[int, int]) -> Iterator[View]:

@@ -50,12 +50,14 @@ class Photo:
         thumbnail: The image; None where it can no longer be read.
         titles: Lines that are set off, such as what was predicted.
         lines: Lines below them.
+        map: The image with what a model looked at laid over it; None where there is none.
     """
 
     name: str
     thumbnail: Thumbnail | None
     titles: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
+    map: Thumbnail | None = None
 
     @property
     def alt(self) -> str:

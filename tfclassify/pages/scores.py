@@ -7,7 +7,7 @@ scores (``scoring``), the figures beside them (``score_figures``), the layout
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -376,39 +376,58 @@ def explain_mistakes(judgement: Judgement, shown: int) -> str:
     return f"{number} {verb} {what}. {first} come first{limit}: look for {look}."
 
 
-def picture_mistakes(
-    answers: Answers, read: Callable[[str], Thumbnail | None], limit: int = 24
-) -> tuple[Photo, ...]:
-    """Show the worst mistakes: the most confident ones, or the label sets of greatest loss.
+@dataclass(frozen=True)
+class Mistake:
+    """One image that was labelled wrongly, in words.
+
+    Attributes:
+        position: Row of the image in what was judged.
+        shown_class: Id of the class that the model should not have named; of the one that it
+            missed where it named too few.
+        titles: What it said.
+        lines: What is right.
+    """
+
+    position: int
+    shown_class: int
+    titles: tuple[str, ...]
+    lines: tuple[str, ...]
+
+    def picture(
+        self, answers: Answers, thumbnail: Thumbnail | None, map: Thumbnail | None = None
+    ) -> Photo:
+        """Put it below the image, and the image with what the model looked at."""
+        return Photo(answers.images[self.position], thumbnail, self.titles, self.lines, map)
+
+
+def list_mistakes(answers: Answers, limit: int = 24) -> list[Mistake]:
+    """List the worst mistakes: the most confident ones, or the label sets of greatest loss.
 
     Args:
         answers: The images and what the model said.
-        read: Makes the picture of an image from its path; None if it cannot be read.
-        limit: Pictures at most.
+        limit: How many at most.
     """
     classes, probabilities = answers.classes, answers.probabilities
-
-    def show(position: int, titles: tuple[str, ...], line: str) -> Photo:
-        return Photo(answers.images[position], read(answers.paths[position]), titles, (line,))
-
     outcome = answers.outcome
     if isinstance(outcome, LabelOutcome):
-        return tuple(
-            show(
+        return [
+            Mistake(
                 wrong.position,
+                (*wrong.added, *wrong.missed)[0],
                 _name_wrong(classes, probabilities[wrong.position], wrong),
-                f"right: {', '.join(classes[i] for i in wrong.found) or 'none'}",
+                (f"right: {', '.join(classes[i] for i in wrong.found) or 'none'}",),
             )
             for wrong in find_wrong_labels(outcome, limit=limit)
-        )
-    return tuple(
-        show(
+        ]
+    return [
+        Mistake(
             wrong.position,
+            wrong.predicted,
             (f"{classes[wrong.predicted]} {100 * wrong.probability:.0f} %",),
-            f"is {classes[wrong.target]} ({100 * wrong.true_probability:.0f} %)",
+            (f"is {classes[wrong.target]} ({100 * wrong.true_probability:.0f} %)",),
         )
         for wrong in find_mistakes(outcome, limit=limit)
-    )
+    ]
 
 
 def _name_wrong(

@@ -216,7 +216,7 @@ def draw_sheet(content: Sheet, *, title: str, note: str = "", cell: int = 0) -> 
     cell = cell or max(width, 160)
     size = (cell, max(1, round(cell * height / width)))
     font = ImageFont.load_default(max(11, min(15, cell // 12)))
-    line = _line_height(font)
+    line = line_height(font)
     limit = content.caption_limit
     lines = min(limit, max(1, int((content.labels >= CAPTION_SHARE).sum(axis=2).max())))
     pitch = (size[0] + GAP, size[1] + 2 * GAP + lines * line)
@@ -255,10 +255,10 @@ def _draw_caption(
     for number, (name, share) in enumerate(shares):
         percent = f"{share:.0%}" if share < 1.0 - CAPTION_SHARE else ""
         taken = font.getlength(percent)
-        text = _shorten(name, font, room - taken - GAP / 2)
+        text = shorten(name, font, room - taken - GAP / 2)
         draw.text((x, y), text, INK if number == 0 else FAINT, font)
         draw.text((x + room - taken, y), percent, FAINT, font)
-        y += _line_height(font)
+        y += line_height(font)
 
 
 def _draw_header(
@@ -271,8 +271,8 @@ def _draw_header(
 ) -> None:
     large, small = ImageFont.load_default(24), ImageFont.load_default(14)
     room = sheet_width - 2 * MARGIN
-    draw.text((MARGIN, MARGIN - 10), _shorten(texts[0], large, room), INK, large)
-    draw.text((MARGIN, MARGIN + 20), _shorten(texts[1], small, room), FAINT, small)
+    draw.text((MARGIN, MARGIN - 10), shorten(texts[0], large, room), INK, large)
+    draw.text((MARGIN, MARGIN + 20), shorten(texts[1], small, room), FAINT, small)
     y = MARGIN + HEADER - 26
     draw.text((MARGIN, y), "original", FAINT, small)
     for column in range(columns):
@@ -288,7 +288,8 @@ def _fit(pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> Image.Image:
     return image if image.size == size else image.resize(size, method)
 
 
-def _shorten(text: str, font: Font, room: float) -> str:
+def shorten(text: str, font: Font, room: float) -> str:
+    """Cut a text so that it fits into so many pixels."""
     if font.getlength(text) <= room:
         return text
     while text and font.getlength(text + "…") > room:
@@ -296,6 +297,7 @@ def _shorten(text: str, font: Font, room: float) -> str:
     return text.rstrip() + "…"
 
 
-def _line_height(font: Font) -> int:
+def line_height(font: Font) -> int:
+    """Return the distance of two lines in pixels."""
     top, bottom = font.getbbox("Ag")[1], font.getbbox("Ag")[3]
     return round(1.35 * (bottom - top))

@@ -190,7 +190,7 @@ def _pack(
     write_predictions(run.predictions_path, verdicts, data.index.classes)
     comparison = _compare_with_members(run, members, recipe.metric, verdicts)
     _write_ensemble_report(
-        run, members, recipe, data, weights.tolist(), verdicts, comparison, request.weights
+        run, members, recipe, data, weights.tolist(), verdicts, comparison, request.weights, bundle
     )
     names = tuple(member.name for member in members)
     shares = tuple(weights.tolist())
@@ -295,6 +295,7 @@ def _write_ensemble_report(
     verdicts: Sequence[Verdict],
     comparison: CompareReport | None,
     how: str,
+    bundle: Bundle,
 ) -> None:
     """Write ``report.html`` and the figures of an ensemble.
 
@@ -307,8 +308,9 @@ def _write_ensemble_report(
         verdicts: Judgements of the held-out splits; the last one headlines.
         comparison: The ensemble against its members, or None.
         how: search, equal, or the weights as given.
+        bundle: The packed model.
     """
-    described = [reporting.describe_verdict(verdict, recipe) for verdict in verdicts]
+    described = [reporting.describe_verdict(verdict, recipe, bundle) for verdict in verdicts]
     report = EnsembleReport(
         name=recipe.name,
         run=run.path.name,

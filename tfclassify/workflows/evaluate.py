@@ -118,7 +118,9 @@ def evaluate_run(request: EvaluateRequest, observer: Observer = SILENT) -> Evalu
     if request.out is not None:
         write_metrics(request.out / "metrics.json", verdicts, recipe.metric, run=str(request.run))
         report = request.out / "report.html"
-        write_evaluation_report(report, request.run, recipe, data, verdicts[-1], request.data)
+        write_evaluation_report(
+            report, request.run, recipe, data, verdicts[-1], request.data, bundle
+        )
     quarantined = int((data.index.frame["status"] != "ok").sum())
     return EvaluateResult(request.run, recipe.metric, verdicts, quarantined, report, seen)
 

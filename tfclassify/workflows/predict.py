@@ -145,7 +145,7 @@ def _sort_images(request: PredictRequest, predictions: Predictions, folder: Path
             continue
         source = read_input(image)
         content = source if isinstance(source, bytes) else source.read_bytes()
-        place = folder / _name_folder(row.labels)
+        place = folder / name_after(row.labels)
         stem = Path(name.partition("?")[0] if "://" in name else name).name or "image"
         target = place / (stem if Path(stem).suffix else f"{stem}.png")
         number = 1
@@ -155,8 +155,8 @@ def _sort_images(request: PredictRequest, predictions: Predictions, folder: Path
         write_bytes(target, content)
 
 
-def _name_folder(labels: Sequence[str]) -> str:
-    """Name a folder after labels, whatever signs they hold."""
+def name_after(labels: Sequence[str]) -> str:
+    """Name a folder or a file after labels, whatever signs they hold."""
     name = "+".join(labels) or "no label"
     safe = "".join("_" if sign in '/\\:*?"<>|' or ord(sign) < 32 else sign for sign in name)
     return f"_{safe}" if safe.startswith(".") else safe[:150]

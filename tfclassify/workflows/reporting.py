@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
 
 from tfclassify.data.images import decode_image
 from tfclassify.data.index import Index
@@ -34,7 +37,7 @@ from tfclassify.pages.run_page import (
     render_evaluation_page,
     render_run_page,
 )
-from tfclassify.pages.scores import Judged, picture_mistakes
+from tfclassify.pages.scores import Judged, list_mistakes
 from tfclassify.pages.training_figures import PhaseRecord
 from tfclassify.pages.wording import count_of
 from tfclassify.recipe.loading import dump_recipe
@@ -47,6 +50,9 @@ from tfclassify.scoring.epochs import EpochRecord, best_epoch
 from tfclassify.scoring.verdicts import Verdict
 from tfclassify.training.mining import read_hardest
 from tfclassify.workflows.resume_checks import read_environment
+
+if TYPE_CHECKING:
+    from tfclassify.model.bundle import Bundle
 
 #: Pictures of mistakes on a page, and their longest side in pixels.
 MISTAKES, MISTAKE_SIDE = 24, 160
@@ -64,6 +70,7 @@ def write_run_report(
     preview: tuple[PreviewRow, ...] = (),
     kept_phase: str = "",
     total_seconds: float | None = None,
+    bundle: Bundle | None = None,
 ) -> None:
     """Write ``report.html`` and the figures of a run.
 
@@ -78,8 +85,9 @@ def write_run_report(
         preview: Training images as augmented.
         kept_phase: Name of the phase whose weights the run has.
         total_seconds: Wall time of the command so far; None where it is not known.
+        bundle: The model, to show what it looked at where it was wrong; None shows nothing.
     """
-    described = tuple(describe_verdict(verdict, recipe) for verdict in verdicts)
+    described = tuple(describe_verdict(verdict, recipe, bundle) for verdict in verdicts)
     report = RunReport(
         name=recipe.name,
         run=run.path.name,
@@ -115,6 +123,7 @@ def write_evaluation_report(
     data: PreparedData,
     verdict: Verdict,
     source: str | None,
+    bundle: Bundle | None = None,
 ) -> None:
     """Write the page of an evaluation; ``data`` holds the images that were judged, or more."""
     judged = data.index.frame["image"].isin(verdict.answers.images)
@@ -127,7 +136,7 @@ def write_evaluation_report(
         metric=recipe.metric,
         created=format_now(),
         data=summarise_data(index, source or recipe.data.source, is_split=False),
-        judged=describe_verdict(verdict, recipe),
+        judged=describe_verdict(verdict, recipe, bundle),
         integrity=data.integrity,
         environment=describe_machine(describe_environment()),
         commands=(Command("Repeat the evaluation", line),),
@@ -171,10 +180,44 @@ def describe_phases(
     return tuple(phases)
 
 
-def describe_verdict(verdict: Verdict, recipe: Recipe) -> Judged:
-    """Add pictures of its worst mistakes to a verdict."""
-    read = partial(_read_thumbnail, recipe=recipe)
-    return Judged(verdict, picture_mistakes(verdict.answers, read, limit=MISTAKES))
+def describe_verdict(verdict: Verdict, recipe: Recipe, bundle: Bundle | None = None) -> Judged:
+    """Add pictures of its worst mistakes to a verdict.
+
+    Args:
+        verdict: What was judged.
+        recipe: How images are decoded.
+        bundle: The model that was judged, to add maps of what it looked at; None adds none.
+    """
+    wrong = list_mistakes(verdict.answers, limit=MISTAKES)
+    photos = [_read_photo(verdict.answers.paths[mistake.position], recipe) for mistake in wrong]
+    maps = _draw_maps(bundle, photos, [mistake.shown_class for mistake in wrong])
+    pictured = tuple(
+        mistake.picture(verdict.answers, _shrink(photo), drawn)
+        for mistake, photo, drawn in zip(wrong, photos, maps, strict=True)
+    )
+    return Judged(verdict, pictured)
+
+
+def _draw_maps(
+    bundle: Bundle | None, photos: Sequence[np.ndarray | None], classes: Sequence[int]
+) -> list[Thumbnail | None]:
+    """Draw what the network looked at when it said what it should not have, where it tells."""
+    readable = [number for number, photo in enumerate(photos) if photo is not None]
+    drawn: list[Thumbnail | None] = [None] * len(photos)
+    if bundle is None or not readable:
+        return drawn
+    from tfclassify.inference.explanation import Explainer
+    from tfclassify.inference.overlays import lay_over
+
+    explainer = Explainer(bundle)
+    if explainer.reason:  # covering parts of so many images would take minutes
+        return drawn
+    pixels = np.stack([photo for photo in photos if photo is not None])
+    evidence = explainer.draw(pixels, np.array(classes)[readable])
+    for number, photo, each in zip(readable, pixels, evidence, strict=True):
+        heat = each.clip(min=0) / max(float(each.max()), 1e-12)
+        drawn[number] = make_thumbnail(lay_over(Image.fromarray(photo), heat), longest=MISTAKE_SIDE)
+    return drawn
 
 
 def picture_hard_images(run: RunDirectory, index: Index, recipe: Recipe) -> tuple[Photo, ...]:
@@ -185,7 +228,7 @@ def picture_hard_images(run: RunDirectory, index: Index, recipe: Recipe) -> tupl
     return tuple(
         Photo(
             image,
-            _read_thumbnail(str(rows.loc[image, "path"]), recipe),
+            _shrink(_read_photo(str(rows.loc[image, "path"]), recipe)),
             (str(rows.loc[image, "label"]) or "no label",),
             (f"misclassified {count_of(misses, 'time')}, weight {weight:g}",),
         )
@@ -193,14 +236,17 @@ def picture_hard_images(run: RunDirectory, index: Index, recipe: Recipe) -> tupl
     )
 
 
-def _read_thumbnail(path: str, recipe: Recipe) -> Thumbnail | None:
+def _shrink(photo: np.ndarray | None) -> Thumbnail | None:
+    return None if photo is None else make_thumbnail(photo, longest=MISTAKE_SIDE)
+
+
+def _read_photo(path: str, recipe: Recipe) -> np.ndarray | None:
     try:
-        photo = decode_image(
+        return decode_image(
             path, recipe.data.image_size, recipe.data.resize, max_pixels=recipe.data.max_pixels
         )
     except ImageError:
         return None
-    return make_thumbnail(photo, longest=MISTAKE_SIDE)
 
 
 def describe_machine(environment: Environment) -> tuple[Fact, ...]:

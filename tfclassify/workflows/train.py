@@ -51,6 +51,7 @@ from tfclassify.workflows.start import set_up_keras, verb
 
 if TYPE_CHECKING:
     from tfclassify.model.assembly import Classifier
+    from tfclassify.model.bundle import Bundle
     from tfclassify.scoring.epochs import EpochRecord
     from tfclassify.training.sources import Material
 
@@ -291,10 +292,10 @@ def train_prepared(
         write_hard_examples(run.mining_path, index.in_split("train"), trainer.hard_examples)
     taught = material.teacher.caution if material.teacher else ""
     caution = " ".join(filter(None, (trainer.caution, taught)))
-    verdicts = _judge_run(run, recipe, index, classifier, material, caution, observer)
+    bundle, verdicts = _judge_run(run, recipe, index, classifier, material, caution, observer)
     seconds = time.perf_counter() - started if seconds is None else seconds
     kept = trainer.kept_phase
-    _write_results(run, recipe, data, records, verdicts, seconds, classifier, kept)
+    _write_results(run, recipe, data, records, verdicts, seconds, classifier, kept, bundle)
     return TrainResult(
         run.path, recipe, tuple(verdicts), len(records), seconds, run.report_path, kept
     )
@@ -308,7 +309,7 @@ def _judge_run(
     material: Material,
     caution: str,
     observer: Observer,
-) -> list[Verdict]:
+) -> tuple[Bundle, list[Verdict]]:
     """Save the bundle, check it against what was trained, and judge what was saved."""
     from tfclassify.model.bundle import load_bundle, save_bundle, store_calibration
     from tfclassify.model.prediction import predict_store
@@ -330,7 +331,7 @@ def _judge_run(
         _check_agreement(run, trained, answers["validation"].plain)
     calibrated = calibrate(answers.get("validation"), recipe, index.classes)
     store_calibration(bundle, **asdict(calibrated))
-    return [
+    return bundle, [
         judge_answers(own, split, recipe, calibrated, caution) for split, own in answers.items()
     ]
 
@@ -353,6 +354,7 @@ def _write_results(
     seconds: float,
     classifier: Classifier,
     kept_phase: str,
+    bundle: Bundle,
 ) -> None:
     from tfclassify.workflows.reporting import write_run_report
 
@@ -377,4 +379,5 @@ def _write_results(
         kept_phase=kept_phase,
         preview=list_preview(recipe, data.index),
         total_seconds=seconds,
+        bundle=bundle,
     )

@@ -23,6 +23,7 @@ Does not own: how an error is printed (``cli``).
     ├── TrainingError                       training cannot go on (NaN, no images)
     ├── ScoringError                        a metric has no value on this input
     ├── JobError                    jobs failed, each named with its reason
+    ├── PublishError                a model cannot be published, fetched or verified
     ├── ExportError                         an export disagrees with the model
     └── ProfileError                        a network cannot be profiled
 
@@ -226,6 +227,10 @@ class JobError(TfclassifyError):
     def of_executor(cls, reason: str) -> JobError:
         """Say why no job could run at all."""
         return cls(0, {"executor": reason})
+
+
+class PublishError(TfclassifyError):
+    """A model cannot be published, fetched or verified."""
 
 
 class ExportError(TfclassifyError):

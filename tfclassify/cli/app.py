@@ -8,7 +8,18 @@ from __future__ import annotations
 import typer
 
 from tfclassify import __version__
-from tfclassify.cli import artefacts, data, judge, network, runs, several, show, train, tune
+from tfclassify.cli import (
+    artefacts,
+    data,
+    judge,
+    network,
+    publishing,
+    runs,
+    several,
+    show,
+    train,
+    tune,
+)
 
 app = typer.Typer(
     name="tfclassify",
@@ -21,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (train, judge, show, several, runs, tune, data, network, artefacts):
+for module in (train, judge, show, several, runs, tune, data, network, artefacts, publishing):
     module.register(app)
 
 

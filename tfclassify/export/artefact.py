@@ -136,6 +136,19 @@ def write_artefact(
     return Artefact(folder, form.name, precision, size, agreement)
 
 
+def replace_recipe(folder: Path, recipe: Recipe) -> None:
+    """Put another text of the recipe into an artefact, such as one without private paths.
+
+    Raises:
+        TargetError: If there is no artefact.
+        BundleError: If it is damaged.
+    """
+    facts = read_facts(folder)
+    write_json(folder / RECIPE, recipe.model_dump(mode="json"))
+    facts["sha256"][RECIPE] = hash_file(folder / RECIPE)
+    write_json(folder / FACTS, {**facts, "checksum": _sum_facts(facts)})
+
+
 def _sum_facts(facts: Mapping[str, Any]) -> str:
     """Return the SHA-256 of all facts but the checksum, lest a class be renamed unseen."""
     rest = {key: value for key, value in facts.items() if key != "checksum"}

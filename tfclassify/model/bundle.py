@@ -231,6 +231,27 @@ def store_calibration(
     return replace(bundle, **found)
 
 
+def copy_bundle(source: Path, target: Path, recipe: Recipe) -> None:
+    """Copy the parts of a bundle into a folder, with another text of its recipe.
+
+    Args:
+        source: The bundle.
+        target: A folder that is there; other files in it stay.
+        recipe: What stands in place of the recipe, such as one without private paths.
+
+    Raises:
+        BundleError: If the bundle is damaged.
+    """
+    facts = _read_facts(source)
+    for part, sha256 in facts.sha256.items():
+        _check_part(source / part, sha256)
+        (target / part).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / part, target / part)
+    write_json(target / RECIPE, recipe.model_dump(mode="json"))
+    sums = {**facts.sha256, RECIPE: hash_file(target / RECIPE)}
+    _write_facts(target, facts.model_copy(update={"sha256": sums}))
+
+
 def _write_facts(folder: Path, facts: _Facts) -> None:
     checked = facts.model_copy(update={"checksum": facts.compute_checksum()})
     write_json(folder / FACTS, checked.model_dump(exclude_unset=True))

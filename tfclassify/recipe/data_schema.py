@@ -72,6 +72,10 @@ class DataRecipe(Section):
     download_from: str | None = Field(
         None, description="What to tell the user when the source is absent: where to get it."
     )
+    license: str | None = Field(
+        None,
+        description="Terms that the images are under, such as CC-BY-4.0; published with a model.",
+    )
     table: str | None = Field(
         None, description="CSV inside the source folder or archive, such as images.csv."
     )

@@ -139,11 +139,13 @@ class SplitScores(Document):
         plain: Judgement of one plain view an image.
         tta: Of averaged views, or None.
         views: Names of the averaged views.
+        caution: What the scores do not say, in sentences.
     """
 
     plain: Judged
     tta: Judged | None
     views: tuple[str, ...]
+    caution: str = ""
 
     @property
     def headline(self) -> Judged:

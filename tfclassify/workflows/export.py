@@ -154,7 +154,7 @@ def _sit_exam(
             listed = held_out.frame["group"].tolist()
             groups = listed if any(listed) else None
         else:
-            source, photos = "drawn at random", _draw_photos(Path(work), bundle.image_size)
+            source, photos = "drawn at random", draw_photos(Path(work), bundle.image_size)
             observer.on_warning(
                 "a bundle carries no images, so the artefact is compared on drawn ones; "
                 "name real ones with --images"
@@ -178,14 +178,14 @@ def _choose_split(index: Index) -> tuple[str, Index]:
     raise RequestError("the run has no usable image left to compare an artefact on; use --images")
 
 
-def _draw_photos(folder: Path, size: tuple[int, int]) -> list[str]:
-    """Draw smooth patches of colour, each a photo of another shape."""
+def draw_photos(folder: Path, size: tuple[int, int], number: int = _DRAWN) -> list[str]:
+    """Draw smooth patches of colour, each a photo of another shape; return the files."""
     draw = np.random.default_rng(0)
     photos = []
-    for number in range(_DRAWN):
-        patches = draw.integers(0, 256, (3 + number % 5, 4, 3), dtype=np.uint8)
-        shape = (size[1] * 3 // 2, size[0] + number)
-        path = folder / f"{number:02}.png"
+    for place in range(number):
+        patches = draw.integers(0, 256, (3 + place % 5, 4, 3), dtype=np.uint8)
+        shape = (size[1] * 3 // 2, size[0] + place)
+        path = folder / f"{place:02}.png"
         Image.fromarray(patches).resize(shape, Image.Resampling.BICUBIC).save(path)
         photos.append(str(path))
     return photos

@@ -15,6 +15,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from tfclassify.errors import StorageError
@@ -25,6 +27,8 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 #: Address space that TensorFlow takes at its start, and room for a small network.
 _LEAST_ADDRESSES = 4 << 30
+#: Fields of requests that name models.
+_MODELS = {"run", "runs", "targets"}
 
 
 def verb(work: Callable[Given, Result]) -> Callable[Given, Result]:
@@ -32,15 +36,16 @@ def verb(work: Callable[Given, Result]) -> Callable[Given, Result]:
 
     Whatever comes of the call, the process-wide switches of Keras, TensorFlow, NumPy and
     Python's ``random`` are afterwards what they were, and its observer takes its display
-    away where it was broken off. An ``OSError`` that nobody turned into one of ours is a
-    ``StorageError`` with the file, the system's reason and a way out.
+    away where it was broken off. Where a request names a model on the Hub, ``hf:user/name``,
+    it is fetched first and stands for its folder. An ``OSError`` that nobody turned into
+    one of ours is a ``StorageError`` with the file, the system's reason and a way out.
     """
 
     @functools.wraps(work)
     def call(*given: Given.args, **named: Given.kwargs) -> Result:
         try:
             with _keep_switches():
-                return work(*given, **named)
+                return work(*map(_fetch_models, given), **named)
         except BaseException as error:
             for one in (*given, *named.values()):
                 if isinstance(one, Observer):
@@ -50,6 +55,27 @@ def verb(work: Callable[Given, Result]) -> Callable[Given, Result]:
             raise
 
     return call
+
+
+def _fetch_models(given: Any) -> Any:
+    """Return a request whose models on the Hub are folders of this machine."""
+    if not is_dataclass(given) or isinstance(given, type):
+        return given
+    changes = {}
+    for name in _MODELS & {field.name for field in fields(given)}:
+        value = getattr(given, name)
+        brought = tuple(map(_fetch, value)) if isinstance(value, tuple) else _fetch(value)
+        if brought != value:
+            changes[name] = brought
+    return replace(given, **changes) if changes else given
+
+
+def _fetch(model: Any) -> Any:
+    if not isinstance(model, (str, Path)) or not str(model).startswith("hf:"):
+        return model
+    from tfclassify.publishing.hub import fetch, parse_address
+
+    return type(model)(fetch(parse_address(str(model))))
 
 
 @contextmanager

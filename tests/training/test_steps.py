@@ -54,7 +54,7 @@ def test_a_step_by_hand() -> None:
     head, step = make_step(False)
     loss, logits = step(INPUTS[:1], TARGETS[:1], np.array([2.0], np.float32))
     # Three equal logits: each class has 1/3; the penalty is 0.01 * 6 ones.
-    assert loss == pytest.approx(2 * np.log(3) + 0.06, abs=1e-5)
+    assert float(loss) == pytest.approx(2 * np.log(3) + 0.06, abs=1e-5)
     np.testing.assert_allclose(logits, np.full((1, 3), INPUTS[0].sum()), rtol=1e-6)
     slope = 2.0 * (np.full(3, 1 / 3) - TARGETS[0])
     expected = 1.0 - 0.1 * (np.outer(INPUTS[0], slope) + 0.02)

@@ -52,11 +52,13 @@ def predict_store(
     positions = [np.arange(start, min(start + batch_size, len(images))) for start in starts]
     if not positions:  # some kernels refuse an empty batch; a black image tells the shape
         return np.asarray(network(np.zeros((1, *images.image_size, 3), np.uint8)))[:0]
-    answers, done = [], 0
+    answers: list[Any] = []
+    done = 0
     observer.on_task_start("predict", len(images))
     batches = work_ahead(images.read, positions, workers=1, ahead=2)
     for rows, batch in zip(positions, batches, strict=True):
-        answers.append(np.asarray(network(batch)))
+        answers.append(network(batch))
+        answers[-2:-1] = [np.asarray(answer) for answer in answers[-2:-1]]  # while that one runs
         done += len(rows)
         observer.on_task_step("predict", done)
     observer.on_task_end("predict")

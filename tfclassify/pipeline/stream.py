@@ -227,4 +227,12 @@ def _map_ahead(
     # No Python branch here depends on a tensor, and the conversion takes seconds.
     make = tf.autograph.experimental.do_not_convert(make_batch)
     batches = addresses.map(make, num_parallel_calls=calls, deterministic=True)
+    return copy_ahead(batches)
+
+
+def copy_ahead(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Have the next batches ready: in the memory of the one GPU, where there is one."""
+    devices = tf.config.list_logical_devices("GPU")
+    if len(devices) == 1:
+        return batches.apply(tf.data.experimental.prefetch_to_device(devices[0].name, 2))
     return batches.prefetch(tf.data.AUTOTUNE)

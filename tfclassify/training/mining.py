@@ -1,8 +1,7 @@
-"""Hits and misses of training images, and how those that are missed come to weigh more.
+"""How training images that are missed come to weigh more.
 
-Owns: the score of each image in a training step, what counts as a miss, the sums of an
-epoch, how misses become weights, and ``mining.csv``, the table of both.
-Does not own: the metrics of validation (``scoring``), where the count is stored (``state``).
+Owns: how misses become weights, and ``mining.csv``, the table of both.
+Does not own: what counts as a miss (``scoring.tasks``), where the count is stored (``state``).
 
 A weight follows from the image's start and its misses alone, so the count is all that
 resuming needs.
@@ -10,8 +9,6 @@ resuming needs.
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,36 +21,6 @@ from tfclassify.files import guard_formula, open_regular, render_csv, write_text
 from tfclassify.recipe.schema import MiningRecipe
 
 FloatArray = npt.NDArray[np.float32]
-
-
-@dataclass
-class EpochTally:
-    """What the batches of an epoch came to.
-
-    Attributes:
-        missed: ``(n,)`` bool, by row of the training set; what no batch held is False.
-        loss: Sum of the batches' losses, each times its images.
-        score: Sum of the images' scores.
-        seen: Images so far.
-        started: When the epoch began, in seconds of ``time.perf_counter``.
-    """
-
-    missed: npt.NDArray[np.bool_]
-    loss: float = 0.0
-    score: float = 0.0
-    seen: int = 0
-    started: float = field(default_factory=time.perf_counter)
-
-    def add(self, images: int, loss: float, scores: npt.NDArray[np.float64]) -> None:
-        """Take in a batch of so many images, its mean loss and their scores."""
-        self.loss += loss * images
-        self.score += float(scores.sum())
-        self.seen += images
-
-    @property
-    def images_per_second(self) -> float:
-        """Speed up to now."""
-        return self.seen / (time.perf_counter() - self.started)
 
 
 _COLUMNS = {"image": str, "label": str, "start": float, "weight": float, "misses": int}

@@ -215,10 +215,11 @@ class FeatureSource:
             for step in range(steps):
                 with naming_broken_images(material.train.images):
                     pixels, targets, weights = next(stream)
-                labels = targets.numpy()
+                labels = targets
                 if material.teacher is not None:
-                    labels = material.teacher.join(pixels, labels)
-                parts.append((extract(pixels), labels, weights.numpy()))
+                    labels = material.teacher.join(pixels, targets.numpy())
+                parts.append((extract(pixels), labels, weights))
+                parts[-2:-1] = [_fetch(batch) for batch in parts[-2:-1]]  # while that one runs
                 observer.on_task_step("features", view * steps + step + 1)
             order = epoch_order(images, self._recipe.seed, self._first_address + view)
             rows = np.argsort(order)
@@ -269,6 +270,11 @@ def open_stream(material: Material, recipe: Recipe, phase: PhaseRecipe, *, first
         augmented=phase.augment,
         class_weights=material.class_weights if is_by_image else None,
     )
+
+
+def _fetch(batch: Batch) -> Batch:
+    features, targets, weights = (np.asarray(part) for part in batch)
+    return features, targets, weights
 
 
 def count_steps(images: int, batch_size: int) -> int:

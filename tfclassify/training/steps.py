@@ -84,8 +84,8 @@ class TrainingStep:
         share: float = 1.0,
         *,
         ends_group: bool = True,
-    ) -> tuple[float, np.ndarray]:
-        """Take one step.
+    ) -> tuple[Any, Any]:
+        """Take one step, without waiting for a device that works by itself.
 
         Args:
             inputs: Images or features, ``(b, ...)`` float32.
@@ -97,15 +97,14 @@ class TrainingStep:
             ends_group: Whether the update happens now; always, where they are not.
 
         Returns:
-            The batch's loss and its logits, ``(b, classes)`` float32.
+            The batch's loss and its logits, ``(b, classes)``: float32 tensors.
         """
         if not self._is_accumulating:
-            loss, logits = self._run(inputs, targets, weights)
-            return float(loss), logits.numpy()
-        loss, logits = self._add(inputs, targets, weights, tf.constant(share, tf.float32))
+            return self._run(inputs, targets, weights)
+        outcome = self._add(inputs, targets, weights, tf.constant(share, tf.float32))
         if ends_group:
             self._update()
-        return float(loss), logits.numpy()
+        return outcome
 
     def keep_gradients(
         self, variables: Sequence[keras.Variable], targets: Sequence[tf.Variable]
@@ -180,6 +179,6 @@ class ForwardPass:
     def _compute(self, inputs: Any) -> Any:
         return tf.cast(self._model(inputs, training=False), tf.float32)
 
-    def __call__(self, inputs: Any) -> np.ndarray:
-        """Run one batch, of any number type, and return its outputs as float32."""
-        return self._run(tf.cast(tf.convert_to_tensor(inputs), tf.float32)).numpy()
+    def __call__(self, inputs: Any) -> Any:
+        """Run one batch, of any number type; its outputs are a float32 tensor."""
+        return self._run(tf.cast(tf.convert_to_tensor(inputs), tf.float32))

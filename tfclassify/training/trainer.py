@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from tfclassify.model.prediction import predict_store
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
 from tfclassify.scoring.epochs import EpochRecord, best_epoch, is_better
 from tfclassify.scoring.tasks import get_task
-from tfclassify.training.mining import EpochTally, HardExamples
+from tfclassify.training.mining import HardExamples
 from tfclassify.training.phases import WorkingPhase, count_updates, group_batches, start_phase
 from tfclassify.training.schedules import learning_rate_at, should_stop
 from tfclassify.training.sources import BatchSource, Material, count_steps
@@ -38,6 +38,7 @@ from tfclassify.training.state import (
     save_snapshot,
 )
 from tfclassify.training.steps import ForwardPass
+from tfclassify.training.tally import EpochTally, Outcome, Taken
 
 #: Learning rates of an epoch that its record keeps.
 _RATES = 16
@@ -168,7 +169,7 @@ class Trainer:
 
     def _run_epoch(self, work: WorkingPhase, epoch: int) -> None:
         address_dropout(self.classifier.network, self._recipe.seed, work.number, epoch)
-        tally = EpochTally(np.zeros(self._images, bool))
+        tally = EpochTally(self._task, self._material.train.targets)
         rates = self._train_epoch(work, epoch, tally)
         speed = tally.images_per_second
         work.follow_epoch(epoch)
@@ -216,19 +217,24 @@ class Trainer:
             if factors is not None:
                 weights = weights * factors[here]
             loss, logits = work.step(images, targets, weights, group.share, ends_group=group.ends)
-            if not math.isfinite(loss):
-                place = f"phase {phase.name!r}, epoch {epoch}, step {number + 1}"
-                raise TrainingError(_explain_nan(place, loss, rate, has_past=bool(self._records)))
             if group.ends:
                 done += 1
                 work.follow_update(done)
-            labels = np.asarray(targets)[:, : logits.shape[1]]  # a teacher's answers follow
-            tally.add(len(here), loss, self._task.score_images(labels, logits))
-            tally.missed[here] = self._task.find_missed(self._material.train.targets[here], logits)
-            self._observer.on_step(
-                epoch, number + 1, tally.images_per_second, tally.loss / tally.seen
-            )
+            taken = Taken(number + 1, rate, here, targets, loss, logits)
+            self._follow(work, epoch, tally.put(taken))
+        self._follow(work, epoch, tally.fetch())
         return rates
+
+    def _follow(self, work: WorkingPhase, epoch: int, outcomes: Iterator[Outcome]) -> None:
+        """Tell of steps whose outcomes have come from the device."""
+        for outcome in outcomes:
+            if not math.isfinite(outcome.loss):
+                place = f"phase {work.recipe.name!r}, epoch {epoch}, step {outcome.number}"
+                rate, has_past = outcome.rate, bool(self._records)
+                raise TrainingError(_explain_nan(place, outcome.loss, rate, has_past=has_past))
+            self._observer.on_step(
+                epoch, outcome.number, outcome.images_per_second, outcome.mean_loss
+            )
 
     def _validate(self, source: BatchSource) -> dict[str, float]:
         if self._material.validation is None:

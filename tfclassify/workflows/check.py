@@ -126,13 +126,15 @@ def _plan_phase(
     if extractor is not None and phase.features is not None:
         extract = ForwardPass(extractor)
         inputs = extract(pixels)
-        caching = _time(lambda: extract(pixels)) * steps * min(phase.features.views, phase.epochs)
+        views = min(phase.features.views, phase.epochs)
+        caching = _time(lambda: np.asarray(extract(pixels))) * steps * views
     targets = np.full((batch, len(train.classes)), 1 / len(train.classes), np.float32)
     weights, share = np.ones(batch, np.float32), 1.0 / phase.accumulate
 
     def update() -> None:
         for number in range(1, phase.accumulate + 1):
-            step(inputs, targets, weights, share, ends_group=number == phase.accumulate)
+            loss, _ = step(inputs, targets, weights, share, ends_group=number == phase.accumulate)
+        float(loss)  # a device may still be at work
 
     seconds = _time(update) * steps / phase.accumulate
     return PhasePlan(

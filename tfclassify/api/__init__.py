@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfclassify.api.data import inspect, new, schema
 from tfclassify.api.judging import compare, compress, ensemble, evaluate, export, predict, submit
+from tfclassify.api.labelling import agree
 from tfclassify.api.networks import backbones, profile
 from tfclassify.api.publishing import publish, verify
 from tfclassify.api.run import Run, load
@@ -42,6 +43,7 @@ __all__ = [
     "Recipe",
     "Run",
     "TfclassifyError",
+    "agree",
     "backbones",
     "check",
     "compare",

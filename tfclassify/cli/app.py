@@ -12,6 +12,7 @@ from tfclassify.cli import (
     artefacts,
     data,
     judge,
+    labelling,
     network,
     publishing,
     runs,
@@ -32,7 +33,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (train, judge, show, several, runs, tune, data, network, artefacts, publishing):
+for module in (
+    train,
+    judge,
+    show,
+    several,
+    runs,
+    tune,
+    data,
+    labelling,
+    network,
+    artefacts,
+    publishing,
+):
     module.register(app)
 
 

@@ -132,7 +132,7 @@ def fill_run(
     )
     facts: Mapping[str, Any] = {"epochs": 1, "training_seconds": 2.0}
     write_metrics(run.metrics_path, verdicts, recipe.metric, **facts)
-    write_predictions(run.predictions_path, verdicts, index.classes)
+    write_predictions(run.predictions_path, verdicts)
     run.report_path.write_text("<!doctype html>\n", "utf-8")
 
 

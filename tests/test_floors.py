@@ -119,3 +119,14 @@ def test_the_design_names_the_floor_of_every_room() -> None:
     told = {room: int(floor) for floor, rooms in rows for room in re.findall(r"`(\w+)`", rooms)}
     there = {room_of(file) for file in FILES} - {"__init__", "__main__"}
     assert told == {room: floor for room, floor in FLOORS.items() if room in there}
+
+
+def test_no_test_imports_from_a_test_module() -> None:
+    """What several tests need is made by builders, so that a test file may be moved or split."""
+    found = [
+        f"{file.relative_to(ROOT.parent)}: {module}"
+        for file in sorted((ROOT.parent / "tests").rglob("*.py"))
+        for module in imported_modules(ast.parse(file.read_text("utf-8")))
+        if re.fullmatch(r"tests\.(\w+\.)*test_\w+", module)
+    ]
+    assert found == []

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import pytest
 
 from tfclassify.backbones.building import build_backbone
-from tfclassify.backbones.catalog import BACKBONES
+from tfclassify.backbones.catalog import BACKBONES, BackboneSpec
 
 #: Networks of every kind of input contract that are quick to build.
 QUICK = (
@@ -38,3 +39,10 @@ def built(name: str, is_kept: bool = True) -> keras.Model:
     if is_kept:
         _kept[name] = network
     return network
+
+
+def apply_contract(spec: BackboneSpec, images: np.ndarray) -> np.ndarray:
+    """Scale images as the backbone's contract says."""
+    for layer in spec.contract.as_layers():
+        images = layer(images)
+    return np.asarray(images)

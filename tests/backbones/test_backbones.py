@@ -10,8 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.backbones.networks import ALL, QUICK, built
-from tests.backbones.test_contracts import apply_contract
+from tests.backbones.networks import ALL, QUICK, apply_contract, built
 from tfclassify.backbones.blocks import split_blocks
 from tfclassify.backbones.catalog import BACKBONES
 from tfclassify.backbones.origins import KerasNetwork, TorchNetwork

@@ -6,7 +6,6 @@ import dataclasses
 import random
 import socket
 import sys
-import time
 import urllib.error
 from pathlib import Path
 from typing import Any
@@ -90,12 +89,19 @@ CONFIG = "keras.src.utils.file_utils.config.keras_home"
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def refused() -> list[Any]:
+    """Hold the addresses that were looked up in vain."""
+    return []
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: list[Any]) -> Path:
     """Give Keras an empty cache, and no network."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(CONFIG, lambda: str(tmp_path))
 
-    def refuse(*_: Any, **__: Any) -> Any:
+    def refuse(*given: Any, **__: Any) -> Any:
+        refused.append(given)
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
@@ -109,11 +115,10 @@ def origin_of(name: str) -> KerasNetwork:
     return origin
 
 
-def test_without_a_network_there_are_three_ways_out(cache: Path) -> None:
-    start = time.monotonic()
+def test_without_a_network_there_are_three_ways_out(cache: Path, refused: list[Any]) -> None:
     with pytest.raises(WeightsError) as caught:
         build_backbone("mobilenet_025", (96, 96))
-    assert time.monotonic() - start < 20
+    assert len(refused) == 1  # nobody waits for one try after another
     message = str(caught.value)
     file = cache / "mobilenet_2_5_224_tf_no_top.h5"
     assert "no ImageNet weights for 'mobilenet_025': they are not on this machine" in message

@@ -6,15 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from tfclassify.backbones.catalog import BACKBONES, BackboneSpec
+from tests.backbones.networks import apply_contract
+from tfclassify.backbones.catalog import BACKBONES
 from tfclassify.backbones.origins import KerasNetwork
-
-
-def apply_contract(spec: BackboneSpec, images: np.ndarray) -> np.ndarray:
-    """Scale images as the backbone's contract says."""
-    for layer in spec.contract.as_layers():
-        images = layer(images)
-    return np.asarray(images)
 
 
 def origin_of(name: str) -> KerasNetwork:

@@ -34,7 +34,7 @@ def judge_made_up(index: Index, task: str, split: str = "test") -> Verdict:
 def test_answers_come_back_to_the_last_bit(tmp_path: Path, task: str) -> None:
     index = make_index(tmp_path / "photos", task=task)
     verdicts = [judge_made_up(index, task, split) for split in ("validation", "test")]
-    write_predictions(tmp_path / "predictions.csv", verdicts, index.classes)
+    write_predictions(tmp_path / "predictions.csv", verdicts)
     for verdict in verdicts:
         answers = read_answers(tmp_path / "predictions.npz", index, verdict.split)
         for name in ("images", "paths", "digests", "groups", "classes"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from tfclassify.model.assembly import Classifier, build_classifier
 from tfclassify.recipe.schema import HeadRecipe, LayerRecipe, ModelRecipe, Recipe
@@ -48,3 +50,17 @@ def make_images(count: int, size: tuple[int, int] = (16, 24), seed: int = 0) -> 
     """Make noise, ``(count, height, width, 3)`` float32 in 0..255."""
     generator = np.random.default_rng(seed)
     return generator.uniform(0, 255, (count, *size, 3)).astype(np.float32)
+
+
+def take_steps(classifier: Classifier, count: int = 2, size: tuple[int, int] = (16, 24)) -> None:
+    """Train on noise, as one would: training=True, gradients of whatever is trainable."""
+    images, labels = make_images(6, size), np.arange(6) % 3
+    optimizer = keras.optimizers.SGD(0.1)
+    for _ in range(count):
+        with tf.GradientTape() as tape:
+            logits = classifier.network(images, training=True)
+            loss = tf.reduce_mean(
+                tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+            )
+        variables = classifier.network.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))

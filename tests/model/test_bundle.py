@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
-from tests.model.classifiers import TINY_LAYERS, make_images, make_recipe, make_tiny
+from tests.model.classifiers import TINY_LAYERS, make_images, make_recipe, make_tiny, take_steps
 from tests.model.tampering import rewrite, seal
-from tests.model.test_freezing import take_steps
 from tfclassify.errors import BundleError, ModelError
 from tfclassify.model.assembly import build_classifier
 from tfclassify.model.bundle import build_probability_model, load_bundle, save_bundle

@@ -8,9 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from tests.model.classifiers import make_images, make_lite, make_tiny
+from tests.model.classifiers import make_images, make_lite, make_tiny, take_steps
 from tfclassify.errors import ModelError
 from tfclassify.model.assembly import Classifier, build_classifier
 from tfclassify.model.freezing import apply_freezing, list_leaves
@@ -21,20 +20,6 @@ from tfclassify.recipe.schema import ModelRecipe, TrainPartRecipe
 CONV1, CONV2, CONV3, HEAD = 112, 222, 440, 27
 BN1, BN2 = 8, 12
 TOTAL = CONV1 + CONV2 + CONV3 + HEAD + 2 * (BN1 + BN2)
-
-
-def take_steps(classifier: Classifier, count: int = 2, size: tuple[int, int] = (16, 24)) -> None:
-    """Train on noise, as one would: training=True, gradients of whatever is trainable."""
-    images, labels = make_images(6, size), np.arange(6) % 3
-    optimizer = keras.optimizers.SGD(0.1)
-    for _ in range(count):
-        with tf.GradientTape() as tape:
-            logits = classifier.network(images, training=True)
-            loss = tf.reduce_mean(
-                tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-            )
-        variables = classifier.network.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
 
 
 def list_changed(classifier: Classifier, size: tuple[int, int] = (16, 24)) -> set[str]:

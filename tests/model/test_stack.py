@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from tests.hub_modules import apply_module, make_hub_module
-from tests.model.classifiers import make_images, make_recipe
-from tests.model.test_freezing import take_steps
+from tests.model.classifiers import make_images, make_recipe, take_steps
 from tfclassify.errors import ModelError
 from tfclassify.model.assembly import Classifier, build_classifier
 from tfclassify.model.bundle import build_probability_model, load_bundle, save_bundle

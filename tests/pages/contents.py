@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,21 @@ import numpy as np
 from tests.builders import make_label_outcome, make_outcome, make_photo
 from tests.scoring.builders import judge_classes, judge_labels
 from tfclassify.data.integrity import Finding, IntegrityReport
-from tfclassify.pages.compare_page import CompareReport, ContenderRow, PairRow
-from tfclassify.pages.crossval_page import CrossvalReport, FoldRow
-from tfclassify.pages.data_page import DataSummary, InspectReport
+from tfclassify.pages.compare_page import CompareReport, ContenderRow, PairRow, render_compare_page
+from tfclassify.pages.crossval_page import CrossvalReport, FoldRow, render_crossval_page
+from tfclassify.pages.data_page import DataSummary, InspectReport, render_inspect_page
 from tfclassify.pages.drawing import Drawing
-from tfclassify.pages.ensemble_page import EnsembleReport, MemberRow
+from tfclassify.pages.ensemble_page import EnsembleReport, MemberRow, render_ensemble_page
 from tfclassify.pages.pictures import Photo, make_thumbnail
-from tfclassify.pages.profile_page import LatencyRow, LayerRow, NetworkReport
+from tfclassify.pages.profile_page import LatencyRow, LayerRow, NetworkReport, render_profile_page
 from tfclassify.pages.rendering import Command, Fact
-from tfclassify.pages.run_page import EvaluationReport, PreviewRow, RunReport
+from tfclassify.pages.run_page import (
+    EvaluationReport,
+    PreviewRow,
+    RunReport,
+    render_evaluation_page,
+    render_run_page,
+)
 from tfclassify.pages.scores import Judged, list_mistakes
 from tfclassify.pages.training_figures import PhaseRecord
 from tfclassify.scoring.epochs import EpochRecord
@@ -315,3 +321,23 @@ def make_network(model: str = "net<1>", *, timed: bool = True, uncounted: int = 
         "b", (LatencyRow(1, 10, 2.0, 1.5, 30.0, 500.0),) if timed else (),
         (("device", "cpu:0"),) if timed else (), ("a remark",),
     )  # fmt: skip
+
+
+def render_label_run(classes: Sequence[str]) -> str:
+    return render_run_page(
+        make_run_report(classes, metric="map", judged=make_judged_labels(classes))
+    )
+
+
+PAGES: dict[str, Callable[[Sequence[str]], str]] = {
+    "run": lambda classes: render_run_page(make_run_report(classes)),
+    "label run": render_label_run,
+    "evaluation": lambda classes: render_evaluation_page(make_evaluation_report(classes)),
+    "inspect": lambda classes: render_inspect_page(make_inspect_report(classes)),
+    "crossval": lambda classes: render_crossval_page(make_crossval(classes)),
+    "compare": lambda classes: render_compare_page(make_comparison(classes)),
+    "ensemble": lambda classes: render_ensemble_page(make_ensemble(classes)),
+    "profile": lambda classes: render_profile_page(
+        [make_network(name) for name in classes], created="today"
+    ),
+}

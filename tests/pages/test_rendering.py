@@ -8,7 +8,6 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jinja2
@@ -16,50 +15,19 @@ import pytest
 
 from tests.pages.contents import (
     CLASSES,
-    make_comparison,
-    make_crossval,
-    make_ensemble,
-    make_evaluation_report,
-    make_inspect_report,
+    PAGES,
     make_integrity,
     make_judged,
-    make_judged_labels,
-    make_network,
     make_phases,
     make_run_report,
     parse,
     read_tag,
     read_text,
 )
-from tfclassify.pages.compare_page import render_compare_page
-from tfclassify.pages.crossval_page import render_crossval_page
-from tfclassify.pages.data_page import render_inspect_page
-from tfclassify.pages.ensemble_page import render_ensemble_page
-from tfclassify.pages.profile_page import render_profile_page
 from tfclassify.pages.rendering import STYLE_SHEET, TEMPLATES, render_page
-from tfclassify.pages.run_page import render_evaluation_page, render_run_page
+from tfclassify.pages.run_page import render_run_page
 
 HOSTILE = ("<script>alert(1)</script>", "\"' onload=alert(2) x='", "a & b </td></svg>&lt;{{ 7*7 }}")
-
-
-def render_label_run(classes: Sequence[str]) -> str:
-    return render_run_page(
-        make_run_report(classes, metric="map", judged=make_judged_labels(classes))
-    )
-
-
-PAGES: dict[str, Callable[[Sequence[str]], str]] = {
-    "run": lambda classes: render_run_page(make_run_report(classes)),
-    "label run": render_label_run,
-    "evaluation": lambda classes: render_evaluation_page(make_evaluation_report(classes)),
-    "inspect": lambda classes: render_inspect_page(make_inspect_report(classes)),
-    "crossval": lambda classes: render_crossval_page(make_crossval(classes)),
-    "compare": lambda classes: render_compare_page(make_comparison(classes)),
-    "ensemble": lambda classes: render_ensemble_page(make_ensemble(classes)),
-    "profile": lambda classes: render_profile_page(
-        [make_network(name) for name in classes], created="today"
-    ),
-}
 
 
 @pytest.fixture(scope="module", params=PAGES)

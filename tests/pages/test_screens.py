@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.pages.test_rendering import PAGES
+from tests.pages.contents import PAGES
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 CLASSES = tuple(f"a class of trees, number {number}" for number in range(12))

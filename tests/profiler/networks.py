@@ -61,3 +61,25 @@ def build_objects50() -> keras.Model:
     x = L.Dense(512, "relu", name="dense")(x)
     x = L.Dropout(0.6, name="dropout")(x)
     return keras.Model(image, L.Dense(50, name="logits")(x), name="objects50")
+
+
+# name: size, GMACs, tolerance of the published digits, parameters
+PUBLISHED = {
+    "ResNet50": (224, 3.858, 0.0005, 25_636_712),
+    "MobileNetV2": (224, 0.3008, 0.00005, 3_538_984),
+    "EfficientNetB0": (224, 0.3858, 0.00005, 5_330_571),
+    "ConvNeXtTiny": (224, 4.4555, 0.00005, None),
+    "VGG16": (224, 15.47, 0.005, 138_357_544),
+    "MobileNetV3Large": (224, 0.22, 0.005, None),
+    "DenseNet121": (224, 2.85, 0.02, None),
+    "InceptionV3": (299, 5.7, 0.05, None),
+    "Xception": (299, 8.4, 0.05, 22_910_480),
+    "ConvNeXtLarge": (224, 34.4, 0.05, None),
+}
+
+
+def profile_published(name: str, size: int | None = None) -> Profile:
+    size = size or PUBLISHED[name][0]
+    shape = (size, size, 3)
+    model = getattr(keras.applications, name)(weights=None, input_shape=shape)
+    return profile_model(model, [shape], title=name, target=name)

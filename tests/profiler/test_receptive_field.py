@@ -6,8 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.profiler.networks import L, by_name, profile_function
-from tests.profiler.test_agreement import profile_published
+from tests.profiler.networks import L, by_name, profile_function, profile_published
 from tfclassify.profiler.keras_profile import profile_model
 
 

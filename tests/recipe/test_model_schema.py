@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.recipe.test_problems import describe, make_recipe
+from tests.recipe.builders import describe, make_recipe
 from tfclassify.recipe.model_schema import name_backbones
 from tfclassify.recipe.names import BACKBONE_NAMES
 from tfclassify.recipe.problems import validate

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.recipe.test_problems import describe, make_recipe
+from tests.recipe.builders import describe, make_recipe
 from tfclassify.recipe.phase_schema import SCHEDULE_KEYS
 from tfclassify.recipe.problems import validate
 from tfclassify.recipe.schema import Recipe, ScheduleRecipe

@@ -7,34 +7,11 @@ import pytest
 from hypothesis import given
 from pydantic import ValidationError
 
+from tests.recipe.builders import describe, make_recipe
 from tests.recipe.strategies import damaged_recipes, quick
 from tfclassify.recipe.problems import Fault, drop_related, list_faults, validate
 from tfclassify.recipe.schema import SINGLE_VALUES, Recipe
-from tfclassify.recipe.wording import parse_path, render_path
-
-
-def make_recipe(**changes: Any) -> dict[str, Any]:
-    """Make a right recipe and set values in it by path, ``__`` for a dot."""
-    content: dict[str, Any] = {
-        "name": "x",
-        "data": {"source": "photos"},
-        "augment": {"mix": {}},
-        "model": {"backbone": "vgg16", "head": {}},
-        "phases": [{"name": "head", "epochs": 3}],
-    }
-    for name, value in changes.items():
-        *path, last = parse_path(name.replace("__", ".").replace("phases", "phases[0]", 1))
-        target: Any = content
-        for step in path:
-            target = target.setdefault(step, {}) if isinstance(target, dict) else target[step]
-        target[last] = value
-    return content
-
-
-def describe(content: Any) -> list[str]:
-    _, faults = validate(content)
-    return [f"{render_path(fault.path)}: {fault.message}" for fault in faults]
-
+from tfclassify.recipe.wording import render_path
 
 CASES: list[tuple[dict[str, Any], str]] = [
     ({"seed": "3"}, "seed: must be a whole number of at least 0 and below 2147483648, got '3'"),

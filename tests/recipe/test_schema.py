@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import pytest
 
-from tests.recipe.test_problems import describe, make_recipe
+from tests.recipe.builders import describe, make_recipe
 from tfclassify.errors import RecipeError
 from tfclassify.recipe import names
 from tfclassify.recipe.loading import parse_recipe

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -18,6 +17,7 @@ from tfclassify.errors import ScoringError
 from tfclassify.recipe import names
 from tfclassify.recipe.loading import dump_recipe, parse_recipe
 from tfclassify.recipe.names import list_metric_names
+from tfclassify.scoring import outcome as outcome_module
 from tfclassify.scoring.intervals import plan_resamples, resample
 from tfclassify.scoring.metrics import (
     LABEL_METRICS,
@@ -294,14 +294,23 @@ def test_each_resample_scores_like_its_images_copied(metric) -> None:
         assert value == pytest.approx(expected)
 
 
-def test_the_bootstrap_of_many_classes_is_quick() -> None:
-    targets, probabilities = make_label_outcome(seed=0, images=500, classes=80, share=0.04)
-    start = time.perf_counter()
-    plan = plan_resamples(500, seed=0)
+def test_the_bootstrap_ranks_a_class_once_for_all_resamples_of_a_chunk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ranked: list[int] = []
+
+    def count(scores: np.ndarray, is_positive: np.ndarray, weights: np.ndarray):
+        ranked.append(weights.shape[1])
+        return rank(scores, is_positive, weights)
+
+    rank = outcome_module._rank_class
+    monkeypatch.setattr(outcome_module, "_rank_class", count)
+    targets, probabilities = make_label_outcome(seed=0, images=50, classes=4)
+    plan = plan_resamples(50, seed=0, resamples=300)
     statistics = {name: metric.weigh for name, metric in LABEL_METRICS.items()}
     resample(statistics, LabelOutcome(targets, probabilities), plan)
-    # A tenth of this on an idle machine.
-    assert time.perf_counter() - start < 4.0
+    # Not once a resample, nor once for each of the metrics that need it.
+    assert ranked == [300] * 4
 
 
 def test_names_equal_those_of_the_recipe_of_label_sets() -> None:

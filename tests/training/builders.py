@@ -14,6 +14,7 @@ from tfclassify.model.assembly import build_classifier
 from tfclassify.pipeline.cache import open_images
 from tfclassify.pipeline.stream import TrainingSet
 from tfclassify.recipe.schema import Recipe
+from tfclassify.scoring.epochs import EpochRecord
 from tfclassify.training.feature_store import FeatureStore
 from tfclassify.training.sources import Material
 from tfclassify.training.teacher import Teacher
@@ -116,3 +117,23 @@ def make_trainer(
 def weights_of(trainer: Trainer) -> list[np.ndarray]:
     """Return copies of a trainer's network weights."""
     return [np.array(value) for value in trainer.classifier.network.get_weights()]
+
+
+class StopsAfter(Observer):
+    """Stops the training as Ctrl-C would, in the middle of a later epoch."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+        self.finished = 0
+
+    def on_epoch_end(self, epoch: int, values: object, is_best: bool) -> None:
+        self.finished += 1
+
+    def on_step(self, epoch: int, step: int, images_per_second: float, loss: float) -> None:
+        if self.finished == self.epochs and step == 2:
+            raise KeyboardInterrupt
+
+
+def comparable(records: list[EpochRecord]) -> list[tuple[object, ...]]:
+    """Return what two trainings of the same bits record alike: all but the times."""
+    return [(r.phase, r.epoch, r.learning_rate, dict(r.train), dict(r.validation)) for r in records]

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.builders import WHOLE, make_recipe, make_trainer, weights_of
-from tests.training.test_trainer import comparable
+from tests.training.builders import WHOLE, comparable, make_recipe, make_trainer, weights_of
 from tfclassify.recipe.schema import Recipe
 from tfclassify.training.phases import count_updates, group_batches
 

@@ -10,8 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.training.builders import HEAD, LAYERS, WHOLE, make_recipe, make_trainer, weights_of
-from tests.training.test_trainer import StopsAfter, comparable
+from tests.training.builders import (
+    HEAD,
+    LAYERS,
+    WHOLE,
+    StopsAfter,
+    comparable,
+    make_recipe,
+    make_trainer,
+    weights_of,
+)
 from tfclassify.errors import RunError
 from tfclassify.events import SILENT, Observer
 from tfclassify.recipe.schema import Recipe

@@ -8,6 +8,8 @@ import pytest
 from tests.training.builders import (
     HEAD,
     WHOLE,
+    StopsAfter,
+    comparable,
     make_material,
     make_recipe,
     make_trainer,
@@ -16,31 +18,11 @@ from tests.training.builders import (
 from tfclassify.errors import RunError, TrainingError
 from tfclassify.events import SILENT, Observer
 from tfclassify.model.assembly import build_classifier
-from tfclassify.scoring.epochs import EpochRecord
 from tfclassify.training.phases import start_phase
 from tfclassify.training.steps import ForwardPass
 
 SLOW = pytest.mark.slow
 AUGMENT = {"flip": ["horizontal"], "rotate": 0.1, "mix": {"cutmix": 0.5, "mixup": 0.5}}
-
-
-class StopsAfter(Observer):
-    """Stops the training as Ctrl-C would, in the middle of a later epoch."""
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-        self.finished = 0
-
-    def on_epoch_end(self, epoch: int, values: object, is_best: bool) -> None:
-        self.finished += 1
-
-    def on_step(self, epoch: int, step: int, images_per_second: float, loss: float) -> None:
-        if self.finished == self.epochs and step == 2:
-            raise KeyboardInterrupt
-
-
-def comparable(records: list[EpochRecord]) -> list[tuple[object, ...]]:
-    return [(r.phase, r.epoch, r.learning_rate, dict(r.train), dict(r.validation)) for r in records]
 
 
 def test_it_learns_colours(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from sklearn import metrics as sklearn_metrics
 
 from tests.fake_runs import fill_run
 from tests.tiny_run import CommandLine, make_labelled_photos, write_recipe
-from tests.workflows.test_resume import StopsAfter, assert_same_weights
+from tests.workflows.builders import StopsAfter, assert_same_weights
 from tfclassify.data.index import load_index
 from tfclassify.data.preparation import PreparedData
 from tfclassify.errors import (

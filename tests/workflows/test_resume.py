@@ -4,41 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.reliability.scene import make_scene
 from tests.tiny_run import CommandLine, TinyRun
+from tests.workflows.builders import StopsAfter, assert_same_weights
 from tfclassify.errors import InterruptedTraining, RequestError, RunError, TargetError
 from tfclassify.events import Observer
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.workflows.train import TrainRequest, resume_training, train_recipe
-
-
-class StopsAfter(Observer):
-    """Presses Ctrl-C when so many epochs are done."""
-
-    def __init__(self, epochs: int) -> None:
-        self._left = epochs
-
-    def on_epoch_end(self, epoch: int, values: Mapping[str, float], is_best: bool) -> None:
-        self._left -= 1
-        if self._left == 0:
-            raise KeyboardInterrupt
-
-
-def read_weights(run: Path) -> list[np.ndarray]:
-    from tfclassify.model.bundle import load_bundle
-
-    return load_bundle(run / "bundle").model.get_weights()
-
-
-def assert_same_weights(first: Path, second: Path) -> None:
-    for one, other in zip(read_weights(first), read_weights(second), strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tests.fake_runs import add_bundle, make_index, make_recipe
 from tests.reliability.outcome import find_differing, read_outcome
 from tests.reliability.scene import cross_on, make_scene
 from tests.tiny_run import CommandLine
-from tests.workflows.test_resume import StopsAfter
+from tests.workflows.builders import StopsAfter
 from tfclassify.errors import InterruptedTraining, RunError
 from tfclassify.events import Observer
 from tfclassify.recipe.schema import DistilRecipe

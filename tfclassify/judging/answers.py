@@ -24,6 +24,9 @@ from tfclassify.runs.arrays import list_arrays, load_arrays, save_arrays
 from tfclassify.scoring.outcome import apply_thresholds
 from tfclassify.scoring.verdicts import Answers, Verdict, name_labels
 
+#: How ``predictions.csv`` writes probabilities.
+PROBABILITY_FORM = "%.8g"
+
 if TYPE_CHECKING:
     from tfclassify.model.bundle import Bundle
     from tfclassify.pipeline.cache import ImageStore
@@ -149,7 +152,7 @@ def _fingerprint(names: Sequence[str]) -> np.ndarray:
     return np.frombuffer(hashlib.sha256(text).digest(), np.uint8)
 
 
-def write_predictions(path: Path, verdicts: Sequence[Verdict], classes: Sequence[str]) -> None:
+def write_predictions(path: Path, verdicts: Sequence[Verdict]) -> None:
     """Write ``predictions.csv``: each held-out image with its labels and probabilities.
 
     The columns are ``split, file``, then ``true_label, label, probability`` or, under
@@ -162,19 +165,19 @@ def write_predictions(path: Path, verdicts: Sequence[Verdict], classes: Sequence
     from tfclassify.files import render_csv, write_text
 
     save_answers(path.with_suffix(".npz"), verdicts)
-    parts = [pd.DataFrame(_list_columns(each, classes)) for each in verdicts]
+    parts = [pd.DataFrame({"split": each.split, **list_columns(each.answers)}) for each in verdicts]
     table = pd.concat(parts) if parts else pd.DataFrame(columns=["split", "file"])
-    write_text(path, render_csv(table, "%.8g"))
+    write_text(path, render_csv(table, PROBABILITY_FORM))
 
 
-def _list_columns(verdict: Verdict, classes: Sequence[str]) -> dict[str, Any]:
-    """Return the columns of one split."""
+def list_columns(answers: Answers) -> dict[str, Any]:
+    """Return the columns of ``predictions.csv`` that answers fill: files, labels, probabilities."""
     import pandas as pd
 
-    answers, probabilities = verdict.answers, verdict.answers.probabilities
+    classes, probabilities = answers.classes, answers.probabilities
     # An object, since the name of a file need not be text, which a column of strings must be.
     files = pd.Series(answers.images, dtype=object)
-    columns: dict[str, Any] = {"split": verdict.split, "file": files}
+    columns: dict[str, Any] = {"file": files}
     true = [JOINING_SIGN.join(names) for names in answers.label_names]
     if answers.thresholds is None:
         columns["true_label"] = true

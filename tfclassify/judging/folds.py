@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from tfclassify.data.index import load_index
 from tfclassify.errors import RunError
-from tfclassify.judging.answers import read_answers
+from tfclassify.files import render_csv
+from tfclassify.judging.answers import PROBABILITY_FORM, list_columns, read_answers
 from tfclassify.pages.crossval_page import FoldRow
 from tfclassify.runs.crossval_directory import CrossvalDirectory
 from tfclassify.runs.documents import RunMetrics, read_document
@@ -28,10 +29,12 @@ class FoldAnswers:
     """What the folds said.
 
     Attributes:
-        all: Every answer, repeat by repeat.
+        parts: The answers of each fold, repeat by repeat.
+        all: Every answer, in that order.
         first: Those of the first repeat, which has every image once.
     """
 
+    parts: tuple[Answers, ...]
     all: Answers
     first: Answers
 
@@ -47,7 +50,19 @@ def read_folds(place: CrossvalDirectory) -> FoldAnswers:
         run = place.fold(repeat, fold)
         index = load_index(run.index_path)
         parts.append(read_answers(run.answers_path, index, JUDGED))
-    return FoldAnswers(Answers.join(parts), Answers.join(parts[: place.plan.folds]))
+    first = Answers.join(parts[: place.plan.folds])
+    return FoldAnswers(tuple(parts), Answers.join(parts), first)
+
+
+def render_answers(place: CrossvalDirectory, answers: FoldAnswers) -> str:
+    """Write the table of the answers: one row for each judgement of an image."""
+    import pandas as pd
+
+    parts = [
+        pd.DataFrame({"split": OUT_OF_FOLD, "repeat": repeat, "fold": fold, **list_columns(part)})
+        for (repeat, fold), part in zip(place.plan.places(), answers.parts, strict=True)
+    ]
+    return render_csv(pd.concat(parts), PROBABILITY_FORM)
 
 
 def find_units(answers: Answers, repeats: int) -> list[str] | None:

@@ -2,7 +2,7 @@
 
 Owns: the order of the folds, what an interruption leaves, what they add up to:
 ``metrics.json``, ``predictions.csv``, the content of the page.
-Does not own: dealing the folds (``data.folds``), a training (``train``), reading folds back
+Does not own: dealing the folds (``data.splits``), a training (``train``), reading folds back
 (``judging.folds``), the look of the page.
 """
 
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData, prepare_data
@@ -27,14 +26,14 @@ from tfclassify.data.scan import find_changed_files
 from tfclassify.data.splits import make_folds
 from tfclassify.errors import RequestError, TfclassifyError
 from tfclassify.events import SILENT, Observer
-from tfclassify.files import render_csv, sweep_unfinished, write_json, write_text
+from tfclassify.files import sweep_unfinished, write_json, write_text
 from tfclassify.judging.folds import (
-    JUDGED,
     OUT_OF_FOLD,
     FoldAnswers,
     find_units,
     read_fold,
     read_folds,
+    render_answers,
 )
 from tfclassify.pages.crossval_page import (
     CrossvalReport,
@@ -323,7 +322,7 @@ def _gather_results(
         place.report_path,
     )
     _write_metrics(place, result)
-    write_text(place.predictions_path, _join_tables(place))
+    write_text(place.predictions_path, render_answers(place, answers))
     _write_page(place, result, data, replace(verdict, answers=answers.first))
     return result
 
@@ -386,19 +385,6 @@ def _write_metrics(place: CrossvalDirectory, result: CrossvalResult) -> None:
 def describe_spread(spread: Spread) -> dict[str, Any]:
     """Return a spread as plain values for JSON."""
     return {"mean": spread.mean, "deviation": spread.deviation, "values": list(spread.values)}
-
-
-def _join_tables(place: CrossvalDirectory) -> str:
-    """Join the folds' tables: one row for each judgement of an image, as its fold wrote it."""
-    parts = []
-    for repeat, fold in place.plan.places():
-        path = place.fold(repeat, fold).predictions_path
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        table = table[table["split"] == JUDGED].assign(split=OUT_OF_FOLD)
-        table.insert(1, "repeat", str(repeat))
-        table.insert(2, "fold", str(fold))
-        parts.append(table)
-    return render_csv(pd.concat(parts))
 
 
 def _write_page(

@@ -187,7 +187,7 @@ def _pack(
         members=[member.name for member in members],
         weights=weights.tolist(),
     )
-    write_predictions(run.predictions_path, verdicts, data.index.classes)
+    write_predictions(run.predictions_path, verdicts)
     comparison = _compare_with_members(run, members, recipe.metric, verdicts)
     _write_ensemble_report(
         run, members, recipe, data, weights.tolist(), verdicts, comparison, request.weights, bundle

@@ -367,7 +367,7 @@ def _write_results(
         training_seconds=round(sum(record.seconds for record in records), 1),
         seconds=round(seconds, 1),
     )
-    write_predictions(run.predictions_path, verdicts, data.index.classes)
+    write_predictions(run.predictions_path, verdicts)
     write_run_report(
         run,
         recipe,

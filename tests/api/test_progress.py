@@ -40,11 +40,11 @@ def test_epochs_are_lines_of_one_table() -> None:
     table = EpochTable(20, "val_accuracy")
     assert table.begin() == ["* the best val_accuracy so far, whose weights are kept"]
     assert table.add(3, 1.26, VALUES, is_best=True) == [
-        "epoch     time  train_loss   train_accuracy   val_loss   val_accuracy",
-        " 3/20    1.3 s      0.5123           0.7500     0.4000         0.8750*",
+        "epoch        time  train_loss   train_accuracy   val_loss   val_accuracy",
+        " 3/20       1.3 s      0.5123           0.7500     0.4000         0.8750*",
     ]
     assert table.add(4, 1200.0, VALUES, is_best=False) == [
-        " 4/20   20 min      0.5123           0.7500     0.4000         0.8750",
+        " 4/20  20 min 0 s      0.5123           0.7500     0.4000         0.8750",
     ]
     assert EpochTable(20, "").begin() == []
 

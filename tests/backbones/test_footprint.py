@@ -59,7 +59,7 @@ def test_more_than_the_machine_has_is_refused(monkeypatch: pytest.MonkeyPatch) -
     check_need("here", 800, facts, "do less")
     with pytest.raises(
         ModelError,
-        match=r"here: needs about .* \(200 parameters, 0\.4 GB of features an image\), allowed is "
-        r"80% of this machine's, .*; do less",
+        match=r"here: needs about .* \(200 parameters, 400\.0 MB of features an image\), "
+        r"allowed is 80% of this machine's, .*; do less",
     ):
         check_need("here", 801, facts, "do less")

@@ -252,7 +252,7 @@ def test_a_limit_under_which_tensorflow_aborts_is_told_before(in_tmp: Path) -> N
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "error: ulimit -v: TensorFlow needs 4 GiB of address space to start, got 2.9 GiB; raise "
+        "error: ulimit -v: TensorFlow needs 4.3 GB of address space to start, got 3.1 GB; raise "
         "the limit, or limit the memory of a container instead\n"
     )
 

@@ -15,7 +15,7 @@ from tests.data.builders import (
 )
 from tests.data.strategies import labels, wishes
 from tfclassify.data.folders import Listing, Row
-from tfclassify.data.labels import find_top_classes, settle_label_sets, settle_labels
+from tfclassify.data.labels import find_top_classes, select_label_sets, select_labels
 from tfclassify.data.preparation import (
     PreparedData,
     prepare_data,
@@ -25,53 +25,53 @@ from tfclassify.errors import DataError, SourceError
 from tfclassify.recipe.schema import DataRecipe
 
 
-def settle(labels: str, *, is_other: bool = False, **keys: Any) -> tuple[str, tuple[str, ...]]:
+def select(labels: str, *, is_other: bool = False, **keys: Any) -> tuple[str, tuple[str, ...]]:
     """Settle one-letter labels; return those kept, in order, and the classes."""
     rows = [
         Row(f"{number}.png", "", f"data/labels.csv, line {number + 2}", label)
         for number, label in enumerate(labels.replace("_", " ").split())
     ]
-    rows, classes = settle_labels(rows, DataRecipe(source="x", **keys), is_other=is_other)
+    rows, classes = select_labels(rows, DataRecipe(source="x", **keys), is_other=is_other)
     return " ".join(row.label for row in rows), classes
 
 
 def test_classes_are_sorted() -> None:
-    assert settle("b a B b") == ("b a B b", ("B", "a", "b"))
+    assert select("b a B b") == ("b a B b", ("B", "a", "b"))
 
 
 def test_declared_classes_keep_their_order_even_without_images() -> None:
-    assert settle("b a", classes=("b", "c", "a")) == ("b a", ("b", "c", "a"))
+    assert select("b a", classes=("b", "c", "a")) == ("b a", ("b", "c", "a"))
 
 
 def test_dropped_then_merged_then_topped() -> None:
     merge = {"m": ("a", "b")}
-    assert settle("a b c c d x", drop_labels=("x",), merge_classes=merge) == (
+    assert select("a b c c d x", drop_labels=("x",), merge_classes=merge) == (
         "m m c c d",
         ("c", "d", "m"),
     )
     # Only merged are a and b among the two most frequent.
-    assert settle("a a b c c c d d d", merge_classes=merge, top_classes=2)[1] == ("c", "d")
-    assert settle("a a b b c c c d d d", merge_classes=merge, top_classes=2)[1] == ("c", "m")
+    assert select("a a b c c c d d d", merge_classes=merge, top_classes=2)[1] == ("c", "d")
+    assert select("a a b b c c c d d d", merge_classes=merge, top_classes=2)[1] == ("c", "m")
 
 
 def test_a_class_may_take_others_in() -> None:
-    assert settle("a b", merge_classes={"a": ("b",)}) == ("a a", ("a",))
+    assert select("a b", merge_classes={"a": ("b",)}) == ("a a", ("a",))
 
 
 def test_equal_counts_go_by_the_alphabet() -> None:
-    assert settle("d c b a", top_classes=2) == ("b a", ("a", "b"))
+    assert select("d c b a", top_classes=2) == ("b a", ("a", "b"))
 
 
 def test_unlabelled_rows_come_back() -> None:
     rows = [Row("a", "", ""), Row("b", "", "")]
-    assert settle_labels(rows, DataRecipe(source="x")) == (rows, ())
-    assert settle_labels(rows, DataRecipe(source="x", classes=("a", "b")))[1] == ("a", "b")
+    assert select_labels(rows, DataRecipe(source="x")) == (rows, ())
+    assert select_labels(rows, DataRecipe(source="x", classes=("a", "b")))[1] == ("a", "b")
 
 
 def test_an_undeclared_label_is_told_with_its_line() -> None:
     classes = ("daisy", "rose", "tulip", "lily", "iris")
     with pytest.raises(SourceError) as caught:
-        settle("rose tulip tulp", classes=classes)
+        select("rose tulip tulp", classes=classes)
     assert str(caught.value) == (
         "data/labels.csv, line 4: class 'tulp' is not among the 5 declared classes; "
         "did you mean 'tulip'?"
@@ -91,11 +91,11 @@ def test_an_undeclared_label_is_told_with_its_line() -> None:
 )
 def test_wishes_that_cannot_be_met(keys: dict[str, Any], match: str) -> None:
     with pytest.raises(SourceError, match=match):
-        settle("rose lily", **keys)
+        select("rose lily", **keys)
 
 
 def test_another_source_need_not_have_every_label() -> None:
-    kept = settle(
+    kept = select(
         "a b z",
         is_other=True,
         drop_labels=("x",),
@@ -126,7 +126,7 @@ def test_any_wishes_are_met_or_refused(found: list[str], wanted: dict[str, Any])
     data = DataRecipe(source="x", **wanted)
     rows = [Row(f"{n}.png", "", f"line {n}", label) for n, label in enumerate(found)]
     try:
-        kept, classes = settle_labels(rows, data)
+        kept, classes = select_labels(rows, data)
     except SourceError:
         return
     positions = [int(row.image.removesuffix(".png")) for row in kept]
@@ -151,7 +151,7 @@ def test_any_wishes_about_sets_are_met_or_refused(
     data = DataRecipe(source="x", **wanted)
     rows = [Row(f"{n}.png", "", f"line {n}", labels=tuple(each)) for n, each in enumerate(found)]
     try:
-        kept, classes = settle_label_sets(Listing(rows, is_multi_label=True), data)
+        kept, classes = select_label_sets(Listing(rows, is_multi_label=True), data)
     except SourceError:
         return
     assert [row.image for row in kept] == [row.image for row in rows], "none is left out"
@@ -165,7 +165,7 @@ def test_any_wishes_about_sets_are_met_or_refused(
             assert set(row.labels) == allowed
 
 
-def settle_sets(
+def select_sets(
     sets: str, order: str = "", *, is_other: bool = False, **keys: Any
 ) -> tuple[list[str], tuple[str, ...]]:
     """Settle sets of one-letter labels, ``_`` for none; return them joined, and the classes."""
@@ -174,51 +174,51 @@ def settle_sets(
         for n, letters in enumerate(sets.split())
     ]
     listing = Listing(rows, is_multi_label=True, classes=tuple(order))
-    rows, classes = settle_label_sets(listing, DataRecipe(source="x", **keys), is_other=is_other)
+    rows, classes = select_label_sets(listing, DataRecipe(source="x", **keys), is_other=is_other)
     assert all(row.label == "|".join(row.labels) for row in rows)
     return [row.label for row in rows], classes
 
 
 def test_classes_are_sorted_and_labels_in_their_order() -> None:
-    assert settle_sets("ca b _ cb") == (["a|c", "b", "", "b|c"], ("a", "b", "c"))
+    assert select_sets("ca b _ cb") == (["a|c", "b", "", "b|c"], ("a", "b", "c"))
 
 
 def test_the_sources_order_is_kept_even_without_images() -> None:
-    assert settle_sets("ca b", "cxba") == (["c|a", "b"], ("c", "x", "b", "a"))
+    assert select_sets("ca b", "cxba") == (["c|a", "b"], ("c", "x", "b", "a"))
 
 
 def test_declared_classes_keep_their_order() -> None:
-    assert settle_sets("ca b", "abc", classes=("b", "y", "c", "a")) == (
+    assert select_sets("ca b", "abc", classes=("b", "y", "c", "a")) == (
         ["c|a", "b"],
         ("b", "y", "c", "a"),
     )
 
 
 def test_a_dropped_label_leaves_the_image() -> None:
-    assert settle_sets("ab b a", drop_labels=("b",)) == (["a", "", "a"], ("a",))
+    assert select_sets("ab b a", drop_labels=("b",)) == (["a", "", "a"], ("a",))
 
 
 def test_merged_labels_count_once_and_stand_where_the_first_stood() -> None:
     merged = {"m": ("d", "b")}
-    assert settle_sets("bd a bc", "abcd", merge_classes=merged) == (
+    assert select_sets("bd a bc", "abcd", merge_classes=merged) == (
         ["m", "a", "m|c"],
         ("a", "m", "c"),
     )
-    assert settle_sets("ab b", merge_classes={"a": ("b",)}) == (["a", "a"], ("a",))
+    assert select_sets("ab b", merge_classes={"a": ("b",)}) == (["a", "a"], ("a",))
 
 
 def test_top_classes_are_counted_by_images_after_merging() -> None:
     # b and c together are in three images, as is a; d in two.
-    assert settle_sets("ab ac abd d", merge_classes={"m": ("b", "c")}, top_classes=2) == (
+    assert select_sets("ab ac abd d", merge_classes={"m": ("b", "c")}, top_classes=2) == (
         ["a|m", "a|m", "a|m", ""],
         ("a", "m"),
     )
     with pytest.raises(SourceError, match=r"data\.top_classes: must be at most 2"):
-        settle_sets("a b", top_classes=3)
+        select_sets("a b", top_classes=3)
 
 
 def test_another_source_need_not_have_every_label_of_the_sets() -> None:
-    kept = settle_sets(
+    kept = select_sets(
         "ab bz",
         is_other=True,
         drop_labels=("x",),
@@ -230,8 +230,8 @@ def test_another_source_need_not_have_every_label_of_the_sets() -> None:
 
 
 def test_images_without_any_label() -> None:
-    assert settle_sets("_ _") == (["", ""], ())
-    assert settle_sets("_ _", classes=("a", "b")) == (["", ""], ("a", "b"))
+    assert select_sets("_ _") == (["", ""], ())
+    assert select_sets("_ _", classes=("a", "b")) == (["", ""], ("a", "b"))
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_images_without_any_label() -> None:
 )
 def test_wishes_that_cannot_be_met_by_sets(keys: dict[str, Any], match: str) -> None:
     with pytest.raises(SourceError, match=match):
-        settle_sets("a ab", **keys)
+        select_sets("a ab", **keys)
 
 
 TAGS = {"table": "labels.csv", "label_separator": "+"}

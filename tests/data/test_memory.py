@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tfclassify.data.memory import available_memory, format_size, total_memory
+from tfclassify.data.memory import available_memory, total_memory
 
 TABLE = "MemTotal:  2000 kB\nMemFree:   100 kB\nMemAvailable:   1000 kB\n"
 
@@ -51,10 +51,3 @@ def test_the_whole_memory_is_the_containers_where_that_is_less(tmp_path: Path):
     assert machine > 1 << 28
     assert total_memory(limit(tmp_path, "max", 0)) == machine
     assert total_memory(limit(tmp_path, "1000", 0)) == 1000
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(1023, "1023 B"), (1536, "2 KiB"), (5 << 20, "5 MiB"), (3 << 29, "1.5 GiB")]
-)
-def test_sizes_are_written_with_their_unit(count: int, text: str):
-    assert format_size(count) == text

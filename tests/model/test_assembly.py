@@ -129,7 +129,7 @@ def test_a_network_beyond_the_memory_is_refused_before_it_is_built(
     model = make_recipe().model.model_copy(update={"head": HeadRecipe.model_construct(**head)})
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(
-        ModelError, match=r"model: needs about [\d,.]+ GB of memory .* or fewer units"
+        ModelError, match=r"model: needs about [\d.]+ [GT]B of memory .* or fewer units"
     ):
         build_classifier(model, 3, size, seed=0)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB

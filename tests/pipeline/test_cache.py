@@ -236,16 +236,16 @@ def test_disk_asked_for_beyond_what_is_free_is_an_error(
     photos: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(cache, "_free_disk", lambda place: 1000)
-    with pytest.raises(DataError, match="need 4 KiB on disk and 1000 B are free"):
+    with pytest.raises(DataError, match=r"need 4.0 kB on disk and 1.0 kB are free"):
         open_images(photos, Decoding(cache="disk"))
 
 
 def test_the_store_says_where_it_is(photos: list[str], tmp_path: Path):
     says = {mode: open_images(photos, Decoding(cache=mode)).describe() for mode in MODES}
-    assert says["memory"] == "7 images of 12x16 decoded once and kept in memory (4 KiB)"
-    assert says["disk"].startswith("7 images of 12x16 decoded once and kept on disk (4 KiB, ")
+    assert says["memory"] == "7 images of 12x16 decoded once and kept in memory (4.0 kB)"
+    assert says["disk"].startswith("7 images of 12x16 decoded once and kept on disk (4.0 kB, ")
     assert str(tmp_path) in says["disk"]
-    assert says["none"] == "7 images of 12x16 decoded again in every epoch (4 KiB decoded)"
+    assert says["none"] == "7 images of 12x16 decoded again in every epoch (4.0 kB decoded)"
 
 
 def test_free_disk_is_that_of_the_nearest_folder_there_is(tmp_path: Path):

@@ -237,7 +237,7 @@ def test_every_kind_of_loss_goes_with_some_task() -> None:
     assert {kind for allowed in LOSS_KINDS.values() for kind in allowed} == set(kinds)
 
 
-def settle(**changes: Any) -> Recipe:
+def fill(**changes: Any) -> Recipe:
     recipe, faults = validate(make_recipe(**changes))
     assert not faults
     assert recipe is not None
@@ -245,14 +245,14 @@ def settle(**changes: Any) -> Recipe:
 
 
 def test_without_validation_images_the_threshold_is_a_half() -> None:
-    assert settle(task="multi_label", data__validation=0, **SETS).thresholds == 0.5
-    assert settle(task="multi_label", **SETS).thresholds == "one"
-    assert settle(data__validation=0).thresholds == "one"
+    assert fill(task="multi_label", data__validation=0, **SETS).thresholds == 0.5
+    assert fill(task="multi_label", **SETS).thresholds == "one"
+    assert fill(data__validation=0).thresholds == "one"
 
 
 def test_a_recipe_of_label_sets_is_headed_by_average_precision() -> None:
-    assert settle(task="multi_label", **SETS).metric == "map"
-    assert settle(task="multi_label", metric="iou", **SETS).metric == "iou"
+    assert fill(task="multi_label", **SETS).metric == "map"
+    assert fill(task="multi_label", metric="iou", **SETS).metric == "iou"
 
 
 @pytest.mark.parametrize(("key", "most"), [("rotate", 1), ("shift", 1), ("shear", 4), ("zoom", 10)])

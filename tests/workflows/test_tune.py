@@ -161,7 +161,7 @@ def test_a_cost_is_weighed_and_bounded(home: Path, tmp_path: Path) -> None:
     refused = states["(60000,)"].ended
     assert refused is not None
     assert refused.state == "refused"
-    assert "over --max-macs 0.1 M" in refused.reason
+    assert "over --max-macs 100 k" in refused.reason
     assert 1 <= len(result.front) <= 2
     # 8 x 8 x 3 x 8 taps of the convolution and 8 x 3 of the head, by hand
     start = result.trials[0].ended

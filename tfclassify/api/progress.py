@@ -69,19 +69,19 @@ class EpochTable:
         if not self._shown:
             self._shown = self._choose(values)
             titles = "".join(f"  {name:>{self._width(name)}} " for name in self._shown)
-            lines.append(f"{'epoch':>{self._place}}  {'time':>7}{titles}".rstrip())
+            lines.append(f"{'epoch':>{self._place}}  {'time':>10}{titles}".rstrip())
         cells = ""
         for name in self._shown:
             text = f"{values[name]:.4f}" if name in values else ""
             mark = "*" if is_best and name == self._watched else " "
             cells += f"  {text:>{self._width(name)}}{mark}"
         place = f"{epoch}/{self._epochs}"
-        return [*lines, f"{place:>{self._place}}  {_format_time(seconds):>7}{cells}".rstrip()]
+        return [*lines, f"{place:>{self._place}}  {format_seconds(seconds):>10}{cells}".rstrip()]
 
     def _choose(self, values: Mapping[str, float]) -> tuple[str, ...]:
         first = [name for name in values if name.startswith("train_")]
         first += [name for name in ("val_loss", self._watched) if name in values]
-        room, shown = WIDTH - self._place - 9, []
+        room, shown = WIDTH - self._place - 12, []
         for name in dict.fromkeys([*first, *values]):
             room -= self._width(name) + 3
             if room >= 0:
@@ -92,10 +92,6 @@ class EpochTable:
     @staticmethod
     def _width(name: str) -> int:
         return max(6, len(name))
-
-
-def _format_time(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 1000 else f"{seconds / 60:.0f} min"
 
 
 class PlainObserver(Observer):

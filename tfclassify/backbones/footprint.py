@@ -21,6 +21,7 @@ from keras.src.backend.common import global_state
 
 from tfclassify.data.memory import total_memory
 from tfclassify.errors import ModelError
+from tfclassify.recipe.wording import format_bytes
 
 try:
     import resource
@@ -107,10 +108,10 @@ def check_need(where: str, need: int, footprint: Footprint, advice: str) -> None
     limit = int(MEMORY_SHARE * total_memory())
     if need > limit:
         raise ModelError(
-            f"{where}: needs about {need / 1e9:,.1f} GB of memory "
-            f"({footprint.parameters:,} parameters, {footprint.activation_bytes / 1e9:,.1f} GB of "
+            f"{where}: needs about {format_bytes(need)} of memory "
+            f"({footprint.parameters:,} parameters, {format_bytes(footprint.activation_bytes)} of "
             f"features an image), allowed is {MEMORY_SHARE:.0%} of this machine's, "
-            f"{limit / 1e9:,.1f} GB; {advice}"
+            f"{format_bytes(limit)}; {advice}"
         )
 
 

@@ -13,7 +13,7 @@ from tfclassify import api
 from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Json, Quiet, RunPath, Verbose, complete_runs
 from tfclassify.cli.output import show, to_json
-from tfclassify.files import to_plain
+from tfclassify.recipe.wording import format_bytes
 
 if TYPE_CHECKING:
     from tfclassify.export.artefact import Artefact
@@ -161,6 +161,8 @@ def compress(
     verbose: Verbose = False,
 ) -> None:
     """Prune, distil and quantise the model; one table of what each variant costs and scores."""
+    from tfclassify.files import to_plain
+
     result = api.compress(
         run,
         prune=prune or (),
@@ -194,7 +196,7 @@ def _describe(artefact: Artefact) -> str:
     found = artefact.agreement
     told = (
         f"{artefact.folder}: {artefact.format}, {artefact.precision}, "
-        f"{artefact.size_bytes / 1e6:.2f} MB; on {found.images} images ({found.source}) "
+        f"{format_bytes(artefact.size_bytes)}; on {found.images} images ({found.source}) "
         f"{found.labels_changed} labels differ, probabilities by {found.largest_difference:.1e} "
         "at most"
     )

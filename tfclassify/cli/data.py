@@ -12,7 +12,6 @@ from tfclassify import api
 from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Columns, Json, Quiet, Set, Verbose
 from tfclassify.cli.output import show, to_json
-from tfclassify.pages.data_page import describe_integrity, describe_label_sets
 from tfclassify.pages.wording import count_of
 
 if TYPE_CHECKING:
@@ -45,6 +44,8 @@ def inspect(
 
 def _render_inspect(result: InspectResult, *, as_json: bool) -> str:
     """Write what a source holds."""
+    from tfclassify.pages.data_page import describe_integrity, describe_label_sets
+
     statistics = result.statistics
     if as_json:
         return to_json(

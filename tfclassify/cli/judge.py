@@ -13,9 +13,9 @@ from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Json, Quiet, RunPath, Tta, Verbose
 from tfclassify.cli.output import list_score_facts, say_score, show, to_json
 from tfclassify.errors import DataError
-from tfclassify.pages.scores import describe_judgement, describe_metrics
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import count_of
+from tfclassify.recipe.wording import format_bytes
 
 if TYPE_CHECKING:
     from tfclassify.inference.prediction import Predictions
@@ -88,6 +88,8 @@ def evaluate(
 
 def _render_evaluate(result: EvaluateResult, *, as_json: bool) -> str:
     """Write what an evaluation measured."""
+    from tfclassify.pages.scores import describe_judgement, describe_metrics
+
     if as_json:
         scores = [list_score_facts(verdict) for verdict in result.verdicts]
         content = {"run": str(result.run), "quarantined": result.quarantined, "scores": scores}
@@ -239,6 +241,6 @@ def _render_submit(result: SubmitResult, *, as_json: bool) -> str:
             }
         )
     return (
-        f"{result.path}  {result.size_bytes / 1e6:.1f} MB, {count_of(len(result.views), 'view')}\n"
+        f"{result.path}  {format_bytes(result.size_bytes)}, {count_of(len(result.views), 'view')}\n"
         f"a fresh process gave the same answers on {count_of(result.checked_images, 'image')}"
     )

@@ -13,13 +13,6 @@ from tfclassify import api
 from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Json, Quiet, Verbose, complete_backbones, complete_runs
 from tfclassify.cli.output import print_or_write, show, to_json
-from tfclassify.pages.profile_page import (
-    render_networks,
-    render_profile,
-    render_profile_page,
-    write_layers_csv,
-    write_networks_csv,
-)
 from tfclassify.pages.tables import Column, render_table
 
 if TYPE_CHECKING:
@@ -198,6 +191,13 @@ def profile(
 
 def _render_profiles(found: Sequence[Profiled], form: str) -> str:
     """Write profiles as ``table``, ``csv``, ``json`` or ``html``."""
+    from tfclassify.pages.profile_page import (
+        render_networks,
+        render_profile,
+        render_profile_page,
+        write_layers_csv,
+        write_networks_csv,
+    )
     from tfclassify.workflows.profile import describe_network
 
     if form == "json":

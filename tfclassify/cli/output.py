@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tfclassify.files import write_text
 from tfclassify.pages.tables import find_width
 from tfclassify.pages.wording import count_of, format_range, format_score, title_of
 
@@ -37,6 +36,8 @@ def show(text: str) -> None:
 
 def print_or_write(text: str, out: Path | None) -> None:
     """Write a text to standard output, or to a file and say so."""
+    from tfclassify.files import write_text
+
     text = text.rstrip("\n")
     if out is None:
         show(text)

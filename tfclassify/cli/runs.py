@@ -20,7 +20,6 @@ from tfclassify.pages.wording import (
     format_seconds,
     title_of,
 )
-from tfclassify.scoring.intervals import Interval
 
 if TYPE_CHECKING:
     from tfclassify.runs.documents import Score
@@ -105,6 +104,8 @@ def _to_cells(row: RunRow) -> tuple[object, ...]:
 
 
 def _say(name: str, score: Score) -> str:
+    from tfclassify.scoring.intervals import Interval
+
     value = format_score(name, score.value)
     if score.value is None or score.low is None or score.high is None:
         return value

@@ -23,8 +23,6 @@ from tfclassify.cli.options import (
     complete_runs,
 )
 from tfclassify.cli.output import show, to_json
-from tfclassify.pages.compare_page import describe_comparison, describe_scores
-from tfclassify.pages.crossval_page import tabulate_folds
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import (
     count_of,
@@ -116,6 +114,8 @@ def crossval(
 
 def _render_crossval(result: CrossvalResult, *, as_json: bool) -> str:
     """Write what a cross-validation measured."""
+    from tfclassify.pages.crossval_page import tabulate_folds
+
     if as_json:
         return to_json(
             {
@@ -193,6 +193,8 @@ def compare(
 
 def _render_compare(result: CompareResult, *, as_json: bool) -> str:
     """Write a comparison."""
+    from tfclassify.pages.compare_page import describe_comparison
+
     if as_json:
         page = str(result.out) if result.out else None
         return to_json({**result.report.to_dict(), "page": page})
@@ -238,6 +240,8 @@ def ensemble(
 
 def _render_ensemble(result: EnsembleResult, *, as_json: bool) -> str:
     """Write what an ensemble is made of and what it gained."""
+    from tfclassify.pages.compare_page import describe_scores
+
     pairs = list(zip(result.members, result.weights, strict=True))
     if as_json:
         members = [{"run": name, "weight": weight} for name, weight in pairs]

@@ -22,7 +22,6 @@ from tfclassify.cli.options import (
     Verbose,
 )
 from tfclassify.cli.output import list_score_facts, say_scores, show, to_json
-from tfclassify.pages.data_page import describe_integrity, summarise_data
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import count_of, format_seconds
 
@@ -131,6 +130,7 @@ def check(
 
 def _render_check(result: CheckResult, *, as_json: bool) -> str:
     """Write what would be trained."""
+    from tfclassify.pages.data_page import describe_integrity, summarise_data
     from tfclassify.recipe.model_schema import name_backbones
 
     data = summarise_data(result.index, result.recipe.data.source)

@@ -21,7 +21,6 @@ from tfclassify.cli.options import (
     Verbose,
 )
 from tfclassify.cli.output import to_json
-from tfclassify.pages.tune_page import show_value
 from tfclassify.pages.wording import (
     count_of,
     format_difference,
@@ -199,6 +198,8 @@ def _render(result: TuneResult) -> str:
 
 def _render_selection(result: TuneResult, chosen: Selection) -> list[str]:
     """Write what the choice is worth, the honest number first."""
+    from tfclassify.pages.tune_page import show_value
+
     metric = result.recipe.metric
     values = result.trials[chosen.best].asked.values
 

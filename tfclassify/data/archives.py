@@ -25,6 +25,7 @@ from typing import IO, Any, Literal
 
 from tfclassify.errors import ArchiveError
 from tfclassify.files import build_folder, hash_file, lock_file, write_json
+from tfclassify.recipe.wording import format_bytes
 
 #: File that marks a folder as the whole content of one archive.
 MARKER = ".tfclassify-archive.json"
@@ -286,11 +287,11 @@ def _check_size(
     """Refuse to go on once the archive is over its limits or the disk's."""
     fault = ""
     if total > limits.max_bytes:
-        fault = f"unpacks to more than {limits.max_bytes / 2**30:.1f} GiB"
+        fault = f"unpacks to more than {format_bytes(limits.max_bytes)}"
     elif total > _RATIO_FLOOR and total > limits.max_ratio * packed:
         fault = f"unpacks to more than {limits.max_ratio:g} times its size, like a bomb"
     elif size > free:
-        fault = f"needs {size / 2**20:.0f} MiB more and the disk has {free / 2**20:.0f} MiB"
+        fault = f"needs {format_bytes(size)} more and the disk has {format_bytes(free)}"
     if fault:
         raise ArchiveError(f"{archive}: {fault}; nothing was unpacked: unpack it by hand")
 

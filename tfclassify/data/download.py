@@ -21,6 +21,7 @@ from urllib.request import Request, urlopen
 from tfclassify.errors import DownloadError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import cache_folder, hash_file, open_replacing
+from tfclassify.recipe.wording import format_bytes
 
 _TIMEOUT_S = 30
 _CHUNK = 1 << 20
@@ -161,7 +162,7 @@ def _read(url: str, response: Any, limit: int, seconds: float | None = None) -> 
         done += len(chunk)
         taken = time.monotonic() - started
         if done > limit:
-            told = f"{limit >> 20:,} MiB" if limit >> 20 else f"{limit:,} bytes"
+            told = format_bytes(limit)
             raise DownloadError(f"{url}: sends more than {told}; fetch the file elsewhere")
         if seconds is not None and taken > seconds:
             raise DownloadError(f"{url}: has not come within {seconds:.0f} s; try again later")

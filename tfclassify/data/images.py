@@ -25,7 +25,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from tfclassify.data.formats import describe_stranger, find_excess, is_cut_short, recognise
-from tfclassify.data.memory import format_size, total_memory
+from tfclassify.data.memory import total_memory
 from tfclassify.data.pixels import (
     count_bytes,
     find_colour_remarks,
@@ -34,6 +34,7 @@ from tfclassify.data.pixels import (
     to_rgb,
 )
 from tfclassify.errors import ImageError
+from tfclassify.recipe.wording import format_bytes
 
 Resize = Literal["stretch", "crop", "letterbox"]
 Box = tuple[float, float, float, float]
@@ -277,8 +278,8 @@ class _Opened:
             width, height = self.size
             raise ImageError(
                 f"{self.where}: decoding its {width}x{height} pixels takes about "
-                f"{format_size(need)}, allowed is {DECODING_SHARE:.0%} of this machine's memory, "
-                f"{format_size(allowed)}; shrink the image",
+                f"{format_bytes(need)}, allowed is {DECODING_SHARE:.0%} of this machine's memory, "
+                f"{format_bytes(allowed)}; shrink the image",
                 "too_large",
             )
         return _LARGE_ONES if need > LARGE_BYTES else nullcontext()

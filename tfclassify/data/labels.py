@@ -1,4 +1,4 @@
-"""Settles which labels are kept and what they are called.
+"""Selects which labels are kept and what they are called.
 
 Owns: ``drop_labels``, ``merge_classes``, ``top_classes`` and declared ``classes``, in
 this order, on single labels and on sets of them. Does not own: where labels come from
@@ -20,7 +20,7 @@ from tfclassify.recipe.schema import DataRecipe
 from tfclassify.recipe.wording import suggest
 
 
-def settle_labels(
+def select_labels(
     rows: list[Row],
     data: DataRecipe,
     *,
@@ -101,7 +101,7 @@ def check_wishes(known: Sequence[str], data: DataRecipe) -> None:
             )
 
 
-def settle_label_sets(
+def select_label_sets(
     listing: Listing,
     data: DataRecipe,
     *,

@@ -43,12 +43,3 @@ def total_memory(cgroup: Path = CGROUP) -> int:
         return min(total, int((cgroup / "memory.max").read_text()))
     except (OSError, ValueError):  # no container, or one without a limit ("max")
         return total
-
-
-def format_size(count: float) -> str:
-    """Write a number of bytes: ``1.5 GiB``."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"

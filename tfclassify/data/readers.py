@@ -18,7 +18,7 @@ from tfclassify.data.csv_source import Table, read_csv_source, select_by_flags
 from tfclassify.data.folders import Listing, Row, list_folders, read_folder
 from tfclassify.data.index import Index, make_frame
 from tfclassify.data.integrity import KINDS, Finding
-from tfclassify.data.labels import settle_label_sets, settle_labels
+from tfclassify.data.labels import select_label_sets, select_labels
 from tfclassify.data.sources import Source, find_source, find_tables
 from tfclassify.errors import SourceError
 from tfclassify.events import SILENT, Observer
@@ -74,11 +74,11 @@ def read_source(
     flagged = select_by_flags(listing.rows, data) if source.table else listing.rows
     _tell_left_out(source, len(listing.rows), len(flagged), "drop_flags and keep_flags", observer)
     if listing.is_multi_label:
-        rows, classes = settle_label_sets(
+        rows, classes = select_label_sets(
             replace(listing, rows=flagged), data, is_other=is_other, listed=written.rows
         )
     else:
-        rows, classes = settle_labels(flagged, data, is_other=is_other, listed=written.rows)
+        rows, classes = select_labels(flagged, data, is_other=is_other, listed=written.rows)
     _tell_left_out(source, len(flagged), len(rows), "drop_labels and top_classes", observer)
     kept = {row.image for row in rows}
     dropped = {row.image for row in listing.rows} - kept

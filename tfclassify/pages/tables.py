@@ -14,10 +14,12 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tfclassify.pages.wording import clean_text, format_range, format_score, shorten
-from tfclassify.scoring.intervals import Interval
+
+if TYPE_CHECKING:
+    from tfclassify.scoring.intervals import Interval
 
 #: Space between two columns.
 _GAP = "  "

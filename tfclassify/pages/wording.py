@@ -6,45 +6,48 @@ Owns: digits, units, plurals and percent signs. Does not own: layout.
 from __future__ import annotations
 
 import unicodedata
+from typing import TYPE_CHECKING
 
-from tfclassify.scoring.intervals import Interval
-from tfclassify.scoring.tasks import MULTI_CLASS, TASKS
+from tfclassify.recipe.wording import format_bytes as format_bytes  # the same in an error
+from tfclassify.recipe.wording import format_seconds as format_seconds
 
-#: Shares of images (or means of such): read best as percentages.
-_PERCENT = frozenset(
-    name
-    for task in TASKS.values()
-    for name in task.metrics
-    if name.startswith(("top_", "precision", "recall", "exact", "hamming"))
-    or name.endswith(("accuracy", "ece"))
-) | {"precision", "recall"}
+if TYPE_CHECKING:
+    from tfclassify.scoring.intervals import Interval
 
 ABSENT = "–"
+
+
+def is_share(metric: str) -> bool:
+    """Say whether a metric is a share of images, or a mean of such: read best in per cent."""
+    beginnings = ("top_", "precision", "recall", "exact", "hamming")
+    return metric.startswith(beginnings) or metric.endswith(("accuracy", "ece"))
 
 
 def format_score(name: str, value: float | None) -> str:
     """Write a metric's value, such as ``92.4 %`` or ``0.312``; a dash if there is none."""
     if value is None or value != value:
         return ABSENT
-    return f"{100.0 * value:.1f} %" if name in _PERCENT else f"{value:.3f}"
+    return f"{100.0 * value:.1f} %" if is_share(name) else f"{value:.3f}"
 
 
 def format_range(name: str, interval: Interval) -> str:
     """Write an interval's two ends, such as ``89.6–94.9 %``; a dash if there is none."""
     if interval.low is None or interval.high is None:
         return ABSENT
-    if name in _PERCENT:
+    if is_share(name):
         return f"{100.0 * interval.low:.1f}–{100.0 * interval.high:.1f} %"
     return f"{interval.low:.3f}–{interval.high:.3f}"
 
 
-def title_of(name: str, task: str = MULTI_CLASS) -> str:
+def title_of(name: str, task: str = "multi_class") -> str:
     """Return a metric's title; its name where no task has it.
 
     Args:
         name: The metric.
         task: Whose metric of that name is meant; another task's where it has none.
     """
+    from tfclassify.scoring.tasks import TASKS  # needs NumPy, which --help should not wait for
+
     for known in (TASKS[task], *TASKS.values()):
         if name in known.metrics:
             return known.metrics[name].title
@@ -59,29 +62,6 @@ def format_count(number: int) -> str:
 def count_of(number: int, one: str, many: str = "") -> str:
     """Write a number and its noun, such as ``1 image`` or ``2,713 images``."""
     return f"{format_count(number)} {one if number == 1 else many or one + 's'}"
-
-
-def format_seconds(seconds: float) -> str:
-    """Write a time, such as ``4.2 s``, ``12 min 5 s`` or ``3 h 20 min``."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min"
-
-
-def format_bytes(size: float) -> str:
-    """Write a size, such as ``18.8 MB``; a kilobyte has 1000 bytes."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def format_large(number: float) -> str:

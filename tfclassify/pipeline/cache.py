@@ -25,10 +25,11 @@ import numpy.typing as npt
 import PIL
 
 from tfclassify.data.images import decode_image
-from tfclassify.data.memory import available_memory, format_size
+from tfclassify.data.memory import available_memory
 from tfclassify.errors import DataError, ImageError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import cache_folder, hash_file, open_replacing
+from tfclassify.recipe.wording import format_bytes
 
 Mode = Literal["memory", "disk", "none"]
 Pixels = npt.NDArray[np.uint8]
@@ -100,7 +101,7 @@ class ImageStore:
         """Say in one sentence how many images are kept where."""
         height, width = self.image_size
         images = f"{len(self):,} image{'' if len(self) == 1 else 's'} of {height}x{width}"
-        size = format_size(_count_bytes(len(self), self.image_size))
+        size = format_bytes(_count_bytes(len(self), self.image_size))
         if self.mode == "memory":
             return f"{images} decoded once and kept in memory ({size})"
         if self.mode == "disk":
@@ -172,8 +173,8 @@ def open_images(paths: Sequence[str], data: Decoding, *, observer: Observer = SI
     free = available_memory()
     if size > free:
         observer.on_warning(
-            f"data.cache: memory needs {format_size(size)} for decoded images and "
-            f"{format_size(free)} are free; cache: disk or none would not"
+            f"data.cache: memory needs {format_bytes(size)} for decoded images and "
+            f"{format_bytes(free)} are free; cache: disk or none would not"
         )
     pixels = np.empty((len(paths), *data.image_size, 3), np.uint8)
     for start, chunk in _decode_chunks(paths, data, observer):
@@ -216,8 +217,8 @@ def _open_on_disk(
         free = _free_disk(place)
         if size > free:
             raise DataError(
-                f"{place.parent}: decoded images need {format_size(size)} on disk and "
-                f"{format_size(free)} are free; make room, set TFCLASSIFY_CACHE to a larger "
+                f"{place.parent}: decoded images need {format_bytes(size)} on disk and "
+                f"{format_bytes(free)} are free; make room, set TFCLASSIFY_CACHE to a larger "
                 "disk, or use data.cache: none"
             )
         with open_replacing(place) as stream:

@@ -30,7 +30,7 @@ from tfclassify.recipe.model_schema import WORDS as WEIGHT_WORDS
 from tfclassify.recipe.model_schema import ModelRecipe, StackMemberRecipe
 from tfclassify.recipe.names import OUTSIDE_SOURCES
 from tfclassify.recipe.problems import to_plain, validate
-from tfclassify.recipe.schema import Recipe, settle
+from tfclassify.recipe.schema import Recipe, fill_defaults
 from tfclassify.recipe.search_schema import check_search
 from tfclassify.recipe.wording import KeyPath, parse_path, render_path, show, suggest
 
@@ -268,7 +268,7 @@ def apply_override(document: Document, override: Override) -> None:
     content: Any = document.content
     walked: KeyPath = ()
     for depth, step in enumerate(override.path[:-1]):
-        step = _settle_step(content, step, walked)
+        step = _find_step(content, step, walked)
         walked = (*walked, step)
         if isinstance(content, dict) and content.get(step) is None:
             if isinstance(override.path[depth + 1], int):
@@ -280,13 +280,13 @@ def apply_override(document: Document, override: Override) -> None:
             content[step] = {}
             document.places[walked] = Place(None, OPTION)
         content = content[step]
-    last = _settle_step(content, override.path[-1], walked)
+    last = _find_step(content, override.path[-1], walked)
     walked = (*walked, last)
     content[last] = override.value
     replace_places(document.places, walked, {walked: Place(None, OPTION)})
 
 
-def _settle_step(content: Any, step: str | int, walked: KeyPath) -> Any:
+def _find_step(content: Any, step: str | int, walked: KeyPath) -> Any:
     """Check one step against what is there; return it with a list position from 0."""
     where, path = render_path(walked) or "the recipe", render_path((*walked, step))
     if isinstance(step, str):
@@ -461,5 +461,5 @@ def dump_recipe(recipe: Recipe) -> str:
 
     ``parse_recipe`` reads it back to an equal recipe.
     """
-    content = settle(recipe).model_dump(mode="json")
+    content = fill_defaults(recipe).model_dump(mode="json")
     return render_yaml(content)

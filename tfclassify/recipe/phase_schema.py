@@ -180,7 +180,7 @@ SCHEDULE_KEYS = {
 EXPONENTIAL_FACTOR = 0.95
 
 
-def settle_phase(phase: PhaseRecipe, lacks_images: bool) -> PhaseRecipe:
+def fill_phase(phase: PhaseRecipe, lacks_images: bool) -> PhaseRecipe:
     """Replace what was not written by what the phase's other keys mean.
 
     ``factor`` is milder for exponential, which lowers the rate in each epoch. ``keep_best`` is

@@ -29,7 +29,7 @@ from tfclassify.recipe.reference import (
     iterate_keys,
     list_literals,
 )
-from tfclassify.recipe.schema import SINGLE_VALUES, Recipe, check_recipe, settle
+from tfclassify.recipe.schema import SINGLE_VALUES, Recipe, check_recipe, fill_defaults
 from tfclassify.recipe.wording import KeyPath, find_nearest, join_names, render_path, show, suggest
 
 _PATTERNS = {
@@ -241,7 +241,7 @@ def validate(content: Any) -> tuple[Recipe | None, list[Fault]]:
         content: Mappings, lists and scalars, as a document holds them.
 
     Returns:
-        The settled recipe, None if there are faults; and every fault.
+        The whole recipe, None if there are faults; and every fault.
     """
     draft = _Draft(content)
     draft.take_out(list(islice(_find_broken_texts(content), MAX_FAULTS)))
@@ -257,7 +257,7 @@ def validate(content: Any) -> tuple[Recipe | None, list[Fault]]:
                 draft.faults.append(Fault((), "check", told))
                 break
             continue
-        recipe = settle(recipe)
+        recipe = fill_defaults(recipe)
         found = islice(check_recipe(recipe), MAX_FAULTS)
         draft.note([Fault(path, "check", message) for path, message in found])
         return (None if draft.faults else recipe), draft.faults

@@ -6,7 +6,7 @@ checks (``data_schema``, ``augment_schema``, ``model_schema``, ``phase_schema``)
 lines, ``--set`` (``loading``).
 
 A check looks at values only, never at whether they were written or are defaults, so
-that a recipe that was written out in full means the same; ``settle`` is where a default
+that a recipe that was written out in full means the same; ``fill_defaults`` is where a default
 gives way to another key.
 """
 
@@ -49,7 +49,7 @@ from tfclassify.recipe.phase_schema import (
     ScheduleRecipe,
     TrainPartRecipe,
     check_phases,
-    settle_phase,
+    fill_phase,
 )
 from tfclassify.recipe.search_schema import DimensionRecipe, SearchRecipe
 from tfclassify.recipe.wording import KeyPath, find_nearest, join_names, show
@@ -358,7 +358,7 @@ def check_recipe(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
         yield from check(recipe)
 
 
-def settle(recipe: Recipe) -> Recipe:
+def fill_defaults(recipe: Recipe) -> Recipe:
     """Replace the defaults that other keys rule out.
 
     A ``keep_best`` that was not written follows ``early_stopping.metric``, so that a phase
@@ -368,7 +368,7 @@ def settle(recipe: Recipe) -> Recipe:
     thresholds that were not written become 0.5 where there are no images to search them on.
     """
     changes: dict[str, object] = {
-        "phases": tuple(settle_phase(phase, lacks_validation(recipe)) for phase in recipe.phases)
+        "phases": tuple(fill_phase(phase, lacks_validation(recipe)) for phase in recipe.phases)
     }
     if recipe.task == "multi_label" and "metric" not in recipe.model_fields_set:
         changes["metric"] = "map"

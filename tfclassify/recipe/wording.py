@@ -1,8 +1,8 @@
-"""How a recipe's places, values and names are put into words.
+"""How places in a recipe, values, names, sizes and times are put into words.
 
 Owns: the text of key paths (``phases[1].epochs``) and its reverse, the text of
-values, and the search for the nearest name. Does not own: any message (``problems``,
-``schema``).
+values, the search for the nearest name, and the one way to write a number of bytes or
+seconds. Does not own: any message (``problems``, ``schema``), scores (``pages.wording``).
 """
 
 from __future__ import annotations
@@ -136,3 +136,26 @@ def join_names(names: Iterable[str], last: str = "or") -> str:
     if len(listed) < 2:
         return "".join(listed)
     return f"{', '.join(listed[:-1])} {last} {listed[-1]}"
+
+
+def format_seconds(seconds: float) -> str:
+    """Write a time, such as ``4.2 s``, ``12 min 5 s`` or ``3 h 20 min``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min"
+
+
+def format_bytes(size: float) -> str:
+    """Write a size, such as ``18.8 MB``; a kilobyte has 1000 bytes."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

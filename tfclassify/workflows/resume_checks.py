@@ -15,7 +15,7 @@ from tfclassify.data.index import Index
 from tfclassify.data.scan import find_changed_files, fingerprint_index
 from tfclassify.errors import RunError
 from tfclassify.events import Observer
-from tfclassify.recipe.schema import Recipe, settle
+from tfclassify.recipe.schema import Recipe, fill_defaults
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.runs.documents import Beginning, Environment, read_document
 from tfclassify.runs.environment import describe_environment, describe_processor, list_packages
@@ -168,7 +168,7 @@ def find_recipe_changes(before: Recipe, now: Recipe) -> list[str]:
 
 
 def _plain(recipe: Recipe) -> dict[str, object]:
-    content: dict[str, object] = settle(recipe).model_dump(mode="json")
+    content: dict[str, object] = fill_defaults(recipe).model_dump(mode="json")
     content.pop("description")  # nothing is computed from it
     return content
 

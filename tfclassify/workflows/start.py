@@ -22,6 +22,7 @@ from typing import Any, ParamSpec, TypeVar
 from tfclassify.errors import StorageError
 from tfclassify.events import Observer
 from tfclassify.recipe.schema import Recipe
+from tfclassify.recipe.wording import format_bytes
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -164,8 +165,8 @@ def _check_address_space() -> None:
     allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
     if allowed != resource.RLIM_INFINITY and allowed < _LEAST_ADDRESSES:
         raise StorageError(
-            f"ulimit -v: TensorFlow needs {_LEAST_ADDRESSES >> 30} GiB of address space to start, "
-            f"got {allowed / 2**30:.1f} GiB",
+            f"ulimit -v: TensorFlow needs {format_bytes(_LEAST_ADDRESSES)} of address space to "
+            f"start, got {format_bytes(allowed)}",
             "raise the limit, or limit the memory of a container instead",
         )
 

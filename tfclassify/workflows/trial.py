@@ -22,6 +22,7 @@ from tfclassify.data.preparation import PreparedData
 from tfclassify.errors import TfclassifyError, TrainingError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import open_replacing, write_text
+from tfclassify.pages.wording import format_large
 from tfclassify.recipe.document import render_yaml
 from tfclassify.recipe.loading import dump_recipe, load_recipe, parse_recipe
 from tfclassify.recipe.schema import Recipe
@@ -110,7 +111,7 @@ def _train_trial(
     if facts.max_macs is not None:
         macs = cost if facts.also == "macs" and cost else measure_cost(classifier, recipe, "macs")
         if macs > facts.max_macs:
-            reason = f"{macs / 1e6:,.1f} M MACs, over --max-macs {facts.max_macs / 1e6:,.1f} M"
+            reason = f"{format_large(macs)} MACs, over --max-macs {format_large(facts.max_macs)}"
             return Ended(number=number, state="refused", cost=cost, reason=reason)
     run = folder.trial(number)
     write_text(run.recipe_path, dump_recipe(recipe))

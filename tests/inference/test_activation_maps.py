@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tests.builders_models import make_classifier
 from tests.hub_modules import make_hub_module
+from tests.inference.builders import make_colour_finder
 from tests.model.classifiers import TINY_LAYERS, make_images, make_recipe, make_tiny
 from tfclassify.errors import ModelError
 from tfclassify.inference.activation_maps import ActivationMaps
@@ -32,25 +33,6 @@ def logits_of(classifier: Classifier, images: np.ndarray = IMAGES) -> np.ndarray
     logits = np.asarray(classifier.network(images, training=False))
     bias = np.asarray(classifier.head.get_layer("logits").bias)
     return (logits - bias)[np.arange(len(images)), CLASSES]
-
-
-def make_colour_finder(pool: keras.layers.Layer) -> keras.Model:
-    """Make a network whose three classes are the shares of red, green and blue, in 4x4 blocks.
-
-    Its backbone is two functional models deep.
-    """
-    kernel = np.eye(3, 4)[None, None] / 255  # the fourth channel says nothing
-    images = keras.Input((16, 24, 3))
-    conv = keras.layers.Conv2D(4, 1, use_bias=False)
-    inner = keras.Model(images, keras.layers.AveragePooling2D(4)(conv(images)))
-    conv.set_weights([kernel])
-    outer = keras.Model(images, inner(images))
-    features = outer(images)
-    dense = keras.layers.Dense(3, use_bias=False)
-    logits = dense(pool(features))
-    cells = 24 if isinstance(pool, keras.layers.Flatten) else 1
-    dense.set_weights([np.tile(np.eye(4, 3), (cells, 1)) / cells])
-    return keras.Model(images, keras.layers.Softmax()(logits))
 
 
 @pytest.mark.parametrize(

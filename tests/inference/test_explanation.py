@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.inference.test_activation_maps import make_colour_finder
-from tests.inference.test_prediction import Recorder
+from tests.inference.builders import Recorder, make_colour_finder
 from tfclassify.errors import ModelError, RequestError
 from tfclassify.inference.explanation import Explainer, Explanation, average_views, explain_images
 from tfclassify.inference.overlays import draw_sheet, lay_over

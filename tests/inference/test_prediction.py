@@ -13,10 +13,10 @@ from PIL import Image
 from tests.builders import make_photo, make_photo_folder
 from tests.builders_models import make_classifier
 from tests.data.builders import Listener
+from tests.inference.builders import Recorder
 from tfclassify.data.folders import walk_files
 from tfclassify.data.images import decode_image
 from tfclassify.errors import DownloadError, RequestError, TargetError
-from tfclassify.events import Observer
 from tfclassify.inference import prediction
 from tfclassify.inference.prediction import (
     Predictions,
@@ -48,20 +48,6 @@ def bundle() -> SimpleNamespace:
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     return make_photo_folder(tmp_path / "photos", images_per_class=3)
-
-
-class Recorder(Observer):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.steps: list[int] = []
-        self.warnings: list[str] = []
-
-    def on_task_step(self, task: str, done: int) -> None:
-        self.steps.append(done)
-
-    def on_warning(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 def one_by_one(bundle: SimpleNamespace, files: list[str]) -> np.ndarray:

@@ -272,3 +272,12 @@ def test_the_tfclassify(tiny_run: TinyRun, tmp_path: Path, tfclassify: CommandLi
     refused = tfclassify("verify", target, "--json", "--quiet")
     assert refused.code == 1
     assert not json.loads(refused.out)["is_right"]
+
+
+def test_several_labels_an_image(tiny_sets: TinyRun, tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    publish_run(PublishRequest(tiny_sets.run, str(target)))
+    assert verify(target).is_right
+    card = (target / "README.md").read_text("utf-8")
+    assert "multi-label" in read_metadata(card)["tags"]
+    assert "![Average precision of each class](pictures/class_ap.svg)" in card

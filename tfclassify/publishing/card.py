@@ -22,6 +22,7 @@ from tfclassify.files import Document
 from tfclassify.pages import wording
 from tfclassify.pages.recipe_facts import describe_network
 from tfclassify.pages.rendering import Fact
+from tfclassify.pages.scores import is_telling
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
 from tfclassify.scoring.intervals import Interval
 from tfclassify.scoring.judgement import ClassScore
@@ -162,7 +163,7 @@ def _list_metrics(verdict: Verdict, first: str) -> Iterator[dict[str, Any]]:
     scores = verdict.headline.metrics
     for name in sorted(scores, key=lambda each: each != first):
         interval = scores[name]
-        if interval.value is None:
+        if interval.value is None or not is_telling(name, len(verdict.answers.classes)):
             continue
         yield {
             "type": _HUB_METRICS.get(name, name),
@@ -225,6 +226,7 @@ def _open_templates() -> Environment:
         "count_of": wording.count_of,
         "format_range": wording.format_range,
         "format_score": wording.format_score,
+        "is_telling": is_telling,
         "title_of": wording.title_of,
     }
     return environment

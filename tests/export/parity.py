@@ -65,6 +65,7 @@ CASES = (
     _published("resnet18"),
     _published("resnet34"),
     Case("custom_cnn", partial(make_bundle, model=SMALL, size=32)),
+    Case("grey", partial(make_bundle, model=SMALL[:-1] + ", colour: grey}", size=32)),
     Case("hub", _hub),
     Case("stack", partial(make_bundle, model=STACK, size=64)),
     Case("ensemble", partial(make_ensemble_bundle, sizes=(32, 20))),

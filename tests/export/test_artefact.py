@@ -225,6 +225,12 @@ def test_models_of_several_parts_go_through(name, tmp_path) -> None:
     assert float(found["onnx"]) < 1e-4, found
 
 
+def test_a_grey_network_takes_photos_in_colour(tmp_path) -> None:
+    case = next(case for case in CASES if case.name == "grey")
+    found = export_case(case, tmp_path)
+    assert all(float(difference) < 1e-5 for difference in found.values()), found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [case.name for case in CASES])
 def test_every_kind_of_network_goes_through(name, tmp_path) -> None:

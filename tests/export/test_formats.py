@@ -29,19 +29,17 @@ def test_forms_of_ones_own_are_registered_once(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "precision", "batch", "views", "message"),
+    ("form", "precision", "batch", "message"),
     [
-        ("savedmodel", "int8", None, False, "savedmodel cannot be 'int8', allowed are float32;"),
-        ("keras", "float16", None, False, "keras cannot be 'float16'"),
-        ("onnx", "float8", None, False, "allowed are float32, float16, int8, int8-dynamic"),
-        ("onnx", "float32", -1, False, "--batch: must be 0, for any number, or more, got -1"),
-        ("keras", "float32", None, True, "--views: keras holds the plain network only"),
-        ("keras", "float32", 4, False, "--batch: keras takes any number"),
+        ("savedmodel", "int8", None, "savedmodel cannot be 'int8', allowed are float32;"),
+        ("keras", "float16", None, "keras cannot be 'float16'"),
+        ("onnx", "float8", None, "allowed are float32, float16, int8, int8-dynamic"),
+        ("onnx", "float32", -1, "--batch: must be 0, for any number, or more, got -1"),
     ],
 )
-def test_what_a_form_cannot_be(form, precision, batch, views, message) -> None:
+def test_what_a_form_cannot_be(form, precision, batch, message) -> None:
     with pytest.raises(RequestError, match=message):
-        check_request(ARTEFACT_FORMATS[form], precision, batch, views=views)
+        check_request(ARTEFACT_FORMATS[form], precision, batch)
 
 
 @pytest.mark.parametrize(
@@ -57,4 +55,4 @@ def test_a_missing_extra_is_told_with_its_command(form, package, command, monkey
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=rf"pip install 'tfclassify\[{command}\]'"):
-        check_request(ARTEFACT_FORMATS[form], "float32", None, views=False)
+        check_request(ARTEFACT_FORMATS[form], "float32", None)

@@ -15,6 +15,7 @@ from tfclassify.inference.views import (
     zoom,
     zoom_taps,
 )
+from tfclassify.model.keras_files import load_keras_file
 from tfclassify.recipe.schema import TtaRecipe
 
 #: A picture of 3 rows and 4 columns in which every pixel is another number.
@@ -315,3 +316,31 @@ def test_a_zoom_is_brought_back():
         np.testing.assert_allclose(back[0, inside, 0], slope.numpy()[0, inside, 0], atol=1e-3)
         # -0.25 shows three quarters of each side, the middle 24 pixels.
         assert is_shown.sum() == (32 * 32 if factor > 0 else 24 * 24)
+
+
+@pytest.mark.parametrize("batch", [0, 3])
+@pytest.mark.parametrize("fill", ["roll", "reflect", "constant"])
+def test_a_keras_file_holds_the_views(classifier, images, fill, batch, tmp_path):
+    """Saved, and loaded by what loads nothing but layers and operations."""
+    tta = TtaRecipe(
+        flips=["horizontal", "vertical"],
+        shift=0.2,
+        shift_fill=fill,
+        rotations=[90, 180],
+        zoom=[0.15],
+        combine="product",
+    )
+    views = build_view_model(classifier, tta)
+    views.build_keras_model(batch).save(tmp_path / "views.keras")
+    model = load_keras_file(tmp_path / "views.keras")
+    shown = images[:3].astype(np.float32)
+    np.testing.assert_allclose(model(shown, training=False), views(shown), atol=1e-6)
+    assert model.input_shape[0] == (batch or None)
+
+
+def test_a_keras_model_of_one_view_is_the_network_itself(classifier, images):
+    plain = build_view_model(classifier, None)
+    assert plain.build_keras_model(0) is classifier
+    fixed = plain.build_keras_model(2)
+    assert fixed.input_shape[0] == 2
+    np.testing.assert_allclose(fixed(images[:2]), plain(images[:2]), atol=1e-6)

@@ -133,3 +133,19 @@ def test_a_network_beyond_the_memory_is_refused_before_it_is_built(
     ):
         build_classifier(model, 3, size, seed=0)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
+
+
+def test_a_grey_network_sees_one_channel() -> None:
+    layers = (LayerRecipe(conv=4, batch_norm=True),)
+    model = ModelRecipe(backbone="custom_cnn", weights="none", layers=layers, colour="grey")
+    classifier = build_classifier(model, 3, (8, 12), seed=0)
+    assert classifier.network.input_shape == (None, 8, 12, 3)
+    assert classifier.extractor.input_shape == (None, 8, 12, 1)
+    assert classifier.extractor.layers[1].kernel.shape == (3, 3, 1, 4)
+    images = make_images(2, (8, 12))
+    # ITU-R 601: what Pillow's "L" and most cameras mean by grey.
+    grey = images @ np.array([0.299, 0.587, 0.114], np.float32)
+    same = np.repeat(grey[..., None], 3, axis=-1)
+    np.testing.assert_allclose(classifier.network(images), classifier.network(same), atol=1e-3)
+    inside = classifier.extractor(grey[..., None] / 255)
+    np.testing.assert_allclose(classifier.backbone(images), inside, atol=1e-3)

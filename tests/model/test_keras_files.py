@@ -406,3 +406,21 @@ def test_a_window_reads_what_the_entry_holds(tmp_path: Path) -> None:
         assert window.read(3) == content[15:18]
         assert window.readable()
         assert window.seekable()
+
+
+def test_a_constant_is_numbers_of_four_bytes(tmp_path: Path) -> None:
+    """Text of a gigabyte a letter is a type of NumPy's too."""
+    path = tmp_path / "model.keras"
+    inputs = keras.Input((2,))
+    keras.Model(inputs, inputs * np.array([[1.0, 2.0]], np.float32)).save(path)
+    np.testing.assert_array_equal(load_keras_file(path)(np.ones((1, 2))), [[1.0, 2.0]])
+
+    def widen(config: Any) -> Any:
+        (entry,) = find_entries(config, "__numpy__")
+        assert entry["config"]["dtype"] == "float32"
+        entry["config"]["dtype"] = "S9"
+        return config
+
+    rewrite(path, widen)
+    with pytest.raises(ModelError, match=r"holds '__numpy__' of None"):
+        load_keras_file(path)

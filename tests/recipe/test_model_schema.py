@@ -63,6 +63,13 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
         ],
     ),
     (
+        {"model__colour": "grey"},
+        [
+            "model.colour: 'grey' belongs to backbone 'custom_cnn', since the others take three "
+            "channels, got 'vgg16'; remove it"
+        ],
+    ),
+    (
         {"model__input_range": [0, 1]},
         [
             "model.input_range: belongs to hub and keras_hub backbones, got 'vgg16', which scales "

@@ -72,3 +72,12 @@ def test_the_views_of_plants_are_the_eight_ways_to_lay_a_photo(name: str) -> Non
     assert tta is not None
     assert (tta.flips, tta.rotations, tta.combine) == (("horizontal", "vertical"), (90,), "product")
     assert (tta.shift, tta.zoom) == (0.0, ()), "shifts of plants.yaml are not inherited"
+
+
+def test_school_items_small_is_the_network_of_the_sequel() -> None:
+    recipe = load_recipe(FOLDER / "school_items_small.yaml")
+    assert recipe.model.colour == "grey"
+    assert [layer.conv for layer in recipe.model.layers] == [8, 16, 32, 64, 128]
+    assert recipe.model.head.dense == (100,)
+    photos = load_recipe(FOLDER / "school_items_small.yaml", ["data.source=photos"])
+    assert (photos.data.source, photos.data.table) == ("photos", None)

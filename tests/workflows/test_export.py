@@ -74,12 +74,14 @@ def test_evaluate_takes_an_artefact_as_it_takes_a_run(tiny_run: TinyRun, tmp_pat
     shutil.rmtree(tiny_run.run / "export")
 
 
-def test_the_recipes_views_go_inside(tiny_run: TinyRun, tmp_path) -> None:
-    result = export_run(ExportRequest(tiny_run.run, ("litert",), has_views=True, out=tmp_path))
+@pytest.mark.parametrize(("form", "batch"), [("litert", None), ("keras", 4)])
+def test_the_recipes_views_go_inside(tiny_run: TinyRun, tmp_path, form, batch) -> None:
+    request = ExportRequest(tiny_run.run, (form,), batch=batch, has_views=True, out=tmp_path)
+    result = export_run(request)
     assert result.views == ("identity", "flip_horizontal")
     photos = (tiny_run.photos / "blue",)
     run = predict_paths_of_run(PredictRequest(tiny_run.run, photos))
-    artefact = predict_paths_of_run(PredictRequest(tmp_path / "litert", photos))
+    artefact = predict_paths_of_run(PredictRequest(tmp_path / form, photos))
     np.testing.assert_allclose(
         artefact.predictions.probabilities, run.predictions.probabilities, atol=1e-5
     )

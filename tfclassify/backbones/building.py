@@ -79,6 +79,7 @@ def build_network(
     weights: str = "imagenet",
     weights_sha256: str | None = None,
     layers: Sequence[LayerRecipe] = (),
+    channels: int = 3,
     seed: int = 0,
     part: str = "backbone",
 ) -> keras.Model:
@@ -91,6 +92,7 @@ def build_network(
             has its own; a preset has its own but for ``none``.
         weights_sha256: The checksum that the file must have, or None.
         layers: The blocks of ``custom_cnn``.
+        channels: Of the images that ``custom_cnn`` takes; others take 3.
         seed: Decides every weight that is not pretrained.
         part: What is built; two parts of one seed get different weights.
 
@@ -101,14 +103,18 @@ def build_network(
     """
     _check_request(spec, image_size, weights, layers)
     with seeded_construction(seed, part):
-        network = _construct(spec, image_size, weights, layers)
+        network = _construct(spec, image_size, weights, layers, channels)
     if weights not in ("imagenet", "none"):
         _load_weights(network, spec, Path(weights), weights_sha256)
     return network
 
 
 def _construct(
-    spec: BackboneSpec, image_size: tuple[int, int], weights: str, layers: Sequence[LayerRecipe]
+    spec: BackboneSpec,
+    image_size: tuple[int, int],
+    weights: str,
+    layers: Sequence[LayerRecipe],
+    channels: int,
 ) -> keras.Model:
     """Build a network, with its published weights if asked."""
     origin = spec.origin
@@ -128,7 +134,7 @@ def _construct(
         return build_preset(origin.preset, image_size, has_weights=weights != "none")
     if isinstance(origin, OwnNetwork):
         return _build_own(spec, origin, image_size, weights)
-    return build_custom_cnn(layers, image_size)
+    return build_custom_cnn(layers, image_size, channels=channels)
 
 
 def _build_own(

@@ -15,7 +15,11 @@ from tfclassify.recipe.schema import LayerRecipe
 
 
 def build_custom_cnn(
-    layers: Sequence[LayerRecipe], image_size: tuple[int, int], name: str = "custom_cnn"
+    layers: Sequence[LayerRecipe],
+    image_size: tuple[int, int],
+    name: str = "custom_cnn",
+    *,
+    channels: int = 3,
 ) -> keras.Model:
     """Build the blocks in their order.
 
@@ -29,9 +33,10 @@ def build_custom_cnn(
         layers: The blocks.
         image_size: ``(height, width)`` in pixels.
         name: Name of the model.
+        channels: Of the images.
 
     Returns:
-        Float32 ``(batch, height, width, 3)`` in 0..1 to a feature map.
+        Float32 ``(batch, height, width, channels)`` in 0..1 to a feature map.
 
     Raises:
         ModelError: If there are no blocks, or one of them leaves no pixels.
@@ -41,7 +46,7 @@ def build_custom_cnn(
             "model.layers: custom_cnn needs at least one block, got none; "
             "for example layers: [{conv: 32, batch_norm: true, pool: 2}]"
         )
-    inputs = keras.Input((*image_size, 3), name="scaled_images")
+    inputs = keras.Input((*image_size, channels), name="scaled_images")
     x = inputs
     for number, recipe in enumerate(layers, start=1):
         size = tuple(x.shape[1:3])

@@ -66,7 +66,6 @@ class ArtefactFormat:
         check_extra: Raises where what writing needs is not installed.
         precisions: Which it can be written in.
         default_batch: Images a call where none is asked for; 0 for any number.
-        has_views: Whether test-time views can lie inside.
         refused: Packages that running it must not need; the proof forbids them.
     """
 
@@ -79,7 +78,6 @@ class ArtefactFormat:
     check_extra: Callable[[], object] = lambda: None
     precisions: tuple[str, ...] = PRECISIONS
     default_batch: int = 0
-    has_views: bool = True
     refused: tuple[str, ...] = ("tfclassify", "tensorflow", "keras", "tf_keras")
 
 
@@ -94,7 +92,7 @@ def _write_keras(path: Path, draft: Draft) -> None:
             f"{path.name}: the network runs the hub module {hub.module!r}, and a .keras file holds "
             "Keras' own layers only; use --format savedmodel, litert or onnx"
         )
-    draft.views.model.save(path)
+    draft.views.build_keras_model(draft.batch).save(path)
 
 
 def _write_litert(path: Path, draft: Draft) -> None:
@@ -160,7 +158,6 @@ ARTEFACT_FORMATS: dict[str, ArtefactFormat] = {
             SHIPPED / "keras_network.py",
             _write_keras,
             precisions=("float32",),
-            has_views=False,
             refused=("tfclassify",),
         ),
     )
@@ -194,11 +191,11 @@ def get_format(name: str) -> ArtefactFormat:
     return ARTEFACT_FORMATS[name]
 
 
-def check_request(form: ArtefactFormat, precision: str, batch: int | None, *, views: bool) -> None:
+def check_request(form: ArtefactFormat, precision: str, batch: int | None) -> None:
     """Refuse what a form cannot be.
 
     Raises:
-        RequestError: If it has no such precision, batch or views.
+        RequestError: If it has no such precision or batch.
         MissingExtraError: If what writing it needs is not installed.
     """
     if precision not in form.precisions:
@@ -208,10 +205,4 @@ def check_request(form: ArtefactFormat, precision: str, batch: int | None, *, vi
         )
     if batch is not None and batch < 0:
         raise RequestError(f"--batch: must be 0, for any number, or more, got {batch}")
-    if views and not form.has_views:
-        raise RequestError(
-            f"--views: {form.name} holds the plain network only; use savedmodel, litert or onnx"
-        )
-    if batch and not form.has_views:
-        raise RequestError(f"--batch: {form.name} takes any number of images; leave --batch out")
     form.check_extra()

@@ -5,8 +5,8 @@ graph that sends views x batch through a network and joins the answers.
 Does not own: reading images (``prediction``), shipping the graph (``export``).
 
 Flips, shifts and quarter turns move pixels and never resample them; only a zoom
-reads between pixels. Everything is made of plain TensorFlow operations, so that a
-graph with its views inside can be saved and run where this package is not.
+reads between pixels. Everything is made of Keras' operations, so that the views can be
+part of a TensorFlow graph and of a Keras model, saved and run where this package is not.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from functools import partial
 from itertools import product
 from typing import Any, Literal
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -67,15 +68,15 @@ class View:
 
 def flip(images: tf.Tensor, axis: int) -> tf.Tensor:
     """Mirror images ``(b, H, W, 3)`` along an axis: 1 vertically, 2 horizontally."""
-    return tf.reverse(images, [axis])
+    return keras.ops.flip(images, axis)
 
 
 def turn(images: tf.Tensor, quarters: int) -> tf.Tensor:
     """Turn square images ``(b, S, S, 3)`` counter-clockwise by quarters of a turn."""
     if quarters == 2:
-        return tf.reverse(images, [1, 2])
-    across = tf.transpose(images, [0, 2, 1, 3])
-    return tf.reverse(across, [1 if quarters == 1 else 2])
+        return flip(flip(images, 1), 2)
+    across = keras.ops.transpose(images, [0, 2, 1, 3])
+    return flip(across, 1 if quarters == 1 else 2)
 
 
 def shift(images: tf.Tensor, axis: int, pixels: int, fill: Fill) -> tf.Tensor:
@@ -96,11 +97,11 @@ def shift(images: tf.Tensor, axis: int, pixels: int, fill: Fill) -> tf.Tensor:
         kept = _slice(images, axis, distance, size)
         lost = _slice(images, axis, 0, distance)
     if fill == "constant":
-        lost = tf.zeros_like(lost)
+        lost = keras.ops.zeros_like(lost)
     elif fill == "reflect":
         border = (size - distance, size) if pixels < 0 else (0, distance)
-        lost = tf.reverse(_slice(images, axis, *border), [axis])
-    return tf.concat([kept, lost] if pixels < 0 else [lost, kept], axis)
+        lost = flip(_slice(images, axis, *border), axis)
+    return keras.ops.concatenate([kept, lost] if pixels < 0 else [lost, kept], axis)
 
 
 def _slice(images: tf.Tensor, axis: int, start: int, stop: int) -> tf.Tensor:
@@ -114,12 +115,12 @@ def zoom(images: tf.Tensor, factor: float) -> tf.Tensor:
     ``c = (size - 1) / 2``: 0.15 shows 15 % more of the scene, -0.15 shows less,
     as ``keras.layers.RandomZoom``. Beyond the border lies the mirrored picture.
     """
-    images = tf.cast(images, tf.float32)
+    images = keras.ops.cast(images, "float32")
     for axis in (1, 2):
         low, high, share = zoom_taps(images.shape[axis], factor)
         share = share.reshape([-1 if axis == position else 1 for position in range(4)])
-        lower = tf.gather(images, low, axis=axis)
-        images = lower + (tf.gather(images, high, axis=axis) - lower) * share
+        lower = keras.ops.take(images, low, axis=axis)
+        images = lower + (keras.ops.take(images, high, axis=axis) - lower) * share
     return images
 
 
@@ -311,6 +312,26 @@ class ViewModel:
         """
         both: np.ndarray = self._both(tf.cast(tf.convert_to_tensor(images), tf.float32)).numpy()
         return both
+
+    def build_keras_model(self, batch: int) -> keras.Model:
+        """Build a Keras model with the views inside, which shares the network's weights.
+
+        Args:
+            batch: Images a call; 0 for any number.
+
+        Returns:
+            Images ``(b, H, W, 3)`` float32 to the mean of the views' probabilities ``(b, C)``.
+        """
+        if not batch and self.names == ("identity",):
+            whole: keras.Model = self.model
+            return whole
+        images = keras.Input(batch_shape=(batch or None, *self.image_size, 3), name="image")
+        shown = [view.apply(images) for view in self.views]
+        scores = self.model(shown[0] if self.count == 1 else keras.ops.concatenate(shown, 0))
+        if self.count > 1:
+            scores = keras.ops.reshape(scores, (self.count, batch or -1, self.classes))
+            scores = keras.ops.mean(scores, axis=0)
+        return keras.Model(images, scores, name="views")
 
     def _keep_plain(self, images: tf.Tensor) -> tf.Tensor:
         scores = self._score_views(images)

@@ -118,7 +118,8 @@ def _assemble(
     model: ModelRecipe, classes: int, image_size: tuple[int, int], seed: int
 ) -> Classifier:
     members = _build_members(model, image_size, seed)
-    parts = [_join_preprocessing(member, image_size) for member in members]
+    is_grey = model.colour == "grey"
+    parts = [_join_preprocessing(member, image_size, is_grey=is_grey) for member in members]
     backbone = parts[0]
     if model.stack:
         backbone = _stack(parts, model.head.pool, image_size)
@@ -147,6 +148,7 @@ def _build_members(
             weights=recipe.weights,
             weights_sha256=recipe.weights_sha256,
             layers=model.layers,
+            channels=1 if model.colour == "grey" else 3,
             seed=seed,
             part="backbone" if number == 1 else f"backbone {number}",
         )
@@ -154,12 +156,16 @@ def _build_members(
     return tuple(members)
 
 
-def _join_preprocessing(member: Member, image_size: tuple[int, int]) -> keras.Model:
-    """Put the layers of the input contract before a backbone's own network."""
+def _join_preprocessing(
+    member: Member, image_size: tuple[int, int], *, is_grey: bool
+) -> keras.Model:
+    """Put the layers of the input contract, and grey, before a backbone's own network."""
     images = keras.Input((*image_size, 3), name="image")
     x = images
     for layer in member.spec.contract.as_layers():
         x = layer(x)
+    if is_grey:
+        x = keras.ops.image.rgb_to_grayscale(x, data_format="channels_last")
     return keras.Model(images, member.extractor(x), name="backbone")
 
 

@@ -70,6 +70,8 @@ _NAMES: dict[str | None, frozenset[str]] = {
     preprocessing.__name__: frozenset({"ReverseChannels"}),
     HubFeatures.__module__: frozenset({"HubFeatures"}),
 }
+#: Types of the constants that operations are given; another could be of any size.
+_ARRAYS = ("int32", "float32")
 _FUNCTION_MODULES = ("builtins", "keras.activations", "keras.ops")
 _NO_ACTIVATIONS = {"get", "serialize", "deserialize"}
 #: The backbones and layers of KerasHub; what reads files or text is left out.
@@ -187,7 +189,9 @@ def _check_entry(path: Path, entry: dict[str, Any], modules: Modules) -> None:
     """Refuse an object that is not on the list."""
     module, name = entry.get("module"), entry["class_name"]
     config, registered = entry.get("config"), entry.get("registered_name")
-    if name == "function":
+    if name == "__numpy__":
+        is_allowed = module is None and isinstance(config, dict) and config.get("dtype") in _ARRAYS
+    elif name == "function":
         name = config
         is_allowed = (
             module in _FUNCTION_MODULES

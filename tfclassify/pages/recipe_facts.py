@@ -37,7 +37,11 @@ def describe_network(recipe: Recipe, parameters: int | None = None) -> tuple[Fac
     height, width = recipe.data.image_size
     facts = [
         *_describe_backbones(recipe.model),
-        Fact("Input", f"{width} × {height} pixels; images {_RESIZE[recipe.data.resize]}"),
+        Fact(
+            "Input",
+            f"{width} × {height} pixels{', grey' if recipe.model.colour == 'grey' else ''}; "
+            f"images {_RESIZE[recipe.data.resize]}",
+        ),
         Fact("Head", _describe_head(recipe.model.head)),
         Fact("BatchNorm", _describe_batch_norm(recipe)),
     ]

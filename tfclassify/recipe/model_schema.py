@@ -99,6 +99,11 @@ class ModelRecipe(Section):
         "[-1, 1]; it needs this. A keras_hub preset says it by itself.",
     )
     layers: tuple[LayerRecipe, ...] = Field((), description="Blocks of custom_cnn.")
+    colour: Literal["rgb", "grey"] = Field(
+        "rgb",
+        description="grey: custom_cnn sees one channel; the images, which are given as ever, turn "
+        "grey within the network.",
+    )
     start_from: str = Field(
         "",
         description="A run, or a bundle, of the same network and classes; training begins with "
@@ -121,6 +126,7 @@ def check_model(recipe: Recipe) -> Iterator[Finding]:
     model = recipe.model
     yield from _check_choice(model)
     yield from _check_layers(model)
+    yield from _check_colour(model)
     if model.backbone:
         alone = StackMemberRecipe(
             backbone=model.backbone,
@@ -151,6 +157,16 @@ def _check_layers(model: ModelRecipe) -> Iterator[Finding]:
     if model.layers and model.backbone != CUSTOM and is_other:
         got = "a stack" if model.stack else repr(model.backbone)
         yield path, f"layers belong to backbone {CUSTOM!r}, got {got}; remove one of the two"
+
+
+def _check_colour(model: ModelRecipe) -> Iterator[Finding]:
+    if model.colour != "rgb" and model.backbone != CUSTOM:
+        got = "a stack" if model.stack else repr(model.backbone)
+        yield (
+            ("model", "colour"),
+            f"{model.colour!r} belongs to backbone {CUSTOM!r}, since the others take three "
+            f"channels, got {got}; remove it",
+        )
 
 
 def _check_stack(model: ModelRecipe) -> Iterator[Finding]:

@@ -91,7 +91,7 @@ def export_run(request: ExportRequest, observer: Observer = SILENT) -> ExportRes
         raise RequestError("--format: name at least one, such as onnx")
     forms = [get_format(name) for name in dict.fromkeys(request.formats)]
     for form in forms:
-        check_request(form, request.precision, request.batch, views=request.has_views)
+        check_request(form, request.precision, request.batch)
     is_bundle = (request.run / "bundle.json").is_file()
     run = None if is_bundle else RunDirectory.open(request.run, needs_bundle=True)
     bundle = load_bundle(request.run if run is None else run.bundle_dir)

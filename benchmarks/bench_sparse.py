@@ -1,81 +1,102 @@
 """How much faster XNNPACK runs EfficientNet-Lite0 once most of its 1x1 weights are zero.
 
-The network has random weights: this measures speed alone. The padding of its strided
-convolutions is made symmetric, as XNNPACK's sparse kernels ask for, and nothing is
-fine-tuned.
+The network has random weights and is not fine-tuned: this measures speed alone. It is built,
+pruned and written as ``tfclassify compress --sparse`` does.
 
     python benchmarks/bench_sparse.py --size 224 --out sparse.json
+    python benchmarks/bench_sparse.py --without-avx
+
+XNNPACK leaves its sparse kernels alone on x86 processors with AVX. ``--without-avx`` times
+a copy of the runtime whose question for the vector registers that the system saves is
+always answered with none; it shows what a processor without AVX would use.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import numpy as np
-import tensorflow as tf
 from measuring import describe_machine
 
-from tfclassify.backbones.building import build_backbone
 from tfclassify.compress.measuring import time_interleaved, zip_size
-from tfclassify.export.artefact import open_network
 from tfclassify.files import write_json
-from tfclassify.profiler.tracing import hooked_layers
-from tfclassify.training.pruning import keep_largest
 
 SPARSITIES = (0.0, 0.8, 0.9)
+#: xgetbv, and instructions of the same length that answer with no bit set.
+_ASK, _NONE = b"\x0f\x01\xd0", b"\x31\xc0\x90"
 
 
-def build(size: int) -> keras.Model:
-    """Build Lite0 with a head of eight classes."""
-    images = keras.Input((size, size, 3))
-    features = build_backbone("efficientnet_lite0", (size, size), weights="none")(images)
-    pooled = keras.layers.GlobalAveragePooling2D()(features)
-    return keras.Model(images, keras.layers.Dense(8, activation="softmax")(pooled))
+def write_files(folder: Path, size: int, sparsities: list[float]) -> dict[str, Path]:
+    """Write Lite0 with a head of eight classes, dense and sparse, at every sparsity."""
+    from tfclassify.export.litert_file import write_litert
+    from tfclassify.export.saved_model import Graph
+    from tfclassify.inference.views import build_view_model
+    from tfclassify.model.assembly import build_classifier
+    from tfclassify.model.bundle import build_probability_model
+    from tfclassify.recipe.schema import ModelRecipe
+    from tfclassify.training.pruning import find_kernels, keep_largest
+
+    recipe = ModelRecipe(backbone="efficientnet_lite0", weights="none", padding="symmetric")
+    classifier = build_classifier(recipe, 8, (size, size), seed=0)
+    model, files = build_probability_model(classifier), {}
+    for sparsity in sparsities:
+        for kernel in find_kernels(classifier.network, is_pointwise=True):
+            values = kernel.numpy()
+            kernel.assign(values * keep_largest(values, round((1 - sparsity) * values.size)))
+        for precision in ("float32", "float32-sparse"):
+            name = f"{100 * sparsity:g} % zero, {precision}"
+            files[name] = folder / f"{len(files)}.tflite"
+            graph = Graph(build_view_model(model, None), 1)
+            write_litert(files[name], graph, {}, precision=precision, calibration=None)
+    return files
 
 
-def prune(model: keras.Model, sparsity: float) -> None:
-    """Zero the smallest weights of every 1x1 convolution."""
-    for weight in model.trainable_variables:
-        if weight.name == "kernel" and tuple(weight.shape[:2]) == (1, 1):
-            values = weight.numpy()
-            kept = round((1 - sparsity) * values.size)
-            weight.assign(values * keep_largest(values, kept))
+def time_files(files: dict[str, Path], size: int, rounds: int) -> dict[str, Any]:
+    """Time the files in turn on one thread of this process."""
+    from tfclassify.export.artefact import open_network
+
+    networks = {name: open_network("litert", file, 1) for name, file in files.items()}
+    image = np.random.default_rng(0).uniform(0, 255, (1, size, size, 3))
+    times = time_interleaved(networks, image.astype(np.float32), rounds=rounds)
+    return {name: [found.p50_ms, found.p95_ms] for name, found in times.items()}
 
 
-def pad_evenly(part: Any, call: Any, arguments: Any, keywords: Any) -> Any:
-    """Pad convolutions of stride 2 alike on each side: the stem and the depthwise ones."""
-    is_depthwise = isinstance(part, keras.layers.DepthwiseConv2D)
-    is_plain = isinstance(part, keras.layers.Conv2D)
-    if not (is_depthwise or is_plain) or tuple(part.strides) != (2, 2):
-        return call(*arguments, **keywords)
-    side = part.kernel_size[0] // 2
-    padded = tf.pad(arguments[0], [[0, 0], [side, side], [side, side], [0, 0]])
-    kernel = tf.convert_to_tensor(part.kernel)
-    if is_depthwise:
-        return tf.nn.depthwise_conv2d(padded, kernel, (1, 2, 2, 1), "VALID")
-    return tf.nn.conv2d(padded, kernel, 2, "VALID")
+def hide_avx(folder: Path) -> Path:
+    """Copy the runtime into a folder, and let the copy find no AVX."""
+    import ai_edge_litert
+
+    package = Path(ai_edge_litert.__file__).parent
+    shutil.copytree(package, folder / package.name)
+    for library in (folder / package.name).glob("*.so"):
+        library.write_bytes(library.read_bytes().replace(_ASK, _NONE))
+    return folder
 
 
-def convert(model: keras.Model, size: int, path: Path, *, is_sparse: bool) -> None:
-    """Write the model as LiteRT, its zeros encoded or not."""
-    spec = tf.TensorSpec((1, size, size, 3), tf.float32, name="images")
-    with hooked_layers(model, pad_evenly), TemporaryDirectory() as work:
-        function = tf.function(lambda images: model(images, training=False), autograph=False)
-        module = tf.Module()
-        module.weights = [variable.value for variable in model.variables]
-        module.serve = function
-        tf.saved_model.save(module, work, signatures=function.get_concrete_function(spec))
-        converter = tf.lite.TFLiteConverter.from_saved_model(work)
-        if is_sparse:
-            converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
-        path.write_bytes(converter.convert())
+def time_afresh(files: dict[str, Path], options: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """Time the files in a fresh process, with the runtime that was asked for."""
+    paths = [str(path) for path in (Path(__file__).parents[1], os.environ.get("PYTHONPATH", ""))]
+    if options.without_avx:
+        paths.insert(0, str(hide_avx(work / "packages")))
+    task = work / "task.json"
+    write_json(task, {"files": files, "size": options.size, "rounds": options.rounds})
+    answer = subprocess.run(
+        [sys.executable, __file__, "--task", str(task)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return dict(json.loads(answer.stdout.splitlines()[-1]))
 
 
 def main() -> None:
@@ -84,38 +105,38 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--sparsity", type=float, nargs="*", default=list(SPARSITIES))
     parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--without-avx", action="store_true")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--task", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    model, rows = build(options.size), []
-    with TemporaryDirectory() as work:
-        files = {}
-        for sparsity in options.sparsity:
-            prune(model, sparsity)
-            for is_sparse in (False, True):
-                name = f"{100 * sparsity:g} % zero, {'encoded' if is_sparse else 'dense'}"
-                files[name] = Path(work, f"{len(files)}.tflite")
-                convert(model, options.size, files[name], is_sparse=is_sparse)
-        networks = {name: open_network("litert", file, 1) for name, file in files.items()}
-        image = np.random.default_rng(0).uniform(0, 255, (1, options.size, options.size, 3))
-        times = time_interleaved(networks, image.astype(np.float32), rounds=options.rounds)
-        dense = times[next(iter(files))].p50_ms
+    if options.task:
+        task = json.loads(options.task.read_text("utf-8"))
+        files = {name: Path(file) for name, file in task["files"].items()}
+        print(json.dumps(time_files(files, task["size"], task["rounds"])))
+        return
+    rows = []
+    with TemporaryDirectory() as folder:
+        work = Path(folder)
+        files = write_files(work, options.size, options.sparsity)
+        times = time_afresh(files, options, work)
+        dense = times[next(iter(files))][0]
         for name, file in files.items():
-            found = times[name]
             row = {
                 "variant": name,
-                "p50_ms": found.p50_ms,
-                "p95_ms": found.p95_ms,
-                "times_as_fast": dense / found.p50_ms,
+                "p50_ms": times[name][0],
+                "p95_ms": times[name][1],
+                "times_as_fast": dense / times[name][0],
                 "size_bytes": file.stat().st_size,
                 "zipped_bytes": zip_size(file),
             }
             rows.append(row)
             print(
-                f"{name:20} {found.p50_ms:8.2f} ms (p95 {found.p95_ms:.2f}) "
+                f"{name:24} {row['p50_ms']:8.2f} ms (p95 {row['p95_ms']:.2f}) "
                 f"{row['times_as_fast']:5.2f}x  {row['size_bytes']:>10,} B"
             )
     if options.out:
-        write_json(options.out, {"machine": describe_machine(), "variants": rows})
+        machine = describe_machine() | {"hides_avx": options.without_avx}
+        write_json(options.out, {"machine": machine, "variants": rows})
 
 
 if __name__ == "__main__":

@@ -75,6 +75,10 @@ def test_kernels_of_convolutions_and_dense_layers_are_pruned() -> None:
     assert [kernel.path for kernel in find_kernels(network)] == ["first/kernel", "last/kernel"]
     assert [kernel.path for kernel in find_kernels(network, "las")] == ["last/kernel"]
     assert measure_sparsity(network)["first/kernel"] == (162, 162)
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(6, 1, name="point")(keras.layers.Conv2D(6, 3)(inputs))
+    wide = keras.Model(inputs, keras.layers.Dense(2)(x))
+    assert [kernel.path for kernel in find_kernels(wide, is_pointwise=True)] == ["point/kernel"]
 
 
 def test_the_schedule_is_cubic_and_ends_exactly() -> None:

@@ -1,23 +1,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.tiny_run import CommandLine, TinyRun, write_recipe
 from tfclassify.errors import ExportError, ModelError, RecipeError, RequestError
+from tfclassify.events import SILENT, Observer
 from tfclassify.export.operators import check_zeros, count_weights
+from tfclassify.model.bundle import load_bundle
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.workflows.compress import (
-    CompressRequest,
-    CompressResult,
-    compress_run,
-    derive_student,
-)
+from tfclassify.workflows.compress import CompressRequest, CompressResult, compress_run
 from tfclassify.workflows.evaluate import EvaluateRequest, evaluate_run
+from tfclassify.workflows.variants import derive_student, narrow_run
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +28,7 @@ def compressed(tiny_run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> C
         CompressRequest(
             tiny_run.run,
             prune=(0.6,),
+            macs=(0.5,),
             epochs=2,
             distil=(str(student),),
             int8=("static",),
@@ -40,9 +41,9 @@ def compressed(tiny_run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> C
 
 def test_every_variant_has_its_row(compressed: CompressResult) -> None:
     rows = compressed.report.variants
-    names = ["original", "pruned 60 %", "distilled into tiny"]
-    assert [row.name for row in rows] == [n + kind for n in names for kind in ("", ", int8")]
-    original, _, pruned, _, taught, _ = rows
+    names = ["original", "pruned 60 %", "50 % of the MACs", "distilled into tiny"]
+    assert [row.name for row in rows] == [name + end for name in names for end in ("", ", int8")]
+    original, _, pruned, _, narrow, _, taught, _ = rows
     assert original.difference is None
     assert original.labels_changed == 0
     # 3x3x3x8 and 8x3 weights, 11 biases, and the scaling: all are there, pruned or not.
@@ -50,7 +51,10 @@ def test_every_variant_has_its_row(compressed: CompressResult) -> None:
     dropped = round(0.6 * (216 + 24))
     assert original.nonzeros - pruned.nonzeros == pytest.approx(dropped, abs=2)
     assert pruned.zipped_bytes < original.zipped_bytes
-    assert len({row.macs for row in rows[:4]}) == 1
+    assert original.macs == pruned.macs
+    # Four of eight channels are left: half of 8x8x3x3x3x8 and of 8x3.
+    assert narrow.macs == original.macs // 2 == 8 * 8 * 27 * 4 + 4 * 3
+    assert narrow.size_bytes < original.size_bytes
     assert taught.macs < original.macs / 1.9
     assert taught.parameters < original.parameters
     assert all(0 < row.single_ms[0] <= row.single_ms[1] for row in rows)
@@ -94,14 +98,59 @@ def test_a_taught_network_is_a_run_of_its_own(compressed: CompressResult, tiny_r
 
 def test_a_student_by_name_has_its_weights_where_they_are_here(tiny_run: TinyRun) -> None:
     run = RunDirectory.open(tiny_run.run)
-    request = CompressRequest(tiny_run.run, distil=("efficientnet_lite0",))
-    recipe = derive_student(run, "efficientnet_lite0", request)
+    recipe = derive_student(run, "efficientnet_lite0", None)
     assert (recipe.model.weights, recipe.phases[0].learning_rate) == ("imagenet", 0.01)
     assert recipe.phases[0].epochs == 3  # as many as the run's two phases
-    recipe = derive_student(run, "mobilenet_v2", request)
+    recipe = derive_student(run, "mobilenet_v2", None)
     assert (recipe.model.weights, recipe.phases[0].learning_rate) == ("none", 0.001)
     with pytest.raises(RecipeError, match=r"unknown backbone 'mobilnet_v2'; did you mean"):
-        derive_student(run, "mobilnet_v2", request)
+        derive_student(run, "mobilnet_v2", None)
+
+
+class Interrupted(Exception):
+    """Stands for the end of a process."""
+
+
+class StopsAfterAnEpoch(Observer):
+    def on_epoch_end(self, *details: Any, **more: Any) -> None:
+        raise Interrupted
+
+
+def test_a_narrowed_run_goes_on_to_the_same_bits(
+    compressed: CompressResult, tiny_run: TinyRun, tmp_path: Path
+) -> None:
+    run = RunDirectory.open(tiny_run.run)
+    with pytest.raises(Interrupted):
+        narrow_run(run, tmp_path, 0.5, 2, StopsAfterAnEpoch())
+    assert not (tmp_path / "narrowed-50" / "bundle").exists()
+    made = narrow_run(run, tmp_path, 0.5, 2, SILENT)
+    resumed, whole = (
+        load_bundle(folder / "bundle")
+        for folder in (made.run, compressed.page.parent / "narrowed-50")
+    )
+    assert resumed.recipe.model.channels == whole.recipe.model.channels == {"block1_conv": 4}
+    for one, other in zip(resumed.model.get_weights(), whole.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_narrowed_run_is_a_run_of_its_own(
+    compressed: CompressResult, tiny_run: TinyRun, tmp_path: Path, tfclassify: CommandLine
+) -> None:
+    made = compressed.page.parent / "narrowed-50"
+    for words in (
+        ("evaluate", made),
+        ("predict", made, tiny_run.photos / "red"),
+        ("profile", made),
+        ("profile", made / "recipe.yaml"),
+        ("train", "--resume", made),
+    ):
+        answer = tfclassify(*words)
+        assert answer.code == 0, (words, answer.err)
+    # The bundle stands alone: once more from the smaller network, without what it came from.
+    copied = tmp_path / "copied"
+    shutil.copytree(made, copied)
+    again = narrow_run(RunDirectory.open(copied), tmp_path, 0.5, 1, SILENT)
+    assert load_recipe(again.run / "recipe.yaml").model.channels == {"block1_conv": 2}
 
 
 def test_page_and_json_hold_the_table(compressed: CompressResult) -> None:
@@ -111,9 +160,11 @@ def test_page_and_json_hold_the_table(compressed: CompressResult) -> None:
     assert page.count("<svg") == 2
     stored = json.loads(compressed.page.with_suffix(".json").read_text("utf-8"))
     assert [each["name"] for each in stored["variants"]][2] == "pruned 60 %"
+    assert {row["variant"] for row in stored["kernels"]} == {"pruned 60 %"}
     assert stored["variants"][0]["difference"] is None
     assert [name for name, *_ in stored["training_seconds"].items()] == [
         "pruned 60 %",
+        "50 % of the MACs",
         "distilled into tiny",
     ]
 
@@ -146,6 +197,8 @@ def test_weights_that_came_back_are_noticed(compressed: CompressResult) -> None:
     ("change", "message"),
     [
         ({"prune": (1.5,)}, "--prune: must be above 0 and below 1, .*, got 1.5"),
+        ({"macs": (0.0,)}, "--macs: must be above 0 and below 1, the share of multiply.*, got 0"),
+        ({"macs": (0.5,), "is_sparse": True}, "--sparse: needs zeros to skip; say how many"),
         ({"int8": ("some",)}, "--int8: got 'some', allowed are static, dynamic"),
         ({"formats": ("keras",), "prune": (0.5,)}, "--format: got keras; variants are measured"),
         ({}, "name what to do, such as --prune 0.8"),
@@ -169,8 +222,6 @@ def test_weights_of_another_network_or_classes_are_refused(tiny_run: TinyRun) ->
     index = PreparedData.load(run.index_path, run.integrity_path).index
     start = recipe.model.model_copy(update={"start_from": str(tiny_run.run)})
     taken = build_network(recipe.model_copy(update={"model": start}), index).network
-    from tfclassify.model.bundle import load_bundle
-
     for one, other in zip(
         taken.get_weights(), load_bundle(run.bundle_dir).model.get_weights(), strict=True
     ):

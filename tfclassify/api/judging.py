@@ -152,7 +152,7 @@ def export(
     run: RunPath,
     *,
     format: str | Sequence[str],
-    precision: Literal["float32", "float16", "int8", "int8-dynamic"] = "float32",
+    precision: Literal["float32", "float32-sparse", "float16", "int8", "int8-dynamic"] = "float32",
     batch: int | None = None,
     views: bool = False,
     images: str | os.PathLike[str] | None = None,
@@ -192,9 +192,11 @@ def compress(
     run: RunPath,
     *,
     prune: Sequence[float] = (),
-    method: Literal["magnitude", "rigl"] = "magnitude",
+    macs: Sequence[float] = (),
+    method: Sequence[Literal["magnitude", "rigl"]] = ("magnitude",),
     distribution: Literal["erk", "uniform"] = "erk",
     layers: str = "",
+    sparse: bool = False,
     epochs: int | None = None,
     distil: Sequence[str] = (),
     int8: Sequence[Literal["static", "dynamic"]] = (),
@@ -203,14 +205,17 @@ def compress(
     out: str | os.PathLike[str] | None = None,
     progress: bool | Observer = True,
 ) -> CompressResult:
-    """Prune, distil and quantise the model; one table of what each variant costs and scores.
+    """Prune, narrow, distil and quantise the model; one table of what each variant costs.
 
     Args:
         run: A run, or its folder.
         prune: Shares of the weights set to zero, such as ``[0.5, 0.8]``; a network each.
-        method: How weights are chosen.
+        macs: Shares of the multiply-accumulates, such as ``[0.5]``, that are left once
+            channels are removed; a network each.
+        method: How weights are chosen; a network for each sparsity and each method.
         distribution: How a sparsity is shared among kernels.
         layers: Regular expression of the kernels that are pruned; empty for all.
+        sparse: Whether to prune, for each sparsity, also a network whose zeros LiteRT can skip.
         epochs: Epochs of each training; None for those of the run's last phase where it
             prunes, of all its phases where it distils.
         distil: Backbones, or recipes whose network is taken; the run teaches each.
@@ -224,22 +229,25 @@ def compress(
         TargetError: If there is no such run.
         RequestError: If the options do not go together.
         TrainingError: If a sparsity leaves a layer empty.
+        ModelError: If a network cannot be made so narrow.
         ExportError: If an artefact does not agree with its network.
     """
     from tfclassify.workflows.compress import CompressRequest, compress_run
 
     request = CompressRequest(
         Path(run),
-        tuple(prune),
-        method,
-        distribution,
-        layers,
-        epochs,
-        tuple(distil),
-        tuple(int8),
-        tuple(format),
-        rounds,
-        None if out is None else Path(out),
+        prune=tuple(prune),
+        macs=tuple(macs),
+        methods=tuple(method),
+        distribution=distribution,
+        layers=layers,
+        is_sparse=sparse,
+        epochs=epochs,
+        distil=tuple(distil),
+        int8=tuple(int8),
+        formats=tuple(format),
+        rounds=rounds,
+        out=None if out is None else Path(out),
     )
     return compress_run(request, choose_observer(progress))
 

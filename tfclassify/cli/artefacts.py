@@ -24,6 +24,7 @@ class Precision(StrEnum):
     """How a model's numbers are stored."""
 
     float32 = "float32"
+    sparse = "float32-sparse"
     float16 = "float16"
     int8 = "int8"
     int8_dynamic = "int8-dynamic"
@@ -65,7 +66,7 @@ def register(app: typer.Typer) -> None:
     )(export)
     app.command(
         "compress",
-        epilog="Example: tfclassify compress reports/plants/001 --prune 0.8 --int8 static",
+        epilog="Example: tfclassify compress reports/plants/001 --macs 0.5 --int8 static",
     )(compress)
 
 
@@ -80,7 +81,10 @@ def export(
         list[str], typer.Option("--format", help="savedmodel, litert, onnx or keras; repeatable.")
     ],
     precision: Annotated[
-        Precision, typer.Option("--precision", help="How the numbers are stored.")
+        Precision,
+        typer.Option(
+            "--precision", help="How the numbers are stored; float32-sparse: litert, without zeros."
+        ),
     ] = Precision.float32,
     batch: Annotated[
         int | None,
@@ -125,15 +129,24 @@ def compress(
         list[float] | None,
         typer.Option("--prune", help="Share of the weights set to zero, 0.8 for 80 %; repeatable."),
     ] = None,
+    macs: Annotated[
+        list[float] | None,
+        typer.Option("--macs", help="Share of the MACs left by removing channels; repeatable."),
+    ] = None,
     method: Annotated[
-        Method, typer.Option("--method", help="How weights are chosen.")
-    ] = Method.magnitude,
+        list[Method] | None,
+        typer.Option("--method", help="How weights are chosen; repeatable. Default: magnitude."),
+    ] = None,
     distribution: Annotated[
         Distribution, typer.Option("--distribution", help="erk: small kernels stay denser.")
     ] = Distribution.erk,
     layers: Annotated[
         str, typer.Option("--layers", help="Regular expression of the kernels that are pruned.")
     ] = "",
+    sparse: Annotated[
+        bool,
+        typer.Option("--sparse", help="Also prune a network whose zeros LiteRT can skip."),
+    ] = False,
     epochs: Annotated[
         int | None,
         typer.Option("--epochs", min=1, help="Epochs of each training; default: the run's."),
@@ -160,15 +173,17 @@ def compress(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Prune, distil and quantise the model; one table of what each variant costs and scores."""
+    """Prune, narrow, distil and quantise the model; one table of what each variant costs."""
     from tfclassify.files import to_plain
 
     result = api.compress(
         run,
         prune=prune or (),
-        method=method.value,
+        macs=macs or (),
+        method=[each.value for each in method or [Method.magnitude]],
         distribution=distribution.value,
         layers=layers,
+        sparse=sparse,
         epochs=epochs,
         distil=distil or (),
         int8=[kind.value for kind in int8 or ()],
@@ -200,6 +215,6 @@ def _describe(artefact: Artefact) -> str:
         f"{found.labels_changed} labels differ, probabilities by {found.largest_difference:.1e} "
         "at most"
     )
-    if artefact.precision != "float32" and found.difference is not None:
+    if not artefact.precision.startswith("float32") and found.difference is not None:
         told += f"; {found.metric} {found.difference.describe()} from the model's"
     return told

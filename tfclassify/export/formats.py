@@ -21,6 +21,8 @@ from tfclassify.model.bundle import list_hub_layers
 from tfclassify.recipe.wording import suggest
 
 PRECISIONS = ("float32", "float16", "int8", "int8-dynamic")
+#: float32 without the zeros of kernels, which LiteRT's kernels for sparse networks skip.
+SPARSE = "float32-sparse"
 #: The folder of the programs that lie beside a model.
 SHIPPED = Path(__file__).parent / "shipped"
 
@@ -33,7 +35,7 @@ class Draft:
         views: The network, images ``(b, H, W, 3)`` 0..255 to probabilities, and its views.
         texts: Texts to carry inside the file, by file name: ``labels.txt`` and
             ``artefact.json``.
-        precision: One of ``PRECISIONS``.
+        precision: One of ``PRECISIONS``, or ``SPARSE``.
         batch: Images a call; 0 for any number.
         calibration: int8: images ``(n, H, W, 3)`` uint8 to take ranges from, else None.
         floats: int8: regular expressions of layers that stay in float.
@@ -139,6 +141,7 @@ ARTEFACT_FORMATS: dict[str, ArtefactFormat] = {
             SHIPPED / "litert_network.py",
             _write_litert,
             import_litert,
+            precisions=(*PRECISIONS, SPARSE),
             default_batch=1,
         ),
         ArtefactFormat(

@@ -56,7 +56,8 @@ def write_litert(
         path: The file.
         graph: The network and its views.
         metadata: Texts by file name; they lie in the file, which is a zip as well.
-        precision: ``float32``; ``float16`` for the weights; ``int8`` for weights and
+        precision: ``float32``; ``float32-sparse``, where zeros are left out of the file;
+            ``float16`` for the weights; ``int8`` for weights and
             activations, with float32 images and probabilities at the ends;
             ``int8-dynamic`` for weights alone.
         calibration: Images ``(n, H, W, 3)`` that the ranges of activations are taken from.
@@ -85,6 +86,9 @@ def _convert(
 ) -> bytes:
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
     if precision == "float32":
+        return bytes(converter.convert())
+    if precision == "float32-sparse":
+        converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
         return bytes(converter.convert())
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "float16":

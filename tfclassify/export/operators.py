@@ -40,6 +40,7 @@ _MOVES = frozenset(
         *("RESHAPE", "TRANSPOSE", "CONCATENATION", "SPLIT", "SLICE", "STRIDED_SLICE", "GATHER"),
         *("SQUEEZE", "EXPAND_DIMS", "SHAPE", "CAST", "PAD", "PADV2", "PACK", "UNPACK", "FILL"),
         *("REVERSE_V2", "BROADCAST_TO", "QUANTIZE", "DEQUANTIZE"),
+        "DENSIFY",
     )
 )
 #: Operator -> the axes of its weights that one output is a product over.
@@ -163,11 +164,20 @@ def read_litert(path: Path) -> tuple[list[Operator], list[np.ndarray]]:
         if model.buffers[tensor.buffer].data is not None
     }
     types = {tensor.buffer: tensor.type for tensor in graph.tensors}
+    dense = {
+        tensor.buffer: math.prod(tensor.shape)
+        for tensor in graph.tensors
+        if tensor.sparsity is not None
+    }
     sizes = {0: np.float32, 1: np.float16, 2: np.int32, 4: np.int64, 9: np.int8}
     constants = [
         np.frombuffer(bytes(content), sizes.get(types[place], np.uint8))
         for place, content in data.items()
     ]
+    # What is left out of the file is zero, and is there again once the file is loaded.
+    for turn, place in enumerate(data):
+        left_out = max(0, dense.get(place, 0) - constants[turn].size)
+        constants[turn] = np.pad(constants[turn], (0, left_out))
     return found, constants
 
 

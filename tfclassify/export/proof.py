@@ -250,7 +250,7 @@ def judge_artefact(
             f"{where}: a fresh process gave {probabilities.shape} probabilities, some of which "
             f"are no numbers, expected {answers.probabilities.shape}; nothing was written"
         )
-    if precision == "float32":
+    if precision.startswith("float32"):
         compare(
             where,
             answers.probabilities,

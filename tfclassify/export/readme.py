@@ -92,7 +92,7 @@ def _describe_proof(proof: Mapping[str, Any], precision: str) -> str:
         f"the model's, and probabilities by {proof['largest_difference']:.2g} at most."
     )
     difference = proof["difference"]
-    if precision != "float32" and difference and difference["value"] is not None:
+    if not precision.startswith("float32") and difference and difference["value"] is not None:
         told += f" Its {proof['metric']} is {difference['value']:+.4f} from the model's"
         if difference["low"] is not None:
             told += f" ({difference['low']:+.4f} to {difference['high']:+.4f})"

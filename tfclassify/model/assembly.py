@@ -16,6 +16,7 @@ from tfclassify.backbones.building import build_network
 from tfclassify.backbones.catalog import PRESET, BackboneSpec, find_spec
 from tfclassify.backbones.footprint import check_need, measure
 from tfclassify.backbones.hub_modules import PREFIX
+from tfclassify.backbones.rebuilding import rebuild
 from tfclassify.errors import ModelError
 from tfclassify.model.head import build_head, make_pool
 from tfclassify.recipe.schema import ModelRecipe, StackMemberRecipe
@@ -145,15 +146,25 @@ def _build_members(
         extractor = build_network(
             spec,
             image_size,
-            weights=recipe.weights,
+            weights="none" if model.channels else recipe.weights,
             weights_sha256=recipe.weights_sha256,
             layers=model.layers,
             channels=1 if model.colour == "grey" else 3,
             seed=seed,
             part="backbone" if number == 1 else f"backbone {number}",
         )
+        extractor = _rebuild(extractor, model)
         members.append(Member(spec, extractor, recipe.weights != "none"))
     return tuple(members)
+
+
+def _rebuild(extractor: keras.Model, model: ModelRecipe) -> keras.Model:
+    """Make the network narrower or pad it otherwise, where the recipe says so."""
+    is_symmetric = model.padding == "symmetric"
+    rebuilt = rebuild(extractor, model.channels, is_symmetric=is_symmetric)
+    if rebuilt is not extractor and not model.channels:
+        rebuilt.set_weights(extractor.get_weights())
+    return rebuilt
 
 
 def _join_preprocessing(

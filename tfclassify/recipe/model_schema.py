@@ -109,6 +109,16 @@ class ModelRecipe(Section):
         description="A run, or a bundle, of the same network and classes; training begins with "
         "all of its weights.",
     )
+    channels: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        {},
+        description="Filters of the backbone's convolutions, by layer name, where they are fewer "
+        "than its own; what `tfclassify compress --macs` finds. Weights come from start_from.",
+    )
+    padding: Literal["own", "symmetric"] = Field(
+        "own",
+        description="symmetric: strided convolutions are padded alike on every side, as sparse "
+        "kernels for small devices need.",
+    )
     head: HeadRecipe = Field(HeadRecipe(), description="What is put on top.")
     batch_norm: Literal["auto", "frozen", "trained"] = Field(
         "auto", description="auto: frozen (inference mode) if the backbone is pretrained."
@@ -137,6 +147,7 @@ def check_model(recipe: Recipe) -> Iterator[Finding]:
         yield from _check_member(alone, ("model",))
     if model.stack:
         yield from _check_stack(model)
+    yield from _check_rebuilt(model)
     yield from _check_trained_parts(recipe)
 
 
@@ -195,6 +206,22 @@ def _check_stack(model: ModelRecipe) -> Iterator[Finding]:
             yield (*place, "backbone"), f"{CUSTOM!r} cannot be stacked; name another backbone"
         elif member.backbone.startswith(HUB) and counts[member.backbone] > 1:
             yield (*place, "backbone"), f"{member.backbone!r} is stacked twice; once is enough"
+
+
+def _check_rebuilt(model: ModelRecipe) -> Iterator[Finding]:
+    """Check what makes another network of a backbone than the one that was published."""
+    asked = {"channels": model.channels, "padding": model.padding != "own"}
+    for key in (key for key, is_asked in asked.items() if is_asked):
+        path: KeyPath = ("model", key)
+        if model.stack or model.backbone.startswith(OUTSIDE_SOURCES):
+            got = "a stack" if model.stack else repr(model.backbone)
+            yield path, f"belongs to a single backbone of the catalog, got {got}; remove it"
+    if model.channels and model.weights != "none" and not model.start_from:
+        yield (
+            ("model", "channels"),
+            f"the weights {show(model.weights)} are those of the whole network; name a run or "
+            "bundle of the smaller one as start_from, or write weights: none",
+        )
 
 
 def _check_member(member: StackMemberRecipe, path: KeyPath) -> Iterator[Finding]:

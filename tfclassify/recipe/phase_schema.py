@@ -103,6 +103,9 @@ class PruneRecipe(Section):
     layers: str = Field(
         "", description="Regular expression; only kernels whose path it finds are pruned."
     )
+    pointwise: bool = Field(
+        False, description="Prune the kernels of 1x1 convolutions alone, which sparse kernels skip."
+    )
     every: Annotated[int, Field(ge=1)] = Field(10, description="Updates between two changes.")
     until: Annotated[float, Field(gt=0, le=1)] = Field(
         0.75, description="Share of the phase after which nothing more is changed."

@@ -30,12 +30,15 @@ from tfclassify.recipe.phase_schema import PruneRecipe
 _RIGL_SHARE = 0.3
 
 
-def find_kernels(network: keras.Model, pattern: str = "") -> list[keras.Variable]:
+def find_kernels(
+    network: keras.Model, pattern: str = "", *, is_pointwise: bool = False
+) -> list[keras.Variable]:
     """List the kernels that can be pruned, in the network's order, each once.
 
     Args:
         network: Nested models included.
         pattern: Regular expression that a kernel's path must contain; empty for all.
+        is_pointwise: Only those of 1x1 convolutions.
     """
     found: dict[int, keras.Variable] = {}
     for layer in list_leaves(network):
@@ -43,6 +46,8 @@ def find_kernels(network: keras.Model, pattern: str = "") -> list[keras.Variable
             continue
         for weight in layer.trainable_variables:
             is_kernel = weight.name.endswith("kernel") and len(weight.shape) >= 2
+            if is_pointwise:
+                is_kernel &= len(weight.shape) == 4 and tuple(weight.shape[:2]) == (1, 1)
             if is_kernel and "depthwise" not in weight.name and re.search(pattern, weight.path):
                 found[id(weight)] = weight
     return list(found.values())
@@ -154,7 +159,11 @@ class Pruner:
         self, network: keras.Model, recipe: PruneRecipe | None, updates: int, where: str
     ) -> None:
         self._recipe = recipe
-        self.kernels = find_kernels(network, recipe.layers if recipe else "")
+        self.kernels = find_kernels(
+            network,
+            recipe.layers if recipe else "",
+            is_pointwise=recipe is not None and recipe.pointwise,
+        )
         self._kept: list[int] = []
         self._last = 1
         masks = [(kernel.value.numpy() != 0).astype(np.float32) for kernel in self.kernels]
@@ -177,9 +186,11 @@ class Pruner:
 
     def _share(self, recipe: PruneRecipe, where: str) -> list[int]:
         if not self.kernels:
+            kind = "1x1 kernel" if recipe.pointwise else "kernel"
             raise TrainingError(
-                f"{where}.prune.layers: {recipe.layers!r} is in the name of no kernel that the "
+                f"{where}.prune.layers: {recipe.layers!r} is in the name of no {kind} that the "
                 "phase trains; leave it out to prune all of them"
+                + (", or set pointwise: false" if recipe.pointwise else "")
             )
         shapes = [tuple(kernel.shape) for kernel in self.kernels]
         kept = share_sparsity(shapes, recipe.sparsity, recipe.distribution)

@@ -1,26 +1,28 @@
-"""``compress``: prune, quantise and distil a run's model; tell what each variant costs."""
+"""``compress``: make smaller variants of a run's model, and tell what each costs.
+
+Owns: the order of the work, the table. Does not own: how a network is made smaller
+(``variants``).
+"""
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfclassify.backbones.catalog import BACKBONES
 from tfclassify.data.preparation import PreparedData
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_json, write_text
-from tfclassify.recipe.loading import build_recipe, dump_recipe, load_recipe
+from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe
-from tfclassify.runs.directory import RunDirectory, is_run
+from tfclassify.runs.directory import RunDirectory
 from tfclassify.runs.environment import count_cores
 from tfclassify.workflows.export import ExportRequest, export_run
 from tfclassify.workflows.start import start_tensorflow, verb
-from tfclassify.workflows.train import train_prepared
+from tfclassify.workflows.variants import Source, list_kernels, narrow_run, prune_run, teach
 
 if TYPE_CHECKING:
     from tfclassify.export.proof import Exam
@@ -37,12 +39,15 @@ class CompressRequest:
 
     Attributes:
         run: The run.
-        prune: Sparsities; a network is pruned and fine-tuned for each.
-        method: ``magnitude`` or ``rigl``.
+        prune: Sparsities; a network is pruned and fine-tuned for each, by each method.
+        macs: Shares of the multiply-accumulates; a network loses channels and is
+            fine-tuned for each.
+        methods: ``magnitude``, ``rigl`` or both.
         distribution: ``erk`` or ``uniform``.
         layers: Regular expression; only kernels whose path it finds are pruned.
-        epochs: Epochs of each training; None for those of the run's last phase where it
-            prunes, of all its phases where it distils.
+        is_sparse: Whether each sparsity is also made in a network for sparse kernels.
+        epochs: Epochs of each training; None for those of the run's last phase, or of all
+            its phases where it distils.
         distil: Backbones, or recipes whose network is taken; the run teaches each.
         int8: ``static``, ``dynamic`` or both.
         formats: Runtimes: ``litert``, ``onnx``.
@@ -52,9 +57,11 @@ class CompressRequest:
 
     run: Path
     prune: tuple[float, ...] = ()
-    method: str = "magnitude"
+    macs: tuple[float, ...] = ()
+    methods: tuple[str, ...] = ("magnitude",)
     distribution: str = "erk"
     layers: str = ""
+    is_sparse: bool = False
     epochs: int | None = None
     distil: tuple[str, ...] = ()
     int8: tuple[str, ...] = ()
@@ -76,51 +83,33 @@ class CompressResult:
     page: Path
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A trained network that variants are made of: the original, a pruned or a taught one."""
-
-    name: str
-    run: Path
-    zeros: int = 0
-    seconds: float = 0.0
-
-    @property
-    def is_original(self) -> bool:
-        return self.name == "original"
-
-
 @verb
 def compress_run(request: CompressRequest, observer: Observer = SILENT) -> CompressResult:
-    """Prune, distil and quantise a run's model and set all variants side by side.
+    """Make smaller variants of a run's model and set all of them side by side.
 
-    A pruned or taught network is a run of its own under ``out``, trained on the run's images
-    by one phase; one that is there already is taken, one that was cut off goes on.
+    Each network is a run of its own under ``out``, trained by the run's recipe with one
+    phase; one that is there already is taken, one that was cut off goes on.
 
     Raises:
         TargetError: If there is no such run.
         RequestError: If a request is wrong, or images for calibration are too few.
         RecipeError: If a student's network does not fit the run's images.
         TrainingError: If a sparsity leaves a layer empty.
+        ModelError: If a network cannot be made so narrow.
         ExportError: If an artefact disagrees with its network.
     """
     start_tensorflow()
     _check(request)
     run = RunDirectory.open(request.run, needs_bundle=True)
     out = request.out or run.path / "compress"
-    sources = [_Source("original", run.path)]
-    for sparsity in request.prune:
-        sources.append(_prune(run, out, sparsity, request, observer))
-    for student in request.distil:
-        sources.append(_distil(run, out, student, request, observer))
+    sources = [Source("original", run.path), *_make_networks(run, out, request, observer)]
     exam = _sit_exam(run, observer)
-    made: list[tuple[str, _Source, Path]] = []
+    made: list[tuple[str, Source, Path]] = []
     for source in sources:
-        for precision in ("float32", *(INT8[kind] for kind in request.int8)):
-            folder = out / "artefacts" / ("" if source.is_original else source.run.name)
+        folder = out / "artefacts" / (source.run.name if len(made) else "")
+        for precision, formats in _list_precisions(source, request):
             result = export_run(
-                ExportRequest(source.run, request.formats, precision, batch=1, out=folder),
-                observer,
+                ExportRequest(source.run, formats, precision, batch=1, out=folder), observer
             )
             name = source.name + ("" if precision == "float32" else f", {precision}")
             made += [(name, source, artefact.folder) for artefact in result.artefacts]
@@ -128,13 +117,48 @@ def compress_run(request: CompressRequest, observer: Observer = SILENT) -> Compr
     return _write(report, out)
 
 
+def _make_networks(
+    run: RunDirectory, out: Path, request: CompressRequest, observer: Observer
+) -> list[Source]:
+    """Train what is asked for, one after another."""
+    made = []
+    for method in request.methods:
+        for sparsity in request.prune:
+            prune = {
+                "sparsity": sparsity,
+                "method": method,
+                "distribution": request.distribution,
+                "layers": request.layers,
+            }
+            for is_sparse in (False, True)[: 1 + request.is_sparse]:
+                made.append(
+                    prune_run(run, out, prune, request.epochs, observer, is_sparse=is_sparse)
+                )
+    made += [narrow_run(run, out, share, request.epochs, observer) for share in request.macs]
+    made += [teach(run, out, student, request.epochs, observer) for student in request.distil]
+    return made
+
+
+def _list_precisions(source: Source, request: CompressRequest) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the precisions that a network is exported in, each with its forms."""
+    found = [("float32", request.formats)]
+    found += [(INT8[kind], request.formats) for kind in request.int8]
+    if source.is_sparse and "litert" in request.formats:
+        found.append(("float32-sparse", ("litert",)))
+    return found
+
+
 def _check(request: CompressRequest) -> None:
-    for sparsity in request.prune:
-        if not 0.0 < sparsity < 1.0:
-            raise RequestError(
-                f"--prune: must be above 0 and below 1, the share of weights that is zero, got "
-                f"{sparsity:g}; 0.8 for 80 %"
-            )
+    shares = {"prune": "weights that is zero", "macs": "multiply-accumulates that is left"}
+    for option, what in shares.items():
+        for share in getattr(request, option):
+            if not 0.0 < share < 1.0:
+                raise RequestError(
+                    f"--{option}: must be above 0 and below 1, the share of {what}, got {share:g}; "
+                    "0.8 for 80 %"
+                )
+    if request.is_sparse and not request.prune:
+        raise RequestError("--sparse: needs zeros to skip; say how many, such as --prune 0.8")
     unknown = [kind for kind in request.int8 if kind not in INT8]
     if unknown:
         raise RequestError(f"--int8: got {unknown[0]!r}, allowed are {', '.join(INT8)}")
@@ -144,144 +168,13 @@ def _check(request: CompressRequest) -> None:
             f"--format: got {', '.join(foreign) or 'none'}; variants are measured as litert and "
             "onnx"
         )
-    if not request.prune and not request.int8 and not request.distil:
+    if not (request.prune or request.macs or request.int8 or request.distil):
         raise RequestError(
-            "compress: name what to do, such as --prune 0.8, --int8 static or --distil BACKBONE"
+            "compress: name what to do, such as --prune 0.8, --macs 0.5, --int8 static or "
+            "--distil BACKBONE"
         )
     if request.rounds < 1:
         raise RequestError(f"--rounds: must be at least 1, got {request.rounds}")
-
-
-def derive_recipe(run: RunDirectory, sparsity: float, request: CompressRequest) -> Recipe:
-    """Make the recipe of a pruned network: the run's own, with one phase that prunes.
-
-    The phase is the run's last one, on its weights, but for what does not go with pruning.
-
-    Raises:
-        RecipeError: If the request does not make a recipe.
-    """
-    recipe = load_recipe(run.recipe_path)
-    content = recipe.model_dump(mode="json")
-    phase = content["phases"][-1] | {
-        "name": "prune",
-        "train": "all",
-        "features": None,
-        "ema": None,
-        "swa": None,
-        "early_stopping": None,
-        "keep_best": None,
-        "prune": {
-            "sparsity": sparsity,
-            "method": request.method,
-            "distribution": request.distribution,
-            "layers": request.layers,
-        },
-    }
-    if request.epochs is not None:
-        phase["epochs"] = request.epochs
-    if phase["schedule"]["kind"] in ("plateau", "multi_step"):
-        phase["schedule"] = {"kind": "cosine"}
-    content["phases"] = [phase]
-    content["keep_phase"] = "last"
-    content["model"]["start_from"] = str(run.path.absolute())
-    return build_recipe(content, f"{run.recipe_path}, pruned")
-
-
-def _prune(
-    run: RunDirectory, out: Path, sparsity: float, request: CompressRequest, observer: Observer
-) -> _Source:
-    recipe = derive_recipe(run, sparsity, request)
-    folder = out / f"pruned-{100 * sparsity:g}-{request.method}"
-    told = f"pruning {100 * sparsity:g} % by {request.method}"
-    made = _train(run, recipe, folder, told, observer)
-    zeros = sum(weights - kept for _, weights, kept in _list_kernels(folder))
-    return _Source(f"pruned {100 * sparsity:g} %", folder, zeros, _read_seconds(made))
-
-
-def derive_student(run: RunDirectory, student: str, request: CompressRequest) -> Recipe:
-    """Make the recipe of a network that the run teaches: the run's own, with another network.
-
-    Its one phase trains all of it on the run's last phase's terms; a network without
-    pretrained weights is given a rate to start from nothing with.
-
-    Raises:
-        RecipeError: If the network does not fit the run's images.
-    """
-    recipe = load_recipe(run.recipe_path)
-    content = recipe.model_dump(mode="json")
-    if student.endswith((".yaml", ".yml")):
-        content["model"] = load_recipe(student).model.model_dump(mode="json")
-    else:
-        has_weights = student in BACKBONES and BACKBONES[student].weights_here()
-        weights = "imagenet" if has_weights else "none"
-        content["model"] = {
-            "backbone": student,
-            "weights": weights,
-            "head": content["model"]["head"],
-        }
-    last = content["phases"][-1]
-    epochs = request.epochs or sum(phase.epochs for phase in recipe.phases)
-    phase = last | {
-        "name": "distil",
-        "train": "all",
-        "epochs": epochs,
-        "features": None,
-        "layer_decay": None,
-        "early_stopping": None,
-        "swa": None,
-        "prune": None,
-        "schedule": {"kind": "cosine", "warmup_epochs": 1},
-    }
-    if content["model"].get("weights") == "none":
-        phase |= {"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.01}
-    content["phases"] = [phase]
-    content["keep_phase"] = "last"
-    content["distil"] = {"teacher": str(run.path.absolute())}
-    return build_recipe(content, f"{run.recipe_path}, taught to {student}")
-
-
-def _distil(
-    run: RunDirectory, out: Path, student: str, request: CompressRequest, observer: Observer
-) -> _Source:
-    recipe = derive_student(run, student, request)
-    name = Path(student).stem
-    folder = out / f"distilled-{name}"
-    made = _train(run, recipe, folder, f"distilling into {name}", observer)
-    return _Source(f"distilled into {name}", folder, seconds=_read_seconds(made))
-
-
-def _train(
-    run: RunDirectory, recipe: Recipe, folder: Path, told: str, observer: Observer
-) -> RunDirectory:
-    """Train a network on a run's images, or take the one that is there."""
-    is_there = is_run(folder)
-    made = RunDirectory.open(folder) if is_there else None
-    if made is not None and load_recipe(made.recipe_path) != recipe:
-        raise RequestError(
-            f"{folder}: was made by another recipe; remove it, or name another folder with --out"
-        )
-    if made is None:
-        made = RunDirectory.create_at(folder, dump_recipe(recipe))
-    if not made.metrics_path.exists() or not made.report_path.exists():
-        observer.on_note(f"{told} in {folder}")
-        data = PreparedData.load(run.index_path, run.integrity_path)
-        data.save(made.index_path, made.integrity_path)
-        with made.lock():
-            train_prepared(made, recipe, data, observer, resume=is_there)
-    return made
-
-
-def _read_seconds(run: RunDirectory) -> float:
-    return float(json.loads(run.metrics_path.read_text("utf-8")).get("training_seconds", 0.0))
-
-
-def _list_kernels(folder: Path) -> list[tuple[str, int, int]]:
-    """Return path, weights and non-zeros of each kernel of a run's bundle."""
-    from tfclassify.model.bundle import load_bundle
-    from tfclassify.training.pruning import measure_sparsity
-
-    found = measure_sparsity(load_bundle(folder / "bundle").model)
-    return [(name, *counts) for name, counts in found.items()]
 
 
 def _sit_exam(run: RunDirectory, observer: Observer) -> Exam:
@@ -309,8 +202,8 @@ def _report(
     request: CompressRequest,
     run: RunDirectory,
     out: Path,
-    sources: Sequence[_Source],
-    made: Sequence[tuple[str, _Source, Path]],
+    sources: Sequence[Source],
+    made: Sequence[tuple[str, Source, Path]],
     exam: Exam,
     observer: Observer,
 ) -> CompressReport:
@@ -328,7 +221,7 @@ def _report(
         SparseRow(source.name, *row)
         for source in sources
         if source.zeros
-        for row in _list_kernels(source.run)
+        for row in list_kernels(source.run)
     )
     return CompressReport(
         created=format_now(),
@@ -352,7 +245,7 @@ def _list_remarks(exam: Exam) -> tuple[str, ...]:
 
 
 def _time(
-    made: Sequence[tuple[str, _Source, Path]], exam: Exam, threads: int, rounds: int
+    made: Sequence[tuple[str, Source, Path]], exam: Exam, threads: int, rounds: int
 ) -> dict[str, Any]:
     """Time all variants in turn on the first held-out image."""
     from tfclassify.compress.measuring import time_interleaved
@@ -370,7 +263,7 @@ def _time(
 
 
 def _measure(
-    name: str, source: _Source, folder: Path, exam: Exam, recipe: Recipe, times: tuple[Any, Any]
+    name: str, source: Source, folder: Path, exam: Exam, recipe: Recipe, times: tuple[Any, Any]
 ) -> VariantRow:
     from tfclassify.compress.measuring import zip_size
     from tfclassify.export.artefact import load_artefact, read_facts
@@ -384,7 +277,7 @@ def _measure(
     parameters, nonzeros = check_zeros(folder, source.zeros)
     # Answers are the original's, and its thresholds, whoever gives the probabilities.
     found = predict_paths(load_artefact(folder), exam.answers.files)
-    is_original = source.is_original and facts["precision"] == "float32"
+    is_original = name == "original"
     pairs = zip(found.label_sets, exam.answers.label_sets, strict=True)
     single, every = times
     return VariantRow(
@@ -409,13 +302,21 @@ def _measure(
 
 def _repeat(request: CompressRequest) -> str:
     words = ["tfclassify", "compress", str(request.run)]
-    words += [word for sparsity in request.prune for word in ("--prune", f"{sparsity:g}")]
-    words += [word for student in request.distil for word in ("--distil", student)]
-    words += [word for kind in request.int8 for word in ("--int8", kind)]
-    if request.prune:
-        words += ["--method", request.method]
-    if request.epochs is not None:
-        words += ["--epochs", str(request.epochs)]
+    repeated: dict[str, Sequence[object]] = {
+        "prune": [f"{share:g}" for share in request.prune],
+        "macs": [f"{share:g}" for share in request.macs],
+        "method": request.methods if request.prune else (),
+        "distil": request.distil,
+        "int8": request.int8,
+        "epochs": () if request.epochs is None else (request.epochs,),
+    }
+    words += [
+        str(word)
+        for key, values in repeated.items()
+        for each in values
+        for word in (f"--{key}", each)
+    ]
+    words += ["--sparse"] if request.is_sparse else []
     return shlex.join(words)
 
 

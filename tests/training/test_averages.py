@@ -11,6 +11,7 @@ import pytest
 
 from tests.training.builders import WHOLE, make_recipe, make_trainer, weights_of
 from tfclassify.events import Observer
+from tfclassify.training import tally
 from tfclassify.training.averages import (
     WeightAverage,
     find_trained_norms,
@@ -25,6 +26,13 @@ PLAIN = {
     "weights": "none",
     "layers": [{"conv": 4, "stride": 2}],
 }
+
+
+@pytest.fixture(autouse=True)
+def _told_of_each_step_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an observer look at the weights before the next step changes them."""
+    monkeypatch.setattr(tally, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(tally, "_AHEAD", 0)
 
 
 class Follows(Observer):

@@ -83,4 +83,4 @@ def test_images_weigh_what_the_teacher_says_too() -> None:
     # Three equal logits; at temperature 2 the teacher says 1 : 1 : sqrt 2.
     soft = np.array([1.0, 1.0, 2**0.5]) / (2 + 2**0.5)
     cost = 0.25 * 4 * np.sum(soft * np.log(soft * 3)) + 0.75 * np.log(3)
-    assert loss == pytest.approx(3 * cost + 0.06, abs=1e-5)
+    assert float(loss) == pytest.approx(3 * cost + 0.06, abs=1e-5)

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfclassify.model.folding import FoldedPair, find_frozen_pairs, find_pairs, folded
 from tfclassify.recipe.schema import Recipe
 from tfclassify.training.losses import add_teacher, build_loss
 
@@ -131,6 +132,12 @@ class TrainingStep:
             features = self._body(inputs, training=self._is_body_trained)
         return tf.cast(self.head(features, training=True), tf.float32)
 
+    def _find_pairs(self) -> list[FoldedPair]:
+        """Find the convolutions whose BatchNorm runs in inference mode in this phase."""
+        if self._body is None:
+            return []
+        return find_frozen_pairs(self._body) if self._is_body_trained else find_pairs(self._body)
+
     def _describe_batch(self) -> list[tf.TensorSpec]:
         first = self._body if self._body is not None else self.head
         return [
@@ -160,7 +167,8 @@ class TrainingStep:
 
     def _differentiate(self, inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any, list[Any]]:
         with tf.GradientTape() as tape:
-            logits = self.call_network(inputs)
+            with folded(self._find_pairs()):
+                logits = self.call_network(inputs)
             loss = tf.reduce_mean(weights * self._loss(targets, logits))
             penalties = [term for model in self.models for term in model.losses]
             total = tf.add_n([loss, *[tf.cast(term, tf.float32) for term in penalties]])
@@ -177,7 +185,8 @@ class ForwardPass:
         self._run = tf.function(self._compute, input_signature=[shape])
 
     def _compute(self, inputs: Any) -> Any:
-        return tf.cast(self._model(inputs, training=False), tf.float32)
+        with folded(find_pairs(self._model)):
+            return tf.cast(self._model(inputs, training=False), tf.float32)
 
     def __call__(self, inputs: Any) -> Any:
         """Run one batch, of any number type; its outputs are a float32 tensor."""

@@ -1,0 +1,181 @@
+"""BatchNorm folded into the convolution before it, while the network runs.
+
+Owns: which pairs of layers fold, and running a network with them folded. Does not own:
+what is frozen (``freezing``); the saved network, whose layers and weights stay as they are.
+
+A BatchNorm in inference mode multiplies each channel by ``s = gamma / sqrt(variance +
+epsilon)`` and adds ``beta - mean * s``. Behind a convolution of kernel ``k`` and bias ``b``
+that is one convolution of kernel ``k * s`` and bias ``(b - mean) * s + beta``: a pass over
+the activations less, forwards and backwards. Differentiating through ``k * s`` gives the
+gradient of the same ``k``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@dataclass(frozen=True, eq=False)
+class FoldedPair:
+    """A convolution and the BatchNorm that alone reads its output.
+
+    Attributes:
+        convolution: ``Conv2D``, ``DepthwiseConv2D`` or ``SeparableConv2D`` without activation.
+        norm: Over the channels of its output.
+    """
+
+    convolution: keras.Layer
+    norm: keras.layers.BatchNormalization
+
+    def compute_kernel_and_bias(self) -> tuple[Any, Any]:
+        """Compute the kernel and the bias ``(channels,)`` of the pair, float32."""
+        layer, norm = self.convolution, self.norm
+        scale = tf.math.rsqrt(_read(norm.moving_variance) + norm.epsilon)
+        if norm.scale:
+            scale *= _read(norm.gamma)
+        bias = -_read(norm.moving_mean)
+        if layer.use_bias:
+            bias += _read(layer.bias)
+        bias *= scale
+        if norm.center:
+            bias += _read(norm.beta)
+        kernel = _read(_find_kernel(layer))
+        if isinstance(layer, keras.layers.DepthwiseConv2D):  # (h, w, channels, multiplier)
+            return kernel * tf.reshape(scale, kernel.shape[2:]), bias
+        return kernel * scale, bias
+
+
+def find_pairs(model: keras.Model) -> list[FoldedPair]:
+    """Find the convolutions with a BatchNorm right behind them, nested models included.
+
+    Both stand in the same functional model and are called once in all; nothing else reads
+    the output of the convolution, which has no activation of its own.
+    """
+    pairs = []
+    for part in _list_models(model):
+        nodes = {node for row in part._nodes_by_depth.values() for node in row}
+        outputs = {id(tensor) for tensor in part.outputs}
+        for layer in part.layers:
+            following = _find_only_reader(layer, nodes)
+            if following is None or not _can_fold(layer, following):
+                continue
+            if id(layer.output) not in outputs:
+                pairs.append(FoldedPair(layer, following))
+    return pairs
+
+
+def find_frozen_pairs(model: keras.Model) -> list[FoldedPair]:
+    """Find those pairs whose BatchNorm runs in inference mode, however the model is called."""
+    return [pair for pair in find_pairs(model) if not pair.norm.trainable]
+
+
+@contextmanager
+def folded(pairs: Sequence[FoldedPair]) -> Iterator[None]:
+    """Run the pairs as one convolution each, in whatever is called or traced meanwhile.
+
+    The kernels are computed at the start of the block, so a tape that shall differentiate
+    them must be watching by then.
+    """
+    changed: list[keras.Layer] = []
+    try:
+        for pair in pairs:
+            call = _make_call(pair.convolution, *pair.compute_kernel_and_bias())
+            # On the instance, past Keras' tracking of attributes: Keras looks it up there.
+            vars(pair.convolution)["call"] = call
+            changed.append(pair.convolution)
+            vars(pair.norm)["call"] = _pass_on
+            changed.append(pair.norm)
+        yield
+    finally:
+        for layer in changed:
+            del vars(layer)["call"]
+
+
+def _make_call(layer: Any, kernel: Any, bias: Any) -> Callable[[Any], Any]:
+    """Make what the convolution does in place of its own ``call``."""
+
+    def call(inputs: Any) -> Any:
+        own_kernel = tf.cast(kernel, inputs.dtype)
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            outputs = keras.ops.depthwise_conv(
+                inputs,
+                own_kernel,
+                strides=layer.strides,
+                padding=layer.padding,
+                dilation_rate=layer.dilation_rate,
+                data_format=layer.data_format,
+            )
+        elif isinstance(layer, keras.layers.SeparableConv2D):
+            outputs = keras.ops.separable_conv(
+                inputs,
+                tf.cast(layer.depthwise_kernel, inputs.dtype),
+                own_kernel,
+                strides=layer.strides,
+                padding=layer.padding,
+                dilation_rate=layer.dilation_rate,
+                data_format=layer.data_format,
+            )
+        else:
+            outputs = layer.convolution_op(inputs, own_kernel)
+        # TensorFlow merges this very operation with the convolution and the ReLU around it.
+        return tf.nn.bias_add(outputs, tf.cast(bias, outputs.dtype))
+
+    return call
+
+
+def _pass_on(inputs: Any, **_: Any) -> Any:
+    return inputs
+
+
+def _read(variable: keras.Variable) -> Any:
+    """Return a variable in its own precision, which Keras would lower within a layer."""
+    return tf.convert_to_tensor(variable._value)
+
+
+def _find_kernel(layer: Any) -> keras.Variable:
+    is_separable = isinstance(layer, keras.layers.SeparableConv2D)
+    kernel: keras.Variable = layer.pointwise_kernel if is_separable else layer.kernel
+    return kernel
+
+
+def _can_fold(layer: keras.Layer, following: keras.Layer) -> bool:
+    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+    return (
+        type(layer) in kinds
+        and type(following) is keras.layers.BatchNormalization
+        and layer.activation in (None, keras.activations.linear)
+        and layer.data_format == "channels_last"
+        and following.axis in (-1, len(layer.output.shape) - 1)
+        and layer.compute_dtype == following.compute_dtype
+        and not getattr(layer, "lora_enabled", False)
+        and layer.quantization_mode is None
+        and not following.renorm
+    )
+
+
+def _find_only_reader(layer: keras.Layer, nodes: set[Any]) -> Any:
+    """Return the only layer that reads a layer, where each is called once in all."""
+    inbound, outbound = layer._inbound_nodes, layer._outbound_nodes
+    if len(inbound) != 1 or len(outbound) != 1 or not {inbound[0], outbound[0]} <= nodes:
+        return None
+    following = outbound[0].operation
+    return following if len(following._inbound_nodes) == 1 else None
+
+
+def _list_models(model: keras.Model) -> list[Any]:
+    """List the functional models within a model, itself included, each once."""
+    found: dict[int, Any] = {}
+    pending: list[Any] = [model]
+    while pending:
+        part = pending.pop()
+        part = getattr(part, "_functional", None) or part  # what a Sequential runs
+        if id(part) not in found and hasattr(part, "_nodes_by_depth"):
+            found[id(part)] = part
+            pending += [layer for layer in part.layers if isinstance(layer, keras.Model)]
+    return list(found.values())

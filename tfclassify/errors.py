@@ -7,10 +7,11 @@ Does not own: how an error is printed (``cli``).
     ├── RequestError                exit 2  what was asked for is wrong
     │   ├── RecipeError                     the recipe, all problems at once
     │   ├── TargetError                     a run, model or path that is not there
+    │   ├── AbsentNameError                 a name that is looked up, such as a metric's
     │   └── MissingExtraError               an optional dependency is absent
     ├── DataError                           the images or their table
     │   ├── SourceError                     a source cannot be read at all
-    │   │   └── AbsentSourceError   exit 2      there is no such source
+    │   │   └── AbsentSourceError   exit 2      no such source, or no image in it
     │   ├── ArchiveError                    an unsafe or damaged archive
     │   ├── ImageError                      one image cannot be used
     │   └── IntegrityError                  bad images under ``strict``
@@ -101,6 +102,12 @@ class TargetError(RequestError):
     """A run, a model or a path that was named is not there or not of its kind."""
 
 
+class AbsentNameError(RequestError, KeyError):
+    """A name that was looked up is none of those that there are; the nearest is given."""
+
+    __str__ = Exception.__str__  # KeyError's puts the message into quotes
+
+
 class MissingExtraError(RequestError):
     """An optional dependency is needed; the message holds the install command."""
 
@@ -114,7 +121,7 @@ class SourceError(DataError):
 
 
 class AbsentSourceError(SourceError):
-    """There is no such data source: what was asked for is wrong."""
+    """There is no such data source, or none of its kind in it: the request is wrong."""
 
     exit_code = 2
 
@@ -193,6 +200,12 @@ class StorageError(TfclassifyError):
         reason = error.strerror or str(error) or type(error).__name__
         fact = f"{error.filename}: {reason}" if error.filename is not None else reason
         return cls(fact, _WAYS_OUT.get(error.errno or 0, "mend that"))
+
+    @classmethod
+    def lack_memory(cls, reason: str) -> Self:
+        """Say that the machine's memory does not do; ``reason`` may be empty."""
+        fact = "memory: there is not enough" + (f" ({reason})" if reason else "")
+        return cls(fact, "lower batch_size or data.image_size, or free some")
 
 
 class TrainingError(TfclassifyError):

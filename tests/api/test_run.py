@@ -11,7 +11,7 @@ import tfclassify as tfc
 from tests.builders import make_photo_folder
 from tests.tiny_run import TinyRun
 from tfclassify.data.images import decode_image
-from tfclassify.errors import RunError, TargetError
+from tfclassify.errors import RequestError, RunError, TargetError
 
 
 @pytest.fixture
@@ -47,6 +47,33 @@ def test_its_scores_are_those_of_its_files(run: tfc.Run) -> None:
     assert run.report.read_text("utf-8").startswith("<!doctype html>")
 
 
+def test_a_misspelt_score_is_told_the_nearest(run: tfc.Run) -> None:
+    with pytest.raises(
+        RequestError, match=r"^'acuracy': is none of the scores, which are .*mean 'accuracy'\?$"
+    ):
+        run.metrics["acuracy"]
+    with pytest.raises(KeyError):
+        run.scores["test"]["f1"]
+    with pytest.raises(RequestError, match="did you mean 'f1_macro'"):
+        run.evaluate(progress=False).metrics["f1_makro"]
+    assert run.metrics.get("acuracy") is None
+    assert "acuracy" not in run.metrics
+
+
+def test_a_copied_bundle_stands_for_its_run(
+    run: tfc.Run, tiny_run: TinyRun, tmp_path: Path
+) -> None:
+    shutil.copytree(run.path / "bundle", tmp_path / "copied")
+    alone = tfc.load(tmp_path / "copied")
+    assert alone.classes == run.classes
+    assert alone.recipe.name == "tiny"
+    file = tiny_run.photos / "red" / "03.png"
+    one, other = (each.predict(file, progress=False) for each in (alone, run))
+    np.testing.assert_array_equal(one.probabilities, other.probabilities)
+    with pytest.raises(RunError, match=r"metrics\.json: cannot be read: .* run\.evaluate\(data="):
+        alone.metrics  # noqa: B018
+
+
 def test_its_model_is_what_predict_uses(run: tfc.Run, tiny_run: TinyRun) -> None:
     file = tiny_run.photos / "red" / "03.png"
     row = run.predict(file, tta=False, progress=False)[0]
@@ -76,7 +103,7 @@ def test_a_notebook_shows_it_as_a_table(run: tfc.Run) -> None:
 
 
 def test_a_run_without_scores_says_so(run: tfc.Run, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="the scores cannot be read"):
+    with pytest.raises(RunError, match=r"metrics\.json: cannot be read"):
         tfc.Run(tmp_path).metrics  # noqa: B018
     copy = tmp_path / "copy"
     copy.mkdir()

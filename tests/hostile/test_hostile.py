@@ -19,7 +19,7 @@ LEAST = {
     "run_folders": 150,
     "models": 130,
 }
-#: Kinds of which the default run reads only every so-many-th input.
+#: Kinds of which the default run reads fewer still than ``python -m tests.hostile``.
 STEPS = {"run_folders": 60}
 
 

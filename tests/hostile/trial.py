@@ -29,6 +29,8 @@ KINDS = (
     "run_folders",
     "models",
 )
+#: Kinds of which only every so-many-th input is read, unless all are asked for.
+STEPS = {"run_folders": 12}
 ROOT = Path(__file__).parents[2]
 #: Seconds without a line after which the child is taken for stuck beyond its own alarm.
 _STUCK_S = CLOCK_S + 15

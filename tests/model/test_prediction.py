@@ -9,7 +9,7 @@ import pytest
 from tests.builders import make_photo_folder
 from tests.builders_models import make_classifier
 from tfclassify.data.images import decode_image
-from tfclassify.errors import ImageError
+from tfclassify.errors import ImageError, ModelError
 from tfclassify.events import Observer
 from tfclassify.model.prediction import predict_store, work_ahead
 from tfclassify.pipeline.cache import open_images
@@ -50,6 +50,19 @@ def test_an_image_that_broke_since_is_named(photos: list[str]) -> None:
     Path(photos[5]).write_bytes(b"broken")
     with pytest.raises(ImageError, match=Path(photos[5]).name):
         predict_store(lambda images: images, store, 2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_answers_that_are_not_finite_are_an_error(photos: list[str], value: float) -> None:
+    data = DataRecipe(source="unused", image_size=SIZE, cache="none")
+
+    def network(images: np.ndarray) -> np.ndarray:
+        answers = np.zeros((len(images), 3), np.float32)
+        answers[-1, 1] = value
+        return answers
+
+    with pytest.raises(ModelError, match=r"infinite\) for 3 of 9 images; its weights"):
+        predict_store(network, open_images(photos, data), 4)
 
 
 def test_work_ahead_is_ordered_and_bounded():

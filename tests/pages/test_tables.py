@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from tfclassify.pages.tables import Cell, Column, Table, measure, render_table, show_interval
@@ -63,10 +65,25 @@ def test_a_table_that_is_too_wide_for_the_terminal_is_folded(
     folded = render_table(columns, rows)
     assert max(map(len, folded.splitlines())) <= 80
     assert folded.count("+14.2") == 12
-    # Nothing is cut: the first column reads on from line to line.
-    names = "".join(line.split("  ")[0].strip() for line in folded.splitlines())
-    assert "reports/a_long_name_of_a_run/001" in names
+    assert "reports/a_long_name_of_a_run/001" in folded
     assert render_table(columns[:2], [row[:2] for row in rows]).count("\n") == 3
+
+
+@pytest.mark.parametrize("width", range(24, 130, 5))
+def test_nothing_is_folded_within_a_word(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles = ["Class", "Often confused with", "Judged on", "Precision", "Recall", "MACs"]
+    columns = [Column(title, "left" if at < 2 else "right") for at, title in enumerate(titles)]
+    rows = [
+        ["stage/one", "red and green", "15", "80.0 % (66.7–100.0 %)", "0.800", "28.16 k"],
+        ["two", "–", "9", "100.0 % (15.8–100.0 %)", "0.667 (0.4–0.8)", "896 B"],
+    ]
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = render_table(columns, rows).splitlines()
+    assert max(map(len, lines)) <= width
+    said = Counter(word for line in lines for word in line.split() if set(word) != {"-"})
+    assert said == Counter(word for row in [titles, *rows] for cell in row for word in cell.split())
+    # A unit stays with its number.
+    assert not any(line.strip().startswith(("%", "k ", "B")) for line in lines)
 
 
 def test_long_names_stand_above_what_leaves_them_no_room(monkeypatch: pytest.MonkeyPatch) -> None:

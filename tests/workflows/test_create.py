@@ -58,6 +58,17 @@ def test_a_bad_name_or_source_writes_nothing(photos: str, in_tmp: Path) -> None:
     assert not list(in_tmp.glob("*.yaml"))
 
 
+def test_a_problem_cites_the_source_and_no_line_that_nobody_wrote(
+    photos: str, in_tmp: Path
+) -> None:
+    with pytest.raises(RecipeError) as caught:
+        create_recipe(CreateRequest("my flowers", photos, in_tmp / "a.yaml"))
+    assert str(caught.value) == (
+        "a recipe 'my flowers' for my photos: 1 problem\n  name: must start with a letter or "
+        "digit and go on with letters, digits, '.', '_' or '-', got 'my flowers'"
+    )
+
+
 def test_images_that_cannot_be_read_make_no_recipe(in_tmp: Path) -> None:
     for name in ("red", "green"):
         (in_tmp / "bad" / name).mkdir(parents=True)

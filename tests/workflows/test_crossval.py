@@ -17,6 +17,7 @@ from tests.fake_runs import fill_run
 from tests.tiny_run import CommandLine, make_labelled_photos, write_recipe
 from tests.workflows.builders import StopsAfter, assert_same_weights
 from tfclassify.data.index import load_index
+from tfclassify.data.integrity import IntegrityReport
 from tfclassify.data.preparation import PreparedData
 from tfclassify.errors import (
     DataError,
@@ -27,7 +28,9 @@ from tfclassify.errors import (
     TrainingError,
 )
 from tfclassify.events import Observer
+from tfclassify.judging.seen import find_seen, load_thumbnails
 from tfclassify.recipe.schema import Recipe
+from tfclassify.runs.crossval_directory import CrossvalDirectory
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.workflows.crossval import (
     CrossvalRequest,
@@ -106,6 +109,55 @@ def test_every_image_is_judged_once_by_another_fold(recipe: Path, fake: FakeTrai
         watching, learnt = index.in_split("validation").frame, index.in_split("train").frame
         assert 0.1 < len(watching) / (len(watching) + len(learnt)) < 0.4
         assert not set(watching["group"]) & set(learnt["group"])
+
+
+def test_a_fold_keeps_what_near_duplicates_are_found_by(recipe: Path, fake: FakeTrainer) -> None:
+    result = cross(recipe, folds=3)
+    whole, place = load_index(result.path / "index.csv"), CrossvalDirectory.open(result.path)
+    every = load_thumbnails(place, whole)
+    small = dict(zip(whole.frame["image"], every, strict=True))
+    (result.path / "fold-2" / "report.html").unlink()
+    (result.path / "fold-2" / "thumbnails.npz").unlink()
+    resume_crossval(result.path, None, ())
+    for number in (1, 2, 3):
+        run = place.fold(1, number)
+        index = load_index(run.index_path)
+        kept = load_thumbnails(run, index)
+        assert len(index) < len(whole)  # test images have no part in a fold
+        expected = np.stack([small[image] for image in index.frame["image"]])
+        np.testing.assert_array_equal(kept, expected)
+    # A training image of the fold that was saved anew, a little brighter, is known by its looks.
+    index = load_index(place.fold(1, 1).index_path)
+    other = index.with_frame(index.in_split("train").frame.iloc[:1].assign(sha256="f" * 64))
+    looks = small[other.frame["image"][0]][None]
+    seen = find_seen(place.fold(1, 1), index, other, np.clip(looks.astype(int) + 2, 0, 255))
+    assert (seen.near, seen.has_near) == (1, True)
+
+
+def test_groups_shared_with_its_own_test_split_are_reported(
+    tmp_path: Path, fake: FakeTrainer
+) -> None:
+    photos = make_labelled_photos(tmp_path / "photos")
+    table = pd.read_csv(photos / "labels.csv")
+    # One painter's photos stand on both sides of the split that the table itself makes.
+    table["part"] = ["test" if number % 15 == 4 else "train" for number in range(len(table))]
+    shared = sorted(table["painter"][table["part"] == "test"].unique())
+    table.to_csv(photos / "labels.csv", index=False)
+    recipe = write_recipe(tmp_path, SHORT, ("group: painter", "group: painter, split: part"))
+    told: list[str] = []
+
+    class Told(Observer):
+        def on_warning(self, message: str) -> None:
+            told.append(message)
+
+    request = CrossvalRequest(recipe, folds=3, reports=tmp_path / "reports")
+    result = crossval_recipe(request, Told())
+    report = IntegrityReport.read(result.path / "integrity.json")
+    assert report.counts["shared_group"] == len(shared) == 3
+    found = " ".join(row.detail for row in report.of_kind("shared_group"))
+    assert all(name in found for name in shared)
+    assert any("group" in text for text in told)
+    assert "group" in result.report.read_text("utf-8")
 
 
 def test_scores_agree_with_scikit_learn_on_the_table(recipe: Path, fake: FakeTrainer) -> None:

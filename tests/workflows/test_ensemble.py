@@ -14,8 +14,9 @@ import pytest
 from tests.fake_runs import add_bundle, make_index, make_recipe, make_run
 from tests.reliability.faults import Disk, keep_copies
 from tests.tiny_run import CommandLine
-from tfclassify.data.index import Index
+from tfclassify.data.index import Index, load_index
 from tfclassify.errors import RecipeError, RequestError, TargetError
+from tfclassify.judging.seen import load_thumbnails, save_thumbnails
 from tfclassify.judging.weights import parse_weights
 from tfclassify.recipe.schema import Recipe, TtaRecipe
 from tfclassify.runs.directory import RunDirectory, is_run
@@ -67,6 +68,32 @@ def test_the_bundle_is_the_weighted_mean_of_the_members(make_member: MakeMember)
     facts = json.loads((result.run / "ensemble.json").read_text("utf-8"))
     assert [row["run"] for row in facts["members"]] == [str(member) for member in members]
     assert [row["weight"] for row in facts["members"]] == [0.75, 0.25]
+
+
+def test_what_near_duplicates_are_found_by_is_joined_too(
+    make_member: MakeMember, index: Index, tmp_path: Path
+) -> None:
+    members = [make_member("001", 1), make_member("002", 2)]
+    small = np.random.default_rng(0).integers(0, 256, (len(index), 9, 9, 3), dtype=np.uint8)
+    save_thumbnails(RunDirectory(members[0]), small)
+    blind = join(*members, out=tmp_path / "blind")
+    assert not RunDirectory(blind.run).thumbnails_path.exists()
+    # The second member knows other images, in another order.
+    own = index.with_frame(index.frame.iloc[::-1].assign(
+        image="more/" + index.frame["image"], sha256=[f"{n:064x}" for n in range(100, 136)],
+        path="more/" + index.frame["path"], split="train",
+    ))  # fmt: skip
+    own = index.with_frame(pd.concat([index.frame, own.frame]))
+    other = make_member("003", 3, index=own)
+    more = np.random.default_rng(1).integers(0, 256, (len(own), 9, 9, 3), dtype=np.uint8)
+    more[: len(index)] = small
+    save_thumbnails(RunDirectory(other), more)
+    run = RunDirectory(join(members[0], other, out=tmp_path / "both").run)
+    joined = load_index(run.index_path)
+    kept = load_thumbnails(run, joined)
+    expected = dict(zip(own.paths(), more, strict=True))
+    assert len(joined) == 2 * len(index)
+    np.testing.assert_array_equal(kept, [expected[path] for path in joined.paths()])
 
 
 def test_given_weights_are_judged_as_the_model_answers(

@@ -95,7 +95,18 @@ def test_validation_scores_come_with_a_caution(tiny_run: TinyRun) -> None:
     unwatched = recipe.model_copy(update={"phases": tuple(free)})
     assert warn_of_choice("validation", unwatched) == ""
     best = unwatched.model_copy(update={"keep_phase": "best"})
-    assert "chose the best epoch" in warn_of_choice("validation", best)
+    assert "also chose the best phase, so" in warn_of_choice("validation", best)
+    assert "best phase and epoch, so" in warn_of_choice(
+        "validation", recipe.model_copy(update={"keep_phase": "best"})
+    )
+    # Only the first phase's epoch was chosen; what is judged are the last one's weights.
+    first = recipe.model_copy(update={"phases": (recipe.phases[0], free[1])})
+    assert warn_of_choice("validation", first) == (
+        "The validation images chose the epoch of head that whole began with, and not the "
+        "weights that are judged."
+    )
+    alone = recipe.model_copy(update={"phases": (free[0],), "keep_phase": "best"})
+    assert warn_of_choice("validation", alone) == ""
     assert describe_verdict(make_verdict(tiny_run), recipe).verdict.caution == "Beware."
 
 

@@ -89,6 +89,50 @@ def test_an_error_of_the_system_is_told_with_a_way_out() -> None:
         work()
 
 
+DISK = "/runs/model.keras; No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), r"^memory: there is not enough; lower batch_size or data\.image_size"),
+        (
+            np._core._exceptions._ArrayMemoryError((1 << 40,), np.dtype("f4")),
+            r"^memory: there is not enough \(Unable to allocate 4\.00 TiB .*\); lower",
+        ),
+        (
+            tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor [9]\nmore"),
+            r"^memory: there is not enough \(OOM when allocating tensor \[9\]\); lower",
+        ),
+        (tf.errors.ResourceExhaustedError(None, None, DISK), f"^{DISK}; make room$"),
+        (
+            tf.errors.PermissionDeniedError(None, None, "/runs/x; Permission denied"),
+            "^/runs/x; Permission denied; make it readable and writable, or choose another",
+        ),
+        (
+            tf.errors.NotFoundError(None, None, "/runs/x; No such file or directory"),
+            "^/runs/x; No such file or directory; put it back, or name what is there$",
+        ),
+    ],
+)
+def test_what_tensorflow_was_refused_is_told_alike(error: Exception, expected: str) -> None:
+    @start.verb
+    def work() -> None:
+        raise error
+
+    with pytest.raises(StorageError, match=expected):
+        work()
+
+
+def test_other_errors_of_tensorflow_stay_what_they_are() -> None:
+    @start.verb
+    def work() -> None:
+        raise tf.errors.InvalidArgumentError(None, None, "Incompatible shapes")
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Incompatible shapes"):
+        work()
+
+
 def test_a_display_is_taken_away_where_the_work_is_broken_off() -> None:
     stopped = []
 

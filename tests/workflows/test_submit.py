@@ -10,6 +10,7 @@ import pytest
 
 from tests.tiny_run import TinyRun
 from tfclassify.errors import RequestError, TargetError
+from tfclassify.events import Observer
 from tfclassify.workflows.submit import SubmitRequest, submit_run
 
 
@@ -36,6 +37,44 @@ def test_a_csv_submission_names_every_image(tiny_run: TinyRun, tmp_path: Path) -
     assert set(table.iloc[:, 1]) <= {"red", "green", "blue"}
     assert result.views == ("identity",)
     assert result.checked_images > 0
+
+
+def test_a_copied_bundle_is_submitted_like_its_run(tiny_run: TinyRun, tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    shutil.copytree(tiny_run.run / "bundle", alone)
+    images = tiny_run.photos / "red"
+    of_run = submit_run(SubmitRequest(tiny_run.run, "csv", images, out=tmp_path / "run.csv"))
+    of_bundle = submit_run(SubmitRequest(alone, "csv", images))
+    assert of_bundle.path == alone / "submission.csv"
+    assert of_bundle.path.read_bytes() == of_run.path.read_bytes()
+    inside = submit_run(SubmitRequest(tiny_run.run / "bundle", "csv", images, use_tta=False))
+    assert inside.path == tiny_run.run / "submission.csv"  # beside the run's other files
+    inside.path.unlink()
+
+
+@pytest.mark.slow  # the fresh process that checks the zip starts a TensorFlow of its own
+def test_a_copied_bundle_becomes_a_codalab_zip(tiny_run: TinyRun, tmp_path: Path) -> None:
+    alone, told = tmp_path / "alone", Told()
+    shutil.copytree(tiny_run.run / "bundle", alone)
+    result = submit_run(SubmitRequest(alone, "codalab"), told)
+    assert (result.path, result.checked_images) == (alone / "submission.zip", 32)
+    assert any("compared on drawn ones" in text for text in told.warnings)
+
+
+class Told(Observer):
+    """Keeps its warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def on_warning(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+def test_an_artefact_is_not_submitted(tiny_run: TinyRun, tmp_path: Path) -> None:
+    (tmp_path / "artefact.json").write_text("{}")
+    with pytest.raises(RequestError, match="is an artefact; a submission is made from a run"):
+        submit_run(SubmitRequest(tmp_path, "codalab"))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,13 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from tests.tiny_run import TinyRun, make_labelled_photos, write_recipe
-from tfclassify.errors import DataError, RecipeError, SourceError, TargetError
+from tfclassify.errors import (
+    DataError,
+    RecipeError,
+    SourceError,
+    TargetError,
+    TfclassifyError,
+)
 from tfclassify.events import Observer
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.workflows.train import TrainRequest, train_recipe
@@ -166,6 +172,28 @@ def test_data_that_cannot_be_read_leaves_no_run(in_tmp: Path) -> None:
     with pytest.raises(SourceError, match="photos: there is no such file or folder"):
         train_recipe(TrainRequest(recipe, out=Path("run")))
     assert not Path("run").exists()
+
+
+def test_a_table_without_its_images_leaves_nothing(in_tmp: Path) -> None:
+    rows = [f"absent-{number}.jpg,{'ab'[number % 2]}" for number in range(30)]
+    (in_tmp / "noimg.csv").write_text("\n".join(["file,label", *rows]), "utf-8")
+    columns = {"file": "file", "label": "label"}
+    with pytest.raises(TfclassifyError, match="no column names the 0 images"):
+        train_recipe(TrainRequest("noimg.csv", columns=columns))
+    recipe = write_recipe(in_tmp, ("table: labels.csv", "table: noimg.csv"), ("colour", "label"),
+                          (", group: painter", ""), ("source: photos", "source: ."))  # fmt: skip
+    with pytest.raises(SourceError, match="none of the 30 images in the column 'file'"):
+        train_recipe(TrainRequest(recipe))
+    with pytest.raises(SourceError, match="none of the 30 images in the column 'file'"):
+        train_recipe(TrainRequest(recipe, out=Path("a/new/run")))
+    assert sorted(path.name for path in in_tmp.iterdir()) == ["noimg.csv", "tiny.yaml"]
+    Path("reports/tiny/001").mkdir(parents=True)
+    with pytest.raises(SourceError, match="none of the 30"):
+        train_recipe(TrainRequest(recipe))
+    assert [path.as_posix() for path in Path("reports").rglob("*")] == [
+        "reports/tiny",
+        "reports/tiny/001",
+    ]
 
 
 def test_images_of_one_class_leave_no_run(in_tmp: Path) -> None:

@@ -125,13 +125,13 @@ def submit(
     """Write a submission that was run and checked in a fresh process.
 
     Args:
-        run: A run, or its folder.
+        run: A run, or its folder, or a bundle's.
         format: ``codalab``: a zip with the model; ``csv``: a table of answers.
         images: csv: the folder of images to predict.
         template: csv: a sample submission to fill in.
         values: csv: what it holds.
         tta: Whether to average over the recipe's views; None: if it has any.
-        out: File to write; None writes into the run's folder.
+        out: File to write; None writes into the run's folder, or the bundle's.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Raises:

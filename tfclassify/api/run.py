@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from tfclassify.inference.prediction import ImageInput, Predictions
     from tfclassify.model.bundle import Bundle
     from tfclassify.recipe.schema import Recipe
+    from tfclassify.runs.documents import RunMetrics
     from tfclassify.scoring.intervals import Interval
     from tfclassify.workflows.ensemble import EnsembleResult
     from tfclassify.workflows.evaluate import EvaluateResult
@@ -29,18 +29,21 @@ if TYPE_CHECKING:
 
 
 def load(run: str | os.PathLike[str]) -> Run:
-    """Open a run.
+    """Open a run, or a bundle or an artefact that was copied out of one.
 
     Args:
         run: Its folder, ``reports/flowers/003``, or that of its name, ``reports/flowers``,
             which means the newest.
 
     Raises:
-        TargetError: If it is not a run; the message names what is near.
+        TargetError: If it is none; the message names what is near.
     """
     from tfclassify.runs.directory import RunDirectory
 
-    return Run(RunDirectory.open(Path(run)).path)
+    path = Path(run)
+    if any((path / facts).is_file() for facts in ("bundle.json", "artefact.json")):
+        return Run(path)
+    return Run(RunDirectory.open(path).path)
 
 
 class Run(os.PathLike[str]):
@@ -67,6 +70,8 @@ class Run(os.PathLike[str]):
         """The recipe, with every default filled in."""
         from tfclassify.recipe.loading import load_recipe
 
+        if not self._folder.recipe_path.is_file():  # a bundle has it in another form
+            return self._bundle.recipe
         return load_recipe(self._folder.recipe_path)
 
     @property
@@ -79,7 +84,8 @@ class Run(os.PathLike[str]):
         """The scores on the last of the held-out splits, as the model is meant to be used.
 
         Each has its ``value``, the ends ``low`` and ``high`` of its interval, and ``n``,
-        the images that it rests on.
+        the images that it rests on. A name that is none of them is a ``RequestError`` and a
+        ``KeyError``, with the nearest one.
 
         Raises:
             RunError: If the training has not ended, or held no image out.
@@ -95,12 +101,11 @@ class Run(os.PathLike[str]):
     @cached_property
     def scores(self) -> dict[str, Mapping[str, Interval]]:
         """The scores of each held-out split, ``validation`` and ``test``."""
-        from tfclassify.scoring.intervals import Interval
+        from tfclassify.judging.contenders import read_stored
 
         found: dict[str, Mapping[str, Interval]] = {}
-        for split, judged in self._facts["splits"].items():
-            values = (judged["tta"] or judged["plain"])["metrics"]
-            found[split] = {name: Interval.from_dict(value) for name, value in values.items()}
+        for split, scores in self._facts.splits.items():
+            found[split] = read_stored(self._folder.metrics_path, scores.headline).metrics
         return found
 
     @property
@@ -108,9 +113,7 @@ class Run(os.PathLike[str]):
         """One row an epoch: phase, rate, time, and losses and scores of both splits."""
         import pandas as pd
 
-        lines = self._folder.journal_path.read_text("utf-8").splitlines()
-        records = [json.loads(line) for line in lines]
-        return pd.json_normalize(records, sep="_")
+        return pd.json_normalize(self._folder.read_journal(), sep="_")
 
     @property
     def report(self) -> Path:
@@ -160,12 +163,12 @@ class Run(os.PathLike[str]):
 
     def _repr_html_(self) -> str:
         facts = {"folder": str(self.path)}
-        headline = self._facts["headline"] if self._folder.metrics_path.exists() else None
+        headline = self._facts.headline if self._folder.metrics_path.exists() else None
         if headline is not None:
             from tfclassify.pages.wording import count_of, format_range, format_score, title_of
 
-            name, task = headline["metric"], self.recipe.task
-            interval, images = self.metrics[name], f"{headline['split']} image"
+            name, task = headline.metric, self.recipe.task
+            interval, images = self.metrics[name], f"{headline.split} image"
             facts[title_of(name, task)] = (
                 f"{format_score(name, interval.value)} ({format_range(name, interval)}) on "
                 f"{count_of(interval.n, images)}"
@@ -185,24 +188,19 @@ class Run(os.PathLike[str]):
         return RunDirectory(self.path)
 
     @cached_property
-    def _facts(self) -> dict[str, Any]:
-        path = self._folder.metrics_path
-        try:
-            facts: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            return facts
-        except (OSError, ValueError) as error:
-            raise RunError(
-                f"{path}: the scores cannot be read ({error}); finish the run by "
-                f"`tfclassify train --resume {self.path}`"
-            ) from error
+    def _facts(self) -> RunMetrics:
+        from tfclassify.runs.documents import RunMetrics, read_document
+
+        way_out = f"finish the run by `tfclassify train --resume {self.path}`"
+        if not self._folder.recipe_path.is_file():
+            way_out = "a model alone has no scores: judge it by run.evaluate(data=…)"
+        return read_document(RunMetrics, self._folder.metrics_path, way_out)
 
     @cached_property
     def _bundle(self) -> Bundle:
-        from tfclassify.runs.directory import RunDirectory
         from tfclassify.workflows.start import start_tensorflow
 
-        folder = RunDirectory.open(self.path, needs_bundle=True).bundle_dir
         start_tensorflow()
-        from tfclassify.model.bundle import load_bundle
+        from tfclassify.export.artefact import open_bundle
 
-        return load_bundle(folder)
+        return open_bundle(self.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,14 +24,27 @@ def to_json(content: Any) -> str:
 
 
 def show(text: str) -> None:
-    """Print a result; sentences that are too wide for the terminal go on in further lines."""
+    """Print a result; what is too wide for the terminal goes on in further lines.
+
+    A fact goes on below its text, which stands behind its name.
+    """
     limit = find_width()
     lines = []
     for line in text.splitlines():
-        if limit is not None and len(line) > limit and "  " not in line.strip():
-            lines += textwrap.wrap(line, limit, break_long_words=False)
-        else:
+        if limit is None or len(line) <= limit:
             lines.append(line)
+            continue
+        name = re.match(r"\S+( \S+)*  +(?=\S)", line)
+        indent = " " * (len(name[0]) if name and len(name[0]) < limit // 2 else 0)
+        lines += textwrap.wrap(
+            line,
+            limit,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+            drop_whitespace=True,
+            replace_whitespace=False,
+        )
     typer.echo("\n".join(lines))
 
 

@@ -10,7 +10,7 @@ import typer
 from tfclassify import api
 from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Json, Quiet, Verbose
-from tfclassify.cli.output import to_json
+from tfclassify.cli.output import show, to_json
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import (
     count_of,
@@ -65,7 +65,7 @@ def runs(
     if as_json:
         typer.echo(to_json({"runs": [_to_facts(row) for row in result.rows], **_freed(result)}))
         return
-    typer.echo(_render(result, where))
+    show(_render(result, where))
     if clean:
         verb = "would be freed" if dry_run else "freed"
         typer.echo(f"{format_bytes(result.freed_bytes)} {verb}")

@@ -24,7 +24,7 @@ from typing import NamedTuple
 from tfclassify.data.formats import recognise
 from tfclassify.data.images import ENDINGS
 from tfclassify.data.integrity import Finding
-from tfclassify.errors import SourceError
+from tfclassify.errors import AbsentSourceError, SourceError
 
 #: How folders and tables call the splits, in lower case.
 SPLIT_NAMES = {
@@ -218,7 +218,7 @@ def read_folder(root: Path, shown: str, known_labels: Collection[str] = ()) -> L
         Rows with labels and splits, unlabelled if there are no class folders.
 
     Raises:
-        SourceError: If there is no image in it.
+        AbsentSourceError: If there is no image in it.
     """
     root = unwrap(root, known_labels)
     listing = Listing()
@@ -242,7 +242,7 @@ def read_folder(root: Path, shown: str, known_labels: Collection[str] = ()) -> L
             else "expected a folder per class with images, or folders train, validation and test "
             "with a folder per class in each"
         )
-        raise SourceError(f"{shown}: there are no images in it; {advice}")
+        raise AbsentSourceError(f"{shown}: there are no images in it; {advice}")
     return listing
 
 

@@ -96,7 +96,8 @@ def find_source(
         The source as a folder.
 
     Raises:
-        SourceError: If the source or its table is absent or of no known kind.
+        AbsentSourceError: If the source, its table or its annotations are not there, or it
+            is of no known kind.
         ArchiveError: If an archive is unsafe, damaged or not the one expected.
         DownloadError: If an address cannot be fetched.
     """
@@ -104,19 +105,21 @@ def find_source(
         return Source(_find_builtin(data, observer), data.source)
     if "://" in data.source:
         if data.sha256 is None:
-            raise SourceError(f"{data.source}: a URL needs its checksum; set data.sha256")
+            raise AbsentSourceError(f"{data.source}: a URL needs its checksum; set data.sha256")
         path = fetch(data.source, data.sha256, observer=observer)
     else:
         path = find_path(data)
     if not path.is_dir() and not path.is_file():
-        raise SourceError(f"{data.source}: a pipe or a device; use a folder, an archive or a CSV")
+        raise AbsentSourceError(
+            f"{data.source}: a pipe or a device; use a folder, an archive or a CSV"
+        )
     if path.is_dir() or _is_archive(path):
         root = path if path.is_dir() else _unpack(path, data, observer)
         source = _add_annotations(Source(root, data.source), data, is_table_needed)
         return source if source.annotations else _add_table(source, data, is_table_needed)
     if path.suffix.lower() in _TABLE_ENDINGS:
         return Source(path.parent, data.source, path)
-    raise SourceError(
+    raise AbsentSourceError(
         f"{data.source}: a source must be a folder, a zip or tar, or a CSV, got a file with the "
         f"ending {path.suffix!r}; to classify single images use `tfclassify predict`"
     )
@@ -152,7 +155,7 @@ def find_path(data: DataRecipe) -> Path:
 
 def _find_builtin(data: DataRecipe, observer: Observer) -> Path:
     if data.source != BUILTIN:
-        raise SourceError(
+        raise AbsentSourceError(
             f"{data.source}: there is no such built-in source; the only one is {BUILTIN!r}"
         )
     return write_digits(observer)
@@ -203,7 +206,7 @@ def _add_annotations(source: Source, data: DataRecipe, is_needed: bool) -> Sourc
         present = [file for file in files if file.path.is_file()]
         if present and len(present) < len(files) and is_needed:
             absent = next(file for file in files if file not in present)
-            raise SourceError(
+            raise AbsentSourceError(
                 f"{absent.shown}: there are no such annotations, but there are those of "
                 f"{present[0].split}; download them, or take "
                 f"data.coco.annotations.{absent.split} out of the recipe"
@@ -226,7 +229,7 @@ def _add_table(source: Source, data: DataRecipe, is_needed: bool) -> Source:
     tables = find_tables(source.root)
     neither = " and no annotations of data.coco" if data.coco else ""
     found = f"its tables are {', '.join(tables[:5])}" if tables else "it holds no table"
-    raise SourceError(
+    raise AbsentSourceError(
         f"{source.shown}: there is no table {data.table!r} (data.table){neither}, {found}"
         f"{suggest(data.table, tables)}"
     )
@@ -241,7 +244,7 @@ def _miss_annotations(source: Source, data: DataRecipe) -> Source:
     ]
     wanted = next(iter(data.coco.annotations.values()))
     there = f"there is {', '.join(found[:5])}" if found else "it holds no JSON"
-    raise SourceError(
+    raise AbsentSourceError(
         f"{source.shown}: there are no annotations {wanted!r} (data.coco.annotations), {there}"
         f"{suggest(wanted, found)}"
     )

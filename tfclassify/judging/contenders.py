@@ -151,7 +151,7 @@ def _read_run(run: RunDirectory, scores: RunMetrics, name: str, split: str) -> C
         run.path,
         load_recipe(run.recipe_path),
         split,
-        _read_judgement(run.metrics_path, judged.headline),
+        read_stored(run.metrics_path, judged.headline),
         answers,
         answers.units,
         len(judged.views),
@@ -170,7 +170,7 @@ def _read_crossval(place: CrossvalDirectory, name: str) -> Contender:
         first.path,
         load_recipe(place.recipe_path),
         OUT_OF_FOLD,
-        _read_judgement(place.metrics_path, scores.out_of_fold),
+        read_stored(place.metrics_path, scores.out_of_fold),
         answers,
         find_units(answers, place.plan.repeats),
         len(judged[JUDGED].views) if JUDGED in judged else 1,
@@ -178,7 +178,12 @@ def _read_crossval(place: CrossvalDirectory, name: str) -> Contender:
     )
 
 
-def _read_judgement(path: Path, judged: Judged) -> Judgement:
+def read_stored(path: Path, judged: Judged) -> Judgement:
+    """Rebuild a judgement from a file of scores.
+
+    Raises:
+        RunError: If something in it is missing or makes no sense.
+    """
     try:
         return Judgement.from_dict(judged.model_dump())
     except ScoringError as error:

@@ -7,14 +7,17 @@ Does not own: their weights (``ensemble``), the joined model (``model.ensemble``
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
+from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData
 from tfclassify.errors import RequestError
+from tfclassify.judging.seen import load_thumbnails
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
@@ -64,14 +67,14 @@ def read_members(paths: Sequence[Path]) -> list[Member]:
             f"ensemble: needs two different runs at least, got {', '.join(map(str, paths))}"
         )
     return [
-        Member(
-            run,
-            load_recipe(run.recipe_path),
-            load_bundle(run.bundle_dir),
-            PreparedData.load(run.index_path, run.integrity_path),
-        )
+        Member(run, load_recipe(run.recipe_path), load_bundle(run.bundle_dir), _read_images(run))
         for run in runs
     ]
+
+
+def _read_images(run: RunDirectory) -> PreparedData:
+    data = PreparedData.load(run.index_path, run.integrity_path)
+    return replace(data, thumbnails=load_thumbnails(run, data.index))
 
 
 def check_members(members: Sequence[Member]) -> None:
@@ -159,7 +162,18 @@ def join_images(members: Sequence[Member], *, allow_different: bool) -> Prepared
     frames = [frame.assign(split=splits)]
     for other in members[1:]:
         frames.append(_list_strangers(other, pd.concat(frames)))
-    return PreparedData(first.data.index.with_frame(pd.concat(frames)), first.data.integrity)
+    index = first.data.index.with_frame(pd.concat(frames))
+    return PreparedData(index, first.data.integrity, _join_thumbnails(members, index))
+
+
+def _join_thumbnails(members: Sequence[Member], index: Index) -> np.ndarray | None:
+    """Return the thumbnails of the members' images; None where a member has none."""
+    small: dict[str, np.ndarray] = {}
+    for member in members:
+        if member.data.thumbnails is None:
+            return None
+        small |= dict(zip(member.data.index.paths(), member.data.thumbnails, strict=True))
+    return np.stack([small[path] for path in index.paths()])
 
 
 def _list_strangers(member: Member, known: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """Which images of a labelled set a run knows already, so that a score on them would flatter.
 
-Owns: the comparison by bytes and by near-duplicates, and how it is told. Does not own:
-the fingerprints (``data.leaks``), who leaves the images out (``workflows.evaluate``).
+Owns: the comparison by bytes and by near-duplicates, how it is told, and the thumbnails that
+a run keeps for it. Does not own: the fingerprints (``data.leaks``), who leaves the images out
+(``workflows.evaluate``).
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import numpy as np
 
 from tfclassify.data.index import Index
 from tfclassify.data.leaks import find_near_matches
-from tfclassify.runs.arrays import load_arrays
-from tfclassify.runs.directory import RunDirectory
+from tfclassify.data.scan_cache import THUMBNAIL
+from tfclassify.runs.arrays import load_arrays, save_arrays
+from tfclassify.runs.directory import ResultsFolder, RunDirectory
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +86,27 @@ def find_seen(run: RunDirectory, own: Index, other: Index, thumbnails: np.ndarra
     trained = digests.isin(splits["train"]).to_numpy()
     chosen = digests.isin(splits["validation"]).to_numpy() & ~trained
     near = np.zeros(len(other), dtype=bool)
-    has_near = thumbnails is not None and run.thumbnails_path.exists()
-    if thumbnails is not None and has_near:
-        shape = (len(own), *thumbnails.shape[1:])
-        stored = load_arrays(run.thumbnails_path, {"thumbnails": (shape, "uint8")})["thumbnails"]
+    stored = None if thumbnails is None else load_thumbnails(run, own)
+    if thumbnails is not None and stored is not None:
         is_used = own.frame["split"].isin(["train", "validation"]) & (own.frame["status"] == "ok")
         near = find_near_matches(thumbnails, stored[is_used.to_numpy()]) & ~trained & ~chosen
     counts = [int(rows.sum()) for rows in (trained, chosen, near)]
-    return Seen(trained | chosen | near, counts[0], counts[1], counts[2], has_near)
+    return Seen(trained | chosen | near, counts[0], counts[1], counts[2], stored is not None)
+
+
+def save_thumbnails(place: ResultsFolder, thumbnails: np.ndarray | None) -> None:
+    """Keep the images of a run's index in small, ``(n, 9, 9, 3)``; None keeps nothing."""
+    if thumbnails is not None:
+        save_arrays(place.thumbnails_path, {"thumbnails": thumbnails})
+
+
+def load_thumbnails(place: ResultsFolder, index: Index) -> np.ndarray | None:
+    """Read the images of a run's index in small, ``(n, 9, 9, 3)`` uint8; None without any.
+
+    Raises:
+        RunError: If they cannot be read, or are of other images.
+    """
+    if not place.thumbnails_path.exists():
+        return None
+    expected = {"thumbnails": ((len(index), THUMBNAIL, THUMBNAIL, 3), "uint8")}
+    return load_arrays(place.thumbnails_path, expected)["thumbnails"]

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfclassify.files import write_json
-from tfclassify.recipe.schema import Recipe, needs_search
+from tfclassify.recipe.schema import PhaseRecipe, Recipe, needs_search
+from tfclassify.recipe.wording import join_names
 from tfclassify.scoring.calibration import cross_fit_temperature, fit_temperature
 from tfclassify.scoring.judgement import Judgement, judge
 from tfclassify.scoring.outcome import DEFAULT_THRESHOLD
@@ -144,17 +145,31 @@ def _choose_thresholds(
 
 
 def warn_of_choice(split: str, recipe: Recipe) -> str:
-    """Say that images which chose the weights are judged, where they are; else nothing."""
-    phases = recipe.phases
-    has_chosen = any(phase.keep_best or phase.early_stopping for phase in phases) or (
-        recipe.keep_phase == "best" and len(phases) > 1
-    )
-    if split != "validation" or not has_chosen:
+    """Say what the judged images chose of the weights, where they chose any; else nothing."""
+    *earlier, last = recipe.phases
+    chosen = [phase.name for phase in earlier if _has_choice(phase)]
+    if split != "validation":
+        return ""
+    if recipe.keep_phase == "best" and earlier:
+        what = "best phase and epoch" if chosen or _has_choice(last) else "best phase"
+    elif _has_choice(last):
+        what = "best epoch"
+    elif chosen:
+        return (
+            f"The validation images chose the epoch of {join_names(chosen, 'and')} that "
+            f"{last.name} began with, and not the weights that are judged."
+        )
+    else:
         return ""
     return (
-        "The validation images also chose the best epoch, so new images may score a little "
+        f"The validation images also chose the {what}, so new images may score a little "
         "lower; data.test holds out images that choose nothing."
     )
+
+
+def _has_choice(phase: PhaseRecipe) -> bool:
+    """Say whether validation images choose the epoch whose weights a phase ends with."""
+    return phase.keep_best is not None or phase.early_stopping is not None
 
 
 def write_metrics(path: Path, verdicts: Sequence[Verdict], metric: str, **facts: Any) -> None:

@@ -6,14 +6,15 @@ page's module), its form as HTML (``templates/macros.html``).
 
 from __future__ import annotations
 
-import io
 import os
+import re
 import shutil
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tfclassify.pages.wording import clean_text, format_range, format_score, shorten
@@ -26,6 +27,9 @@ _GAP = "  "
 
 #: Characters of a long name; where fewer are left for long names, they stand above their rows.
 _LEAST_NAME = 24
+
+#: The space between a number and its unit.
+_UNIT = re.compile(r"(?<=[0-9]) (?=%|(?:[kMGT]?i?B|[kMGT]|ms|s|min|h)\b)")
 
 
 class Cell(NamedTuple):
@@ -128,27 +132,67 @@ def render_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) ->
         ]
         for row in rows
     ]
-    titles = [column.title for column in columns]
-    widths = [max(map(measure, texts)) for texts in zip(titles, *cells, strict=True)]
     limit = find_width()
-    if limit is not None and sum(widths) + len(_GAP) * (len(widths) - 1) > limit:
-        room = limit - sum(widths[1:]) - len(widths) + 1
-        is_stacked = widths[0] >= _LEAST_NAME > room >= 0
-        return (_stack if is_stacked else _fold)(columns, cells, limit)
-    return "\n".join(_align(columns, cells, _GAP))
+    natural = _measure_columns(columns, cells)
+    if limit is None or sum(natural) + len(_GAP) * (len(natural) - 1) <= limit:
+        return "\n".join(_align(columns, cells, natural, _GAP))
+    if natural[0] >= _LEAST_NAME > limit - sum(natural[1:]) - len(natural) + 1 >= 0:
+        return _stack(columns, cells, limit)
+    for gap in (_GAP, " "):
+        widths = _narrow(columns, cells, natural, limit - len(gap) * (len(natural) - 1))
+        if widths is not None:
+            return "\n".join(_align(columns, cells, widths, gap))
+    return _stack(columns, cells, limit)
 
 
-def _align(columns: Sequence[Column], cells: Sequence[Sequence[str]], gap: str) -> list[str]:
-    """Return the lines of the headings, the rule and the rows, each cell in its place."""
+def _measure_columns(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
     titles = [column.title for column in columns]
-    widths = [max(map(measure, texts)) for texts in zip(titles, *cells, strict=True)]
-    return [
-        gap.join(
-            _pad(text, width, column.align)
-            for text, width, column in zip(line, widths, columns, strict=True)
-        ).rstrip()
-        for line in [titles, ["-" * width for width in widths], *cells]
+    return [max(map(measure, texts)) for texts in zip(titles, *cells, strict=True)]
+
+
+def _narrow(
+    columns: Sequence[Column], cells: Sequence[Sequence[str]], natural: Sequence[int], room: int
+) -> list[int] | None:
+    """Take room from the widest columns, none below its longest word; None if it is too little."""
+    titles = [column.title for column in columns]
+    longest = [
+        max(measure(word) for text in texts for word in _glue(text).split(" "))
+        for texts in zip(titles, *cells, strict=True)
     ]
+    if sum(longest) > room:
+        return None
+    widths = list(natural)
+    while sum(widths) > room:
+        spare = [wide - least for wide, least in zip(widths, longest, strict=True)]
+        widths[max(range(len(widths)), key=lambda at: (spare[at] > 0, widths[at]))] -= 1
+    return widths
+
+
+def _glue(text: str) -> str:
+    """Tie a number to its unit, so that a line does not end between the two."""
+    return _UNIT.sub("\u00a0", text)
+
+
+def _align(
+    columns: Sequence[Column], cells: Sequence[Sequence[str]], widths: Sequence[int], gap: str
+) -> list[str]:
+    """Return the lines of the headings, the rule and the rows, folded at words where needed."""
+    titles = [column.title for column in columns]
+    lines = []
+    for row in [titles, ["-" * width for width in widths], *cells]:
+        parts = [
+            textwrap.wrap(_glue(text), width, break_long_words=False, break_on_hyphens=False)
+            if measure(text) > width
+            else [text]
+            for text, width in zip(row, widths, strict=True)
+        ]
+        for line in zip_longest(*parts, fillvalue=""):
+            padded = (
+                _pad(text.replace("\u00a0", " "), width, column.align)
+                for text, width, column in zip(line, widths, columns, strict=True)
+            )
+            lines.append(gap.join(padded).rstrip())
+    return lines
 
 
 def find_width() -> int | None:
@@ -158,31 +202,42 @@ def find_width() -> int | None:
 
 
 def _stack(columns: Sequence[Column], cells: Sequence[Sequence[str]], limit: int) -> str:
-    """Write a table whose first cells, long names, stand on lines of their own."""
-    rest = [row[1:] for row in cells]
-    lines = [f"{_GAP}{line}" for line in _align(columns[1:], rest, _GAP)]
-    if max(map(measure, lines)) > limit:
-        lines = [f" {line}" for line in _align(columns[1:], rest, " ")]
-    head, rule, *rows = lines
-    named = [[shorten(row[0], limit), line] for row, line in zip(cells, rows, strict=True)]
-    return "\n".join([columns[0].title, head, rule, *chain.from_iterable(named)])
+    """Write the first cell of each row on a line of its own, and below it the others.
+
+    They take further lines, in columns as well, where they are too many for one.
+    """
+    widths = _measure_columns(columns, cells)
+    bands, gap = _deal_columns(widths, limit - len(_GAP), _GAP), _GAP
+    if len(bands) > 1 and len(_deal_columns(widths, limit - 1, " ")) == 1:
+        bands, gap = [range(1, len(widths))], " "
+    parts = [
+        [
+            gap + line
+            for line in _align(
+                [columns[at] for at in band],
+                [[row[at] for at in band] for row in cells],
+                [widths[at] for at in band],
+                gap,
+            )
+        ]
+        for band in bands
+    ]
+    rule = max((part[1] for part in parts), key=len)
+    lines = [columns[0].title, *(part[0] for part in parts), rule]
+    for number, row in enumerate(cells, start=2):
+        lines += [shorten(row[0], limit), *(part[number] for part in parts)]
+    return "\n".join(lines)
 
 
-def _fold(columns: Sequence[Column], cells: Sequence[Sequence[str]], limit: int) -> str:
-    """Write a table whose cells and titles go on in further lines where it is too wide."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    table = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for column in columns:
-        table.add_column(Text(column.title), justify=column.align, overflow="fold")
-    for row in cells:
-        table.add_row(*map(Text, row))
-    stream = io.StringIO()
-    Console(file=stream, width=limit, color_system=None).print(table)
-    return "\n".join(line.rstrip() for line in stream.getvalue().rstrip().splitlines())
+def _deal_columns(widths: Sequence[int], room: int, gap: str) -> list[range]:
+    """Deal all columns but the first into lines, each as full as it goes."""
+    starts, used = [1], 0
+    for at in range(1, len(widths)):
+        if used and used + len(gap) + widths[at] > room:
+            starts.append(at)
+            used = 0
+        used += widths[at] + (len(gap) if used else 0)
+    return [range(one, two) for one, two in zip(starts, [*starts[1:], len(widths)], strict=True)]
 
 
 def measure(text: str) -> int:

@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -359,7 +360,7 @@ def build_recipe(
     return _build(Document(to_plain(content), {(): Place(None)}), where, overrides)
 
 
-def is_there(path: str | Path) -> bool:
+def is_there(path: str | PathLike[str]) -> bool:
     """Say whether a path leads to something, also where no path can read so."""
     try:
         return Path(path).expanduser().exists()

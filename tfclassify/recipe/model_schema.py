@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from tfclassify.recipe.fields import Section, Share, to_backbone
-from tfclassify.recipe.names import HUB, OUTSIDE_SOURCES, PRESET, list_backbone_names
+from tfclassify.recipe.names import HUB, OUTSIDE_SOURCES, PRESET, is_backbone, list_backbone_names
 from tfclassify.recipe.wording import KeyPath, find_nearest, show
 
 if TYPE_CHECKING:
@@ -163,9 +163,10 @@ def _check_layers(model: ModelRecipe) -> Iterator[Finding]:
     path: KeyPath = ("model", "layers")
     if model.backbone == CUSTOM and not model.layers:
         yield path, f"backbone {CUSTOM!r} needs layers, got none; list its blocks"
-    is_other = model.stack or model.backbone in list_backbone_names()
-    is_other = is_other or model.backbone.startswith(OUTSIDE_SOURCES)
-    if model.layers and model.backbone != CUSTOM and is_other:
+    if not model.layers or model.backbone == CUSTOM:
+        return
+    is_outside = model.backbone.startswith(OUTSIDE_SOURCES)
+    if model.stack or is_outside or is_backbone(model.backbone):
         got = "a stack" if model.stack else repr(model.backbone)
         yield path, f"layers belong to backbone {CUSTOM!r}, got {got}; remove one of the two"
 
@@ -247,8 +248,8 @@ def _check_member(member: StackMemberRecipe, path: KeyPath) -> Iterator[Finding]
 
 def _check_catalog(member: StackMemberRecipe) -> Iterator[Finding]:
     name = member.backbone
-    names = list_backbone_names()
-    if name not in names:
+    if not is_backbone(name):
+        names = list_backbone_names()
         nearest = find_nearest(name, names)
         hint = f"did you mean {nearest!r}?" if nearest is not None else ""
         listing = f"`tfclassify backbones` lists the {len(names)} known"

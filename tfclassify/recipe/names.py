@@ -194,6 +194,11 @@ OWN_BACKBONES: list[str] = []
 BACKBONE_POINTS = "tfclassify.backbones"
 
 
+def is_backbone(name: str) -> bool:
+    """Say whether a backbone has this name; packages are asked only where it is not known."""
+    return name in BACKBONE_NAMES or name in list_backbone_names()
+
+
 def list_backbone_names() -> tuple[str, ...]:
     """Return every name that a backbone may have here, without loading any of them.
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Literal
 
-from tfclassify.recipe.document import render_inline
-from tfclassify.recipe.loading import parse_recipe
+from tfclassify.recipe.document import read_document, render_inline
+from tfclassify.recipe.loading import build_recipe
 
 #: The pretrained network needs some pixels, and was trained on 224.
 _SMALLEST, _LARGEST, _STEP = 64, 224, 32
@@ -102,7 +102,8 @@ def write_starter(name: str, facts: SourceFacts) -> str:
         "tta: {flips: [horizontal]}" if can_flip else "tta: {shift: 0.05}",
     ]
     text = "\n".join(lines) + "\n"
-    parse_recipe(text, f"recipe {name!r}")
+    # Without its lines: nobody has written or seen the text that a problem is in.
+    build_recipe(read_document(text).content, f"a recipe {name!r} for {facts.source}")
     return text
 
 

@@ -17,6 +17,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from tfclassify.errors import TargetError
 from tfclassify.files import write_text
@@ -28,6 +29,7 @@ from tfclassify.runs.directory import (
     describe_epochs,
     is_crossval,
     is_run,
+    list_absent,
     list_folders,
     make_empty,
     make_next,
@@ -75,7 +77,8 @@ class CrossvalDirectory(ResultsFolder):
         Raises:
             RunError: If the folder cannot be made.
         """
-        return cls._start(make_next(root / name, _KIND, "cv-"), recipe_text, plan)
+        made = list_absent(root / name)
+        return cls(make_next(root / name, _KIND, "cv-"), plan, made=made)._start(recipe_text)
 
     @classmethod
     def create_at(cls, path: Path, recipe_text: str, plan: FoldPlan) -> CrossvalDirectory:
@@ -90,15 +93,15 @@ class CrossvalDirectory(ResultsFolder):
                 f"{path}: there is a cross-validation already; "
                 f"{cls(path, plan).describe_way_on()}, or choose another folder"
             )
+        place = cls(path, plan, made=list_absent(path.parent))
         make_empty(path, _KIND, (RECIPE_FILE,))
-        return cls._start(path, recipe_text, plan)
+        return place._start(recipe_text)
 
-    @classmethod
-    def _start(cls, path: Path, recipe_text: str, plan: FoldPlan) -> CrossvalDirectory:
-        write_text(path / RECIPE_FILE, recipe_text)
-        facts = CrossvalFacts(folds=plan.folds, repeats=plan.repeats)
-        facts.write(path / CROSSVAL_FILE)  # last: it makes the folder what it is
-        return cls(path, plan)
+    def _start(self, recipe_text: str) -> Self:
+        write_text(self.recipe_path, recipe_text)
+        facts = CrossvalFacts(folds=self.plan.folds, repeats=self.plan.repeats)
+        facts.write(self.path / CROSSVAL_FILE)  # last: it makes the folder what it is
+        return self
 
     @classmethod
     def open(cls, path: Path) -> CrossvalDirectory:

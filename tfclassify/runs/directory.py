@@ -23,11 +23,12 @@ import json
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tfclassify.errors import RunError, TargetError
 from tfclassify.files import (
@@ -57,9 +58,11 @@ class ResultsFolder:
 
     Attributes:
         path: The folder, as the user named it.
+        made: The folders above that were made along with it, the nearest first.
     """
 
     path: Path
+    made: tuple[Path, ...] = field(default=(), kw_only=True, compare=False, repr=False)
 
     @property
     def index_path(self) -> Path:
@@ -80,6 +83,11 @@ class ResultsFolder:
     def predictions_path(self) -> Path:
         """Predictions on the held-out images."""
         return self.path / "predictions.csv"
+
+    @property
+    def thumbnails_path(self) -> Path:
+        """The images of the index in small, by which near-duplicates are found."""
+        return self.path / "thumbnails.npz"
 
     @property
     def figures_dir(self) -> Path:
@@ -118,6 +126,13 @@ class ResultsFolder:
                 ) from error
             yield
 
+    def discard(self) -> None:
+        """Remove the folder, and those above that were made for it and hold nothing else."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):  # another run is in it by now
+            for folder in self.made:
+                folder.rmdir()
+
     def _name_holder(self) -> str:
         try:
             text = read_regular(self.path / LOCK_FILE, limit=1 << 10).decode("ascii", "replace")
@@ -147,7 +162,8 @@ class RunDirectory(ResultsFolder):
         Raises:
             RunError: If the folder cannot be made.
         """
-        return cls._start(make_next(root / name, "run"), recipe_text, ensemble)
+        made = list_absent(root / name)
+        return cls(make_next(root / name, "run"), made=made)._start(recipe_text, ensemble)
 
     @classmethod
     def create_at(
@@ -161,7 +177,7 @@ class RunDirectory(ResultsFolder):
             TargetError: If something is there already.
             RunError: If the folder cannot be made.
         """
-        run = cls(path)
+        run = cls(path, made=list_absent(path.parent))
         is_joined_anew = ensemble is not None and run.is_unfinished_ensemble
         if is_run(path) and not is_joined_anew:
             raise TargetError(
@@ -171,18 +187,16 @@ class RunDirectory(ResultsFolder):
             refuse_irregular(path)
         else:
             make_empty(path, "run", (ENSEMBLE_FILE, ENVIRONMENT_FILE))
-        return cls._start(path, recipe_text, ensemble)
+        return run._start(recipe_text, ensemble)
 
-    @classmethod
-    def _start(cls, path: Path, recipe_text: str, ensemble: EnsembleFacts | None) -> RunDirectory:
-        run = cls(path)
+    def _start(self, recipe_text: str, ensemble: EnsembleFacts | None) -> Self:
         if ensemble is not None:  # first: an ensemble that is cut off must not be trained
-            ensemble.write(run.ensemble_path)
+            ensemble.write(self.ensemble_path)
         else:
-            run.ensemble_path.unlink(missing_ok=True)
-        describe_environment().write(run.environment_path)
-        write_text(run.recipe_path, recipe_text)  # last: it is what makes the folder a run
-        return run
+            self.ensemble_path.unlink(missing_ok=True)
+        describe_environment().write(self.environment_path)
+        write_text(self.recipe_path, recipe_text)  # last: it is what makes the folder a run
+        return self
 
     @classmethod
     def open(cls, path: str | Path, *, needs_bundle: bool = False) -> RunDirectory:
@@ -342,11 +356,6 @@ class RunDirectory(ResultsFolder):
         return self.path / "bundle"
 
     @property
-    def thumbnails_path(self) -> Path:
-        """The images of the index in small, by which near-duplicates are found."""
-        return self.path / "thumbnails.npz"
-
-    @property
     def answers_path(self) -> Path:
         """The answers behind ``predictions.csv`` as arrays, for programs."""
         return self.path / "predictions.npz"
@@ -392,6 +401,11 @@ def describe_epochs(epochs: int) -> str:
     if epochs == 1:
         return "1 finished epoch is kept"
     return f"{epochs} finished epochs are kept" if epochs else "no epoch was finished yet"
+
+
+def list_absent(folder: Path) -> tuple[Path, ...]:
+    """Return a folder and those above it that are not there yet, the nearest first."""
+    return tuple(each for each in (folder, *folder.parents) if not each.exists())
 
 
 def make_next(family: Path, kind: str, prefix: str = "") -> Path:

@@ -37,7 +37,8 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tfclassify.errors import ScoringError
+from tfclassify.errors import AbsentNameError, ScoringError
+from tfclassify.recipe.wording import join_names, suggest
 from tfclassify.scoring.outcome import FloatArray, IntArray
 
 #: Weights held at once, in elements; bounds memory at about 100 MB with temporaries.
@@ -110,6 +111,21 @@ class Interval:
         """Rebuild what ``to_dict`` returned."""
         classes = values.get("classes")
         return cls(**{**values, "classes": None if classes is None else tuple(classes)})
+
+
+class Scores(dict[str, Interval]):
+    """Scores by metric; a name that is none of them is an error that gives the nearest."""
+
+    def __missing__(self, name: object) -> Interval:
+        raise AbsentNameError(
+            f"{name!r}: is none of the scores, which are {join_names(self, 'and')}"
+            f"{suggest(name, self)}"
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Mapping[str, Any]]) -> Scores:
+        """Rebuild scores from what JSON holds."""
+        return cls((name, Interval.from_dict(value)) for name, value in values.items())
 
 
 @dataclass(frozen=True)

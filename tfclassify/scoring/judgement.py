@@ -23,6 +23,7 @@ from tfclassify.scoring.calibration import (
 from tfclassify.scoring.intervals import (
     Interval,
     ResamplePlan,
+    Scores,
     make_interval,
     plan_resamples,
     resample,
@@ -168,7 +169,7 @@ class Judgement(ABC):
     groups: int | None
     seed: int
     resamples: int
-    metrics: dict[str, Interval]
+    metrics: Scores
     class_scores: tuple[ClassScore, ...]
 
     #: The task that was judged, as in a recipe.
@@ -217,7 +218,7 @@ class Judgement(ABC):
                 groups=values["groups"],
                 seed=values["seed"],
                 resamples=values["resamples"],
-                metrics={k: Interval.from_dict(v) for k, v in values["metrics"].items()},
+                metrics=Scores.from_dict(values["metrics"]),
                 class_scores=tuple(map(kind.score_kind.from_dict, values["class_scores"])),
                 **kind.read_own(values),
             )
@@ -393,7 +394,7 @@ def judge_metrics(
     plan: ResamplePlan,
     samples: Mapping[str, FloatArray],
     level: float,
-) -> dict[str, Interval]:
+) -> Scores:
     """Put an interval round every metric.
 
     Args:
@@ -403,7 +404,7 @@ def judge_metrics(
         samples: By metric, its ``R`` resampled values.
         level: Coverage aimed at.
     """
-    found, weighting = {}, outcome.weigh()
+    found, weighting = Scores(), outcome.weigh()
     for name, metric in metrics.items():
         interval = make_interval(
             float(metric.weigh(weighting)[0]),

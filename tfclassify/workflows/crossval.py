@@ -35,6 +35,7 @@ from tfclassify.judging.folds import (
     read_folds,
     render_answers,
 )
+from tfclassify.judging.seen import load_thumbnails, save_thumbnails
 from tfclassify.pages.crossval_page import (
     CrossvalReport,
     FoldRow,
@@ -215,7 +216,7 @@ def _remove_unstarted(place: CrossvalDirectory) -> Iterator[None]:
         yield
     except TfclassifyError:
         if not any(place.path.rglob("journal.jsonl")) and not any(place.path.rglob("last.npz")):
-            shutil.rmtree(place.path, ignore_errors=True)
+            place.discard()
         raise
 
 
@@ -253,8 +254,10 @@ def _list_folds(place: CrossvalDirectory, recipe: Recipe, index: Index) -> Itera
 def _prepare(place: CrossvalDirectory, recipe: Recipe, observer: Observer) -> PreparedData:
     """Read the images, once for all folds; only test images are set apart."""
     if place.index_path.exists() and place.integrity_path.exists():
-        return PreparedData.load(place.index_path, place.integrity_path)
+        data = PreparedData.load(place.index_path, place.integrity_path)
+        return replace(data, thumbnails=load_thumbnails(place, data.index))
     data = anchor_images(prepare_data(recipe, observer=observer, folds=place.plan.folds))
+    save_thumbnails(place, data.thumbnails)
     data.save(place.index_path, place.integrity_path)
     return data
 
@@ -284,6 +287,9 @@ def _train_fold(fold: _Fold, data: PreparedData, observer: Observer) -> None:
         run = RunDirectory.create_at(run.path, dump_recipe(recipe))
     own = PreparedData(fold.index, data.integrity)
     with run.lock():
+        if data.thumbnails is not None:
+            rows = pd.Index(data.index.frame["image"]).get_indexer(fold.index.frame["image"])
+            save_thumbnails(run, data.thumbnails[rows])
         own.save(run.index_path, run.integrity_path)
         train_prepared(run, recipe, own, observer, resume=is_begun)
         run.drop_state()

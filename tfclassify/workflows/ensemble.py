@@ -7,7 +7,6 @@ Does not own: whether members fit and their weights (``judging``), the look of t
 from __future__ import annotations
 
 import shlex
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -30,6 +29,7 @@ from tfclassify.judging.members import (
     make_recipe,
     read_members,
 )
+from tfclassify.judging.seen import save_thumbnails
 from tfclassify.judging.verdicts import (
     Calibrated,
     calibrate,
@@ -150,7 +150,7 @@ def _remove_unfinished(run: RunDirectory) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        shutil.rmtree(run.path, ignore_errors=True)
+        run.discard()
         raise
 
 
@@ -165,6 +165,7 @@ def _pack(
 ) -> EnsembleResult:
     from tfclassify.model.bundle import store_calibration
 
+    save_thumbnails(run, data.thumbnails)
     data.save(run.index_path, run.integrity_path)
     if any(member.recipe.tta != recipe.tta for member in members):
         observer.on_warning("the members average different views; the ensemble uses plain images")

@@ -21,6 +21,7 @@ from tfclassify.events import SILENT, Observer
 from tfclassify.recipe.schema import TtaRecipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.workflows.evaluate import choose_views
+from tfclassify.workflows.recipes import refuse_absent
 from tfclassify.workflows.start import start_tensorflow, verb
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def export_run(request: ExportRequest, observer: Observer = SILENT) -> ExportRes
     from tfclassify.export.formats import check_request, get_format
     from tfclassify.model.bundle import load_bundle
 
+    if request.images is not None:
+        refuse_absent([request.images], "name a folder of images")
     if not request.formats:
         raise RequestError("--format: name at least one, such as onnx")
     forms = [get_format(name) for name in dict.fromkeys(request.formats)]

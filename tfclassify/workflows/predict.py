@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_bytes, write_text
 from tfclassify.workflows.evaluate import choose_views
+from tfclassify.workflows.recipes import refuse_absent
 from tfclassify.workflows.start import start_tensorflow, verb
 
 if TYPE_CHECKING:
@@ -69,12 +71,13 @@ def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -
     """Predict files with the model of a run, a bundle or an artefact.
 
     Raises:
-        TargetError: If there is no such run, or a folder without images.
+        TargetError: If there is no such run, none of the images, or a folder without any.
         RequestError: If views or calibration are asked for that the run does not have, or
             a form of table without a table.
     """
     if request.is_simple and request.out is None:
         raise RequestError("predict --format simple: name the CSV to write with --out")
+    _refuse_absent_images(request.images)
     start_tensorflow()
     from tfclassify.export.artefact import is_artefact, open_bundle
     from tfclassify.inference.prediction import predict_paths
@@ -104,6 +107,16 @@ def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -
     if request.save_images is not None:
         _sort_images(request, predictions, request.save_images)
     return PredictResult(predictions, request.out)
+
+
+def _refuse_absent_images(images: ImageInput | Sequence[ImageInput]) -> None:
+    """Refuse files none of which is there; beside others, one that is not has its row."""
+    named = [images] if isinstance(images, str | os.PathLike) else images
+    if not isinstance(named, Sequence) or not named:
+        return
+    paths = [path for path in named if isinstance(path, str | os.PathLike)]
+    if len(paths) == len(named) and not any("://" in os.fspath(path) for path in paths):
+        refuse_absent(paths, "name images or folders of them")
 
 
 def _render_pictures(request: PredictRequest, predictions: Predictions) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from tfclassify.errors import RequestError, TargetError
 from tfclassify.events import SILENT, Observer
 from tfclassify.recipe.document import read_document, render_inline
-from tfclassify.recipe.loading import build_recipe, load_recipe
+from tfclassify.recipe.loading import build_recipe, is_there, load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.recipe.wording import suggest
 from tfclassify.runs.directory import is_run
@@ -99,12 +99,28 @@ def _check_source(source: str) -> None:
             f"{source}: is a run; go on with it by `tfclassify train --resume {source}`, or train "
             f"its recipe anew: `tfclassify train {path / 'recipe.yaml'}`"
         )
-    if not path.exists():
-        siblings = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise TargetError(
-            f"{source}: there is no such file or folder{suggest(path.name, siblings)}; give a "
-            "recipe (.yaml), or a folder, zip, tar or table of images"
-        )
+    refuse_absent([source], "give a recipe (.yaml), or a folder, zip, tar or table of images")
+
+
+def refuse_absent(paths: Sequence[str | os.PathLike[str]], advice: str) -> None:
+    """Refuse paths none of which leads anywhere, before anything is started.
+
+    Args:
+        paths: One or more, as the user named them.
+        advice: What to name instead, in the imperative.
+
+    Raises:
+        TargetError: If none is there; the nearest name is given.
+    """
+    if any(is_there(path) for path in paths):
+        return
+    path = Path(paths[0]).expanduser()
+    siblings = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+    others = f" (nor any of {len(paths) - 1:,} others)" if len(paths) > 1 else ""
+    raise TargetError(
+        f"{paths[0]}: there is no such file or folder{others}{suggest(path.name, siblings)}; "
+        f"{advice}"
+    )
 
 
 def _name_source(source: str) -> str:

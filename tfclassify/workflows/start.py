@@ -7,6 +7,7 @@ on with it (``interruptions``).
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import random
@@ -38,8 +39,9 @@ def verb(work: Callable[Given, Result]) -> Callable[Given, Result]:
     Whatever comes of the call, the process-wide switches of Keras, TensorFlow, NumPy and
     Python's ``random`` are afterwards what they were, and its observer takes its display
     away where it was broken off. Where a request names a model on the Hub, ``hf:user/name``,
-    it is fetched first and stands for its folder. An ``OSError`` that nobody turned into
-    one of ours is a ``StorageError`` with the file, the system's reason and a way out.
+    it is fetched first and stands for its folder. What the system refused and nobody turned
+    into an error of ours (an ``OSError``, a lack of memory, either of them from TensorFlow's
+    native code) is a ``StorageError`` with the file, the system's reason and a way out.
     """
 
     @functools.wraps(work)
@@ -51,8 +53,9 @@ def verb(work: Callable[Given, Result]) -> Callable[Given, Result]:
             for one in (*given, *named.values()):
                 if isinstance(one, Observer):
                     one.on_stop()
-            if isinstance(error, OSError):
-                raise StorageError.explain(error) from error
+            refused = _find_refusal(error)
+            if refused is not None:
+                raise refused from error
             raise
 
     return call
@@ -77,6 +80,31 @@ def _fetch(model: Any) -> Any:
     from tfclassify.publishing.hub import fetch, parse_address
 
     return type(model)(fetch(parse_address(str(model))))
+
+
+def _find_refusal(error: BaseException) -> StorageError | None:
+    """Return what the system refused, where an error says so."""
+    if isinstance(error, OSError):
+        return StorageError.explain(error)
+    if isinstance(error, MemoryError):
+        return StorageError.lack_memory(str(error))
+    if "tensorflow" not in sys.modules:
+        return None
+    from tensorflow import errors
+
+    if not isinstance(error, errors.OpError):
+        return None
+    said = str(error.message).strip().splitlines()[0] if error.message else type(error).__name__
+    # Its errors know no errno: a full disk is exhausted like memory, but names a file's write.
+    if isinstance(error, errors.ResourceExhaustedError) and "No space left" not in said:
+        return StorageError.lack_memory(said)
+    numbers = {
+        errors.ResourceExhaustedError: errno.ENOSPC,
+        errors.PermissionDeniedError: errno.EACCES,
+        errors.NotFoundError: errno.ENOENT,
+    }
+    number = next((numbers[kind] for kind in numbers if isinstance(error, kind)), None)
+    return None if number is None else StorageError.explain(OSError(number, said))
 
 
 @contextmanager

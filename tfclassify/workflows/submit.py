@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from tfclassify.data.preparation import PreparedData
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
-from tfclassify.recipe.loading import load_recipe
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.workflows.evaluate import choose_views
+from tfclassify.workflows.evaluate import choose_views, find_run
+from tfclassify.workflows.export import draw_photos
 from tfclassify.workflows.start import start_tensorflow, verb
+
+if TYPE_CHECKING:
+    from tfclassify.model.bundle import Bundle
 
 #: Images on which an export is compared with the model it came from.
 SAMPLE = 32
@@ -22,13 +29,13 @@ class SubmitRequest:
     """What to submit.
 
     Attributes:
-        run: The run.
+        run: The run, or a bundle.
         format: codalab or csv.
         images: Folder of images to predict, for csv.
         template: A sample submission to fill in, for csv.
         values: labels or probabilities, for csv.
         use_tta: Whether to average over views; None: if the recipe has any.
-        out: File to write; None writes into the run folder.
+        out: File to write; None writes into the run folder, or the bundle's.
     """
 
     run: Path
@@ -69,19 +76,23 @@ def submit_run(request: SubmitRequest, observer: Observer = SILENT) -> SubmitRes
         ExportError: If a fresh process does not agree; nothing is written then.
     """
     start_tensorflow()
+    from tfclassify.export.artefact import is_artefact, open_bundle
     from tfclassify.export.submission import write_codalab, write_csv_submission
-    from tfclassify.model.bundle import load_bundle
 
-    run = RunDirectory.open(request.run, needs_bundle=True)
-    recipe = load_recipe(run.recipe_path)
-    tta = choose_views(recipe, request.use_tta)
     _check_options(request)
-    bundle = load_bundle(run.bundle_dir)
+    if is_artefact(request.run):
+        raise RequestError(
+            f"{request.run}: is an artefact; a submission is made from a run or its bundle"
+        )
+    bundle, run = open_bundle(request.run), find_run(request.run)
+    tta = choose_views(bundle.recipe, request.use_tta)
+    home = request.run if run is None else run.path
     if request.format == "codalab":
-        out = request.out or run.path / "submission.zip"
-        submission = write_codalab(bundle, tta, out, _find_sample(run), observer=observer)
+        out = request.out or home / "submission.zip"
+        with _find_sample(run, bundle, observer) as sample:
+            submission = write_codalab(bundle, tta, out, sample, observer=observer)
     else:
-        out = request.out or run.path / "submission.csv"
+        out = request.out or home / "submission.csv"
         assert request.images is not None
         submission = write_csv_submission(
             bundle,
@@ -112,8 +123,23 @@ def _check_options(request: SubmitRequest) -> None:
         )
 
 
-def _find_sample(run: RunDirectory) -> list[str]:
-    """Choose real images of the run: held-out ones first."""
+@contextmanager
+def _find_sample(
+    run: RunDirectory | None, bundle: Bundle, observer: Observer
+) -> Iterator[list[str]]:
+    """Choose real images of the run, held-out ones first; for a bundle alone draw some."""
+    if run is not None:
+        yield _list_sample(run)
+        return
+    observer.on_warning(
+        "a bundle carries no images, so the submission is compared on drawn ones; name the run "
+        "to have its own taken"
+    )
+    with TemporaryDirectory(prefix="tfclassify-") as work:
+        yield draw_photos(Path(work), bundle.image_size)
+
+
+def _list_sample(run: RunDirectory) -> list[str]:
     index = PreparedData.load(run.index_path, run.integrity_path).index
     paths = [
         path for split in ("test", "validation", "train") for path in index.in_split(split).paths()

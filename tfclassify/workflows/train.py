@@ -7,7 +7,6 @@ Does not own: any of the steps.
 from __future__ import annotations
 
 import shlex
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -23,10 +22,10 @@ from tfclassify.errors import RequestError, RunError, TargetError, TfclassifyErr
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import sweep_unfinished, write_text
 from tfclassify.judging.answers import ask_bundle, write_predictions
+from tfclassify.judging.seen import save_thumbnails
 from tfclassify.judging.verdicts import calibrate, judge_answers, write_metrics
 from tfclassify.recipe.loading import dump_recipe, load_recipe
 from tfclassify.recipe.schema import Recipe
-from tfclassify.runs.arrays import save_arrays
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.runs.documents import RunMetrics, read_document
 from tfclassify.scoring.tasks import get_task
@@ -230,15 +229,14 @@ def _remove_unstarted(run: RunDirectory) -> Iterator[None]:
         yield
     except TfclassifyError:
         if not (run.state_dir / "last.npz").exists():
-            shutil.rmtree(run.path, ignore_errors=True)
+            run.discard()
         raise
 
 
 def _prepare(run: RunDirectory, recipe: Recipe, observer: Observer) -> PreparedData:
     data = anchor_images(prepare_data(recipe, observer=observer))
     data.save(run.index_path, run.integrity_path)
-    if data.thumbnails is not None:
-        save_arrays(run.thumbnails_path, {"thumbnails": data.thumbnails})
+    save_thumbnails(run, data.thumbnails)
     return data
 
 

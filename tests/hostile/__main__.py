@@ -1,6 +1,7 @@
 """Reads hostile inputs and prints the counts: ``python -m tests.hostile [KIND …] [--whole]``.
 
-Of damaged folders, which are many thousands, every twelfth is read, unless ``--whole`` is given.
+Of damaged folders, which are many thousands, and of changed modules, which take long, only
+every so-many-th is read, unless ``--whole`` is given.
 """
 
 from __future__ import annotations

@@ -18,9 +18,10 @@ LEAST = {
     "weights": 100,
     "run_folders": 150,
     "models": 130,
+    "modules": 5,
 }
 #: Kinds of which the default run reads fewer still than ``python -m tests.hostile``.
-STEPS = {"run_folders": 60}
+STEPS = {"run_folders": 60, "modules": 80}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -31,6 +32,13 @@ def test_every_input_is_read_or_refused_in_our_words(kind: str, tmp_path: Path) 
     assert len(tried) >= LEAST[kind]
     assert {each.name for each in tried if each.group == "as it is"}, "the good ones are read too"
     assert not any("Error" in each.outcome for each in tried if each.group == "as it is")
+
+
+@pytest.mark.slow  # two minutes of processor time
+def test_no_single_bit_of_a_saved_model_is_an_unexpected_error(tmp_path: Path) -> None:
+    tried = try_kind("modules", tmp_path)
+    assert [each.outcome for each in tried if each.is_fault] == []
+    assert len(tried) == 401
 
 
 def test_a_fault_is_found_whatever_it_is(tmp_path: Path) -> None:

@@ -28,9 +28,10 @@ KINDS = (
     "weights",
     "run_folders",
     "models",
+    "modules",
 )
 #: Kinds of which only every so-many-th input is read, unless all are asked for.
-STEPS = {"run_folders": 12}
+STEPS = {"run_folders": 12, "modules": 10}
 ROOT = Path(__file__).parents[2]
 #: Seconds without a line after which the child is taken for stuck beyond its own alarm.
 _STUCK_S = CLOCK_S + 15

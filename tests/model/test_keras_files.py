@@ -268,16 +268,14 @@ def test_an_array_that_lies_in_another_file_is_refused(saved: Path, tmp_path: Pa
         del file[name]
         file.create_dataset(name, shape, "<f4", external=[(str(secret), 0, 4 * 24)])
 
-    refuse_weights(saved, link, r"its array '.*' is not plain numbers in the file")
+    refuse_weights(saved, link, r"weights cannot be read \(.* is not a plain array of numbers\)")
 
 
 @pytest.mark.parametrize(
     "link", [h5py.ExternalLink("/etc/hostname", "/x"), h5py.SoftLink("/layers")]
 )
 def test_a_link_is_refused(saved: Path, link: Any) -> None:
-    refuse_weights(
-        saved, lambda f: f.__setitem__("way", link), r"'way' is a link out of its weights"
-    )
+    refuse_weights(saved, lambda f: f.__setitem__("way", link), r"/way is a link")
 
 
 def test_a_virtual_array_is_refused(saved: Path) -> None:
@@ -286,13 +284,13 @@ def test_a_virtual_array_is_refused(saved: Path) -> None:
         layout[:] = h5py.VirtualSource("/etc/hostname", "x", (4,))
         file.create_virtual_dataset("gathered", layout)
 
-    refuse_weights(saved, gather, "'/gathered' is not plain numbers")
+    refuse_weights(saved, gather, "/gathered is not a plain array of numbers")
 
 
 @pytest.mark.parametrize("kind", [h5py.string_dtype(), h5py.ref_dtype, "V8", "S4", "c8"])
 def test_what_is_no_number_is_refused(saved: Path, kind: Any) -> None:
     refuse_weights(
-        saved, lambda f: f.create_dataset("odd", (2,), kind), "'/odd' is not plain numbers"
+        saved, lambda f: f.create_dataset("odd", (2,), kind), "/odd is not a plain array of numbers"
     )
 
 
@@ -302,13 +300,13 @@ def test_arrays_that_are_packed_or_not_there_are_refused(saved: Path) -> None:
         refuse_weights(
             saved,
             lambda f, options=options: f.create_dataset("big", (1 << 38,), "<f4", **options),
-            "'/big' is not plain numbers",
+            "its weights are packed, or claim",
         )
         rewrite_weights(saved, lambda f: f.__delitem__("big"))
     refuse_weights(
         saved,
         lambda f: f.create_dataset("big", (1 << 38,), "<f4"),
-        r"its weights claim 1,099,511,6\d\d,\d+ bytes in",
+        r"or claim 1,099,511,6\d\d,\d+ bytes in",
     )
 
 

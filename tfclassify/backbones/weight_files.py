@@ -8,6 +8,7 @@ Does not own: where ImageNet weights come from (``building``).
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,10 @@ def _check_contents(file: h5py.File, path: Path) -> None:
             f"{path}: a whole model in HDF5, which is not loaded for safety; "
             "save its weights alone with model.save_weights('name.weights.h5')"
         )
-    total = _measure(file, path)
+    try:
+        total = sum(array.nbytes for array in list_arrays(file))
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error}; a weight file holds nothing else") from error
     if total > _LARGEST_RATIO * path.stat().st_size:
         raise WeightsError(
             f"{path}: declares {total} bytes of arrays in {path.stat().st_size} bytes of file; "
@@ -86,28 +90,31 @@ def _check_contents(file: h5py.File, path: Path) -> None:
         )
 
 
-def _measure(group: h5py.Group, path: Path) -> int:
-    """Return the bytes that the arrays of a group take, refusing what is not plain."""
-    total = 0
-    for name in group:
-        # A link could name another file; what it points to is not even opened.
-        is_link = not isinstance(group.get(name, getlink=True), h5py.HardLink)
-        entry = None if is_link else group[name]
-        if isinstance(entry, h5py.Group):
-            total += _measure(entry, path)
-            continue
-        if not isinstance(entry, h5py.Dataset) or not _is_plain(entry):
-            raise WeightsError(
-                f"{path}: {group.name.rstrip('/')}/{name} is not a plain array of numbers; "
-                "a weight file holds nothing else"
-            )
-        total += entry.nbytes
-    return total
+def list_arrays(file: h5py.File) -> Iterator[h5py.Dataset]:
+    """Yield every array of a file, each once however many hard links lead to it.
 
-
-def _is_plain(array: h5py.Dataset) -> bool:
-    """Return whether an array is numbers that lie in the file itself."""
-    return array.dtype.kind in "fiu" and not array.external and not array.is_virtual
+    Raises:
+        ValueError: If something is a link, or no array of numbers that lie in the file.
+    """
+    pending, seen = [file["/"]], set()
+    while pending:
+        group = pending.pop()
+        for name in group:
+            # A link could name another file; what it points to is not even opened.
+            is_link = not isinstance(group.get(name, getlink=True), h5py.HardLink)
+            part = None if is_link else group[name]
+            place = None if part is None else h5py.h5o.get_info(part.id).addr
+            if place in seen:
+                continue
+            seen.add(place)
+            if isinstance(part, h5py.Group):
+                pending.append(part)
+                continue
+            is_plain = isinstance(part, h5py.Dataset) and part.dtype.kind in "fiub"
+            if not is_plain or part.external or part.is_virtual:
+                what = "a link" if is_link else "not a plain array of numbers"
+                raise ValueError(f"{group.name.rstrip('/')}/{name} is {what}")
+            yield part
 
 
 def _read_names(group: h5py.Group, key: str) -> list[str]:

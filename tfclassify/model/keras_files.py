@@ -32,6 +32,7 @@ from tfclassify.backbones import preprocessing
 from tfclassify.backbones.footprint import check_need, measure
 from tfclassify.backbones.hub_layer import HubFeatures, module_folders
 from tfclassify.backbones.presets import import_keras_hub
+from tfclassify.backbones.weight_files import list_arrays
 from tfclassify.errors import ModelError
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
@@ -124,7 +125,8 @@ def check_keras_file(path: Path, modules: Modules = _NO_MODULES) -> dict[str, An
         raise ModelError(f"{path}: describes more than {_MOST_OBJECTS:,} objects; {_ADVICE}")
     for entry in entries:
         _check_entry(path, entry, modules)
-    if any(_REGISTERED.fullmatch(text) for text in _list_texts(config)):
+    texts = (part for key, part in _visit(config) if key != "registered_name")
+    if any(isinstance(text, str) and _REGISTERED.fullmatch(text) for text in texts):
         raise ModelError(f"{path}: names a registered class where a plain text belongs; {_ADVICE}")
     return config
 
@@ -159,30 +161,21 @@ def _strip(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+def _visit(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every part of a description with the key that it stands under."""
+    pending = [("", value)]
+    while pending:
+        key, part = pending.pop()
+        yield key, part
+        if isinstance(part, dict):
+            pending.extend(part.items())
+        elif isinstance(part, list):
+            pending.extend((key, item) for item in part)
+
+
 def _walk(value: Any) -> Iterator[dict[str, Any]]:
     """Yield every object that a description would bring to life."""
-    pending = [value]
-    while pending:
-        part = pending.pop()
-        if isinstance(part, dict):
-            if "class_name" in part:
-                yield part
-            pending.extend(part.values())
-        elif isinstance(part, list):
-            pending.extend(part)
-
-
-def _list_texts(value: Any) -> Iterator[str]:
-    """Yield every text of a description but the registered names, which are looked at."""
-    pending = [value]
-    while pending:
-        part = pending.pop()
-        if isinstance(part, str):
-            yield part
-        elif isinstance(part, dict):
-            pending.extend(value for key, value in part.items() if key != "registered_name")
-        elif isinstance(part, list):
-            pending.extend(part)
+    return (part for _, part in _visit(value) if isinstance(part, dict) and "class_name" in part)
 
 
 def _check_entry(path: Path, entry: dict[str, Any], modules: Modules) -> None:
@@ -193,15 +186,8 @@ def _check_entry(path: Path, entry: dict[str, Any], modules: Modules) -> None:
         is_allowed = module is None and isinstance(config, dict) and config.get("dtype") in _ARRAYS
     elif name == "function":
         name = config
-        is_allowed = (
-            module in _FUNCTION_MODULES
-            and _is_activation(name)
-            and registered
-            in (
-                None,
-                name,
-            )
-        )
+        is_allowed = module in _FUNCTION_MODULES and _is_activation(name)
+        is_allowed = is_allowed and registered in (None, name)
     else:
         package = str(module).partition(".")[0]
         is_allowed = _is_allowed(module, name)
@@ -286,37 +272,16 @@ def _count_stored(path: Path) -> int:
             with archive.open(entry):  # checks the entry's own header
                 pass
         with _Window(path, entry) as stream, h5py.File(stream, "r") as file:
-            arrays = list(_list_arrays(file, path, set()))
+            arrays = [(each.nbytes, each.size, each.chunks) for each in list_arrays(file)]
     except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path}: its weights cannot be read ({error}); {_ADVICE}") from error
-    total = sum(nbytes for nbytes, _ in arrays)
-    if total > entry.file_size:
+    total = sum(nbytes for nbytes, _, _ in arrays)
+    if total > entry.file_size or any(chunks for _, _, chunks in arrays):
         raise ModelError(
-            f"{path}: its weights claim {total:,} bytes in {entry.file_size:,} bytes of file; "
-            f"{_ADVICE}"
+            f"{path}: its weights are packed, or claim {total:,} bytes in {entry.file_size:,} "
+            f"bytes of file; {_ADVICE}"
         )
-    return sum(size for _, size in arrays)
-
-
-def _list_arrays(group: h5py.Group, path: Path, seen: set[Any]) -> Iterator[tuple[int, int]]:
-    """Yield the bytes and the numbers of every array under a group, each once, by no link."""
-    for name in group:
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise ModelError(f"{path}: {name!r} is a link out of its weights; {_ADVICE}")
-        part = group[name]
-        place = h5py.h5o.get_info(part.id).addr
-        if place in seen:
-            continue
-        seen.add(place)
-        if isinstance(part, h5py.Group):
-            yield from _list_arrays(part, path, seen)
-            continue
-        is_plain = part.dtype.kind in "fiub" and not part.external and not part.is_virtual
-        if not is_plain or part.chunks is not None:
-            raise ModelError(
-                f"{path}: its array {part.name!r} is not plain numbers in the file; {_ADVICE}"
-            )
-        yield part.nbytes, part.size
+    return sum(size for _, size, _ in arrays)
 
 
 class _Window(io.RawIOBase):

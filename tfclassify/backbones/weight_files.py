@@ -110,11 +110,15 @@ def list_arrays(file: h5py.File) -> Iterator[h5py.Dataset]:
             if isinstance(part, h5py.Group):
                 pending.append(part)
                 continue
-            is_plain = isinstance(part, h5py.Dataset) and part.dtype.kind in "fiub"
-            if not is_plain or part.external or part.is_virtual:
+            if not isinstance(part, h5py.Dataset) or not _is_plain(part):
                 what = "a link" if is_link else "not a plain array of numbers"
                 raise ValueError(f"{group.name.rstrip('/')}/{name} is {what}")
             yield part
+
+
+def _is_plain(array: h5py.Dataset) -> bool:
+    """Return whether an array is numbers that lie in the file itself."""
+    return array.dtype.kind in "fiub" and not array.external and not array.is_virtual
 
 
 def _read_names(group: h5py.Group, key: str) -> list[str]:

@@ -288,7 +288,8 @@ def _train_fold(fold: _Fold, data: PreparedData, observer: Observer) -> None:
     own = PreparedData(fold.index, data.integrity)
     with run.lock():
         if data.thumbnails is not None:
-            rows = pd.Index(data.index.frame["image"]).get_indexer(fold.index.frame["image"])
+            row_of = {image: row for row, image in enumerate(data.index.frame["image"])}
+            rows = [row_of[image] for image in fold.index.frame["image"]]
             save_thumbnails(run, data.thumbnails[rows])
         own.save(run.index_path, run.integrity_path)
         train_prepared(run, recipe, own, observer, resume=is_begun)

@@ -34,6 +34,7 @@ def train(
     backbone: str | None = None,
     image_size: str | int | tuple[int, int] | None = None,
     epochs: int | None = None,
+    time: str | float | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     force: bool = False,
@@ -52,6 +53,8 @@ def train(
         backbone: Short for ``set={"model.backbone": …}``.
         image_size: Short for ``set={"data.image_size": …}``: 224, or (height, width).
         epochs: Short for ``set={"phases[].epochs": …}``: at most so many in each phase.
+        time: What all of it may take: seconds, or a text such as ``30m``. Epochs and schedules
+            are fitted to it; for images without a recipe, backbone and image size are chosen.
         out: The run's folder; None makes ``reports/<name>/<number>``.
         resume: Resume an interrupted run.
         force: With ``resume``: go on though recipe, images or versions have changed.
@@ -70,7 +73,14 @@ def train(
     """
     from tfclassify.workflows.recipes import list_overrides
     from tfclassify.workflows.train import TrainRequest, resume_training, train_recipe
+    from tfclassify.workflows.tune import parse_time
 
+    seconds = parse_time(time)
+    if seconds is not None and (resume or seconds <= 0):
+        raise RequestError(
+            f"--time: must be above 0 and belongs to a new training, got {time!r}"
+            f"{' with --resume, which goes on with the recipe as it was fitted' * resume}"
+        )
     changes = list_overrides(set, backbone=backbone, image_size=image_size, epochs=epochs)
     folder = None if out is None else Path(out)
     observer = choose_observer(progress)
@@ -86,6 +96,7 @@ def train(
             folder,
             columns=read_columns(columns),
             keep_state=keep_state,
+            seconds=seconds,
         )
         result = train_recipe(request, observer)
     return Run(result.run, result)

@@ -52,6 +52,14 @@ def train(
     backbone: Backbone = None,
     image_size: ImageSize = None,
     epochs: Epochs = None,
+    time: Annotated[
+        str | None,
+        typer.Option(
+            "--time",
+            help="What it may take, such as 30m: epochs are fitted; for images without a recipe "
+            "the backbone and the image size are chosen.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Run folder; default: reports/NAME/NUMBER.")
     ] = None,
@@ -72,6 +80,7 @@ def train(
         backbone=backbone,
         image_size=image_size,
         epochs=epochs,
+        time=time,
         out=out,
         resume=resume,
         force=force,

@@ -361,6 +361,11 @@ class RunDirectory(ResultsFolder):
         return self.path / "predictions.npz"
 
     @property
+    def choice_path(self) -> Path:
+        """How the recipe was fitted to a time, where it was."""
+        return self.path / "choice.json"
+
+    @property
     def mining_path(self) -> Path:
         """What hard-example mining made of each training image, where the recipe mines."""
         return self.path / "mining.csv"

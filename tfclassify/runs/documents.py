@@ -59,6 +59,20 @@ class Beginning(Document):
     teacher: str = ""
 
 
+class Choice(Document):
+    """``choice.json``: how a recipe was fitted to a time.
+
+    Attributes:
+        format: Of this file.
+        seconds: The time.
+        lines: What was tried, what was chosen and why, and what fits.
+    """
+
+    format: int = 1
+    seconds: float = Field(gt=0)
+    lines: tuple[str, ...]
+
+
 class CrossvalFacts(Document):
     """``crossval.json``: what makes a folder a cross-validation.
 

@@ -14,12 +14,17 @@ from tfclassify.data.integrity import IntegrityReport
 from tfclassify.data.preparation import prepare_data
 from tfclassify.events import SILENT, Observer
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
-from tfclassify.workflows.material import build_network, find_augmentation_warnings
+from tfclassify.workflows.material import (
+    build_network,
+    find_augmentation_warnings,
+    open_teacher,
+)
 from tfclassify.workflows.recipes import Given, open_recipe
 from tfclassify.workflows.start import set_up_keras, verb
 
 if TYPE_CHECKING:
     from tfclassify.model.assembly import Classifier
+    from tfclassify.training.teacher import Teacher
 
 #: Steps timed for the estimate, after one that is not.
 TIMED_STEPS = 2
@@ -99,15 +104,20 @@ def check_recipe(request: CheckRequest, observer: Observer = SILENT) -> CheckRes
     classifier = build_network(recipe, data.index)
     train = data.index.in_split("train")
     observer.on_task_start("timing a few steps", None)
-    plans = tuple(_plan_phase(recipe, phase, classifier, train) for phase in recipe.phases)
+    teacher = open_teacher(recipe, data.index, observer)
+    plans = tuple(plan_phase(recipe, phase, classifier, train, teacher) for phase in recipe.phases)
     observer.on_task_end("timing a few steps")
     return CheckResult(recipe, data.index, data.integrity, classifier.network.count_params(), plans)
 
 
-def _plan_phase(
-    recipe: Recipe, phase: PhaseRecipe, classifier: Classifier, train: Index
+def plan_phase(
+    recipe: Recipe,
+    phase: PhaseRecipe,
+    classifier: Classifier,
+    train: Index,
+    teacher: Teacher | None,
 ) -> PhasePlan:
-    """Time a few steps of a phase as the training would take them."""
+    """Time a few steps of a phase as the training would take them, its teacher's answers too."""
     from tfclassify.model.freezing import apply_freezing
     from tfclassify.training.class_weights import resolve_class_weights
     from tfclassify.training.phases import build_step
@@ -122,13 +132,18 @@ def _plan_phase(
     summary = apply_freezing(classifier, phase.train, recipe.model.batch_norm)
     steps, batch = count_steps(len(train), recipe.batch_size), min(recipe.batch_size, len(train))
     pixels = np.zeros((batch, *recipe.data.image_size, 3), np.float32)
+    targets = np.full((batch, len(train.classes)), 1 / len(train.classes), np.float32)
+    asking = 0.0
+    if teacher is not None:
+        plain, targets = targets, teacher.join(pixels, targets)
+        asking = _time(lambda: teacher.join(pixels, plain)) * steps
     inputs, caching = pixels, 0.0
     if extractor is not None and phase.features is not None:
         extract = ForwardPass(extractor)
         inputs = extract(pixels)
         views = min(phase.features.views, phase.epochs)
-        caching = _time(lambda: np.asarray(extract(pixels))) * steps * views
-    targets = np.full((batch, len(train.classes)), 1 / len(train.classes), np.float32)
+        caching = (_time(lambda: np.asarray(extract(pixels))) * steps + asking) * views
+        asking = 0.0
     weights, share = np.ones(batch, np.float32), 1.0 / phase.accumulate
 
     def update() -> None:
@@ -136,7 +151,7 @@ def _plan_phase(
             loss, _ = step(inputs, targets, weights, share, ends_group=number == phase.accumulate)
         float(loss)  # a device may still be at work
 
-    seconds = _time(update) * steps / phase.accumulate
+    seconds = _time(update) * steps / phase.accumulate + asking
     return PhasePlan(
         phase.name,
         phase.epochs,

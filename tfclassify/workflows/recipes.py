@@ -45,20 +45,25 @@ def open_recipe(
         RecipeError: If the recipe is wrong; it lists every problem.
         DataError: If the images cannot be read.
     """
-    path = None if isinstance(given, Recipe | Mapping) else Path(given)
-    is_recipe = path is None or path.suffix.lower() in (".yaml", ".yml")
-    if columns and is_recipe:
+    if columns and not is_source(given):
         raise RequestError(
             "--columns: is for a table without a recipe; set data.columns in the recipe instead"
         )
     if isinstance(given, Recipe | Mapping):
         return build_recipe(given, "recipe", overrides)
-    if path is not None and is_recipe:
-        return load_recipe(path, overrides)
+    if not is_source(given):
+        return load_recipe(Path(given), overrides)
     source = os.fspath(given)
     _check_source(source)
     draft = draft_recipe(_name_source(source), source, observer, columns)
     return build_recipe(read_document(draft).content, source, overrides)
+
+
+def is_source(given: Given) -> bool:
+    """Say whether images were named, and no recipe."""
+    if isinstance(given, Recipe | Mapping):
+        return False
+    return Path(given).suffix.lower() not in (".yaml", ".yml")
 
 
 def list_overrides(

@@ -42,9 +42,10 @@ from tfclassify.pages.training_figures import PhaseRecord
 from tfclassify.pages.wording import count_of
 from tfclassify.recipe.loading import dump_recipe
 from tfclassify.recipe.schema import Recipe
+from tfclassify.recipe.wording import format_seconds
 from tfclassify.runs.crossval_directory import find_crossval
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.runs.documents import Environment
+from tfclassify.runs.documents import Choice, Environment, read_document
 from tfclassify.runs.environment import describe_environment
 from tfclassify.scoring.epochs import EpochRecord, best_epoch
 from tfclassify.scoring.verdicts import Verdict
@@ -98,7 +99,7 @@ def write_run_report(
         description=recipe.description,
         data=summarise_data(data.index, recipe.data.source),
         model=describe_network(recipe, parameters),
-        recipe=describe_training(recipe, kept_phase),
+        recipe=(*describe_training(recipe, kept_phase), *_describe_choice(run)),
         recipe_text=dump_recipe(recipe),
         phases=describe_phases(recipe, records, trainable),
         kept_phase=kept_phase,
@@ -114,6 +115,15 @@ def write_run_report(
     figures = draw_run_figures(report)
     save_figures(figures, run.figures_dir)
     write_text(run.report_path, render_run_page(report, figures))
+
+
+def _describe_choice(run: RunDirectory) -> tuple[Fact, ...]:
+    """Say how the recipe was fitted to a time, where it was."""
+    if not run.choice_path.exists():
+        return ()
+    choice = read_document(Choice, run.choice_path, "remove it, and report the run again")
+    given = f"Fitted to {format_seconds(choice.seconds)}"
+    return tuple(Fact(given, line) for line in choice.lines)
 
 
 def write_evaluation_report(

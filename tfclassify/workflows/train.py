@@ -27,7 +27,7 @@ from tfclassify.judging.verdicts import calibrate, judge_answers, write_metrics
 from tfclassify.recipe.loading import dump_recipe, load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.runs.documents import RunMetrics, read_document
+from tfclassify.runs.documents import Choice, RunMetrics, read_document
 from tfclassify.scoring.tasks import get_task
 from tfclassify.scoring.verdicts import Verdict
 from tfclassify.training.mining import write_hard_examples
@@ -39,7 +39,7 @@ from tfclassify.workflows.material import (
     open_material,
 )
 from tfclassify.workflows.preview import list_preview
-from tfclassify.workflows.recipes import Given, open_recipe
+from tfclassify.workflows.recipes import Given, is_source, open_recipe
 from tfclassify.workflows.resume_checks import (
     check_unchanged,
     find_recipe_changes,
@@ -66,6 +66,8 @@ class TrainRequest:
         reports: Where numbered runs are made.
         keep_state: Whether a finished run keeps what only resuming needs.
         columns: Which column of a table holds what, for images without a recipe.
+        seconds: What all of it may take; epochs are fitted to it, and for images without a
+            recipe backbone and image size are chosen by it. None leaves the recipe alone.
     """
 
     recipe: Given
@@ -74,6 +76,7 @@ class TrainRequest:
     reports: Path = Path("reports")
     columns: Mapping[str, str | None] = field(default_factory=dict)
     keep_state: bool = False
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -105,21 +108,45 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
 
     Raises:
         RecipeError: If the recipe is wrong; nothing is made then.
+        RequestError: If the time is too short for one epoch of each phase.
         TfclassifyError: If the data, the model or the training fails.
     """
     started = time.perf_counter()
     recipe = open_recipe(request.recipe, request.overrides, observer, request.columns)
+    choice = None
+    if request.seconds is not None:
+        recipe, choice = _fit(request, request.seconds, recipe, started, observer)
     if request.out is not None:
         run = RunDirectory.create_at(request.out, dump_recipe(recipe))
     else:
         run = RunDirectory.create(request.reports, recipe.name, dump_recipe(recipe))
     observer.on_note(f"run {run.path}")
     with run.lock(), _explain_interruption(run), _remove_unstarted(run):
+        if choice is not None:
+            choice.write(run.choice_path)
         data = _prepare(run, recipe, observer)
         result = train_prepared(run, recipe, data, observer, resume=False, started=started)
         if not request.keep_state:
             run.drop_state()
         return result
+
+
+def _fit(
+    request: TrainRequest, seconds: float, recipe: Recipe, started: float, observer: Observer
+) -> tuple[Recipe, Choice]:
+    """Fit the recipe to a time."""
+    from tfclassify.workflows.fitting import Fitting, fit_recipe
+
+    return fit_recipe(
+        Fitting(
+            recipe,
+            seconds,
+            lambda: time.perf_counter() - started,
+            is_source(request.recipe),
+            request.overrides,
+            observer,
+        )
+    )
 
 
 @verb

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_run import CommandLine, TinyRun
+from tfclassify.data.index import Index
+from tfclassify.errors import RequestError
+from tfclassify.events import Observer
+from tfclassify.recipe.loading import load_recipe
+from tfclassify.recipe.schema import Recipe
+from tfclassify.runs.directory import RunDirectory
+from tfclassify.tuning.budget import Cost, PhaseCost, Probed
+from tfclassify.workflows import fitting
+from tfclassify.workflows.fitting import measure_cost
+from tfclassify.workflows.material import anchor_images
+from tfclassify.workflows.train import TrainRequest, train_recipe
+
+Measure = Callable[[Recipe, Index, Observer], Cost]
+
+
+class Stop(Exception):
+    """Ends a training where it would begin."""
+
+
+@pytest.fixture
+def fitted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[Recipe]]:
+    """Fit a recipe with costs that are given, up to where the training would begin."""
+
+    def fit(given: Path, seconds: float, measure: Measure, *overrides: str) -> list[Recipe]:
+        monkeypatch.setattr(fitting, "measure_cost", measure)
+        begun: list[Recipe] = []
+
+        def begin(run: RunDirectory, recipe: Recipe, *_: object, **__: object) -> None:
+            begun.append(recipe)
+            raise Stop
+
+        monkeypatch.setattr("tfclassify.workflows.train.train_prepared", begin)
+        request = TrainRequest(given, overrides, out=tmp_path / "run", seconds=seconds)
+        with pytest.raises(Stop):
+            train_recipe(request)
+        return begun
+
+    return fit
+
+
+def cost_of(epoch: float) -> Cost:
+    return Cost(1.0, (PhaseCost(1.0, 0.1), PhaseCost(0.0, epoch)), 1.0)
+
+
+def test_a_recipe_keeps_all_but_its_epochs(tiny_run: TinyRun, fitted, tmp_path: Path) -> None:
+    # 850 s are planned with, less what reading takes: of 51 and 21 epochs 100 s each, about 8.
+    (recipe,) = fitted(
+        tiny_run.recipe,
+        1000.0,
+        lambda *_: cost_of(100.0),
+        "phases[0].epochs=51",
+        "phases[1].epochs=21",
+    )
+    epochs = [phase.epochs for phase in recipe.phases]
+    assert 1 < epochs[0] < 51
+    assert epochs[1] in (7, 8)
+    own = load_recipe(tiny_run.recipe)
+    assert (recipe.model, recipe.data.image_size) == (own.model, own.data.image_size)
+    choice = json.loads((tmp_path / "run" / "choice.json").read_text("utf-8"))
+    assert choice["seconds"] == 1000.0
+    (line,) = choice["lines"]
+    assert f"epochs head {epochs[0]} of 51, whole {epochs[1]} of 21" in line
+    stored = load_recipe(tmp_path / "run" / "recipe.yaml")
+    assert [phase.epochs for phase in stored.phases] == epochs
+
+
+def test_a_time_too_short_leaves_no_run(tiny_run: TinyRun, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(fitting, "measure_cost", lambda *_: cost_of(5000.0))
+    request = TrainRequest(tiny_run.recipe, out=tmp_path / "run", seconds=1000.0)
+    with pytest.raises(RequestError, match=r"--time: .* are left, but .* take about 1 h 23 min"):
+        train_recipe(request)
+    assert not (tmp_path / "run").exists()
+
+
+class TestImagesWithoutARecipe:
+    @pytest.fixture
+    def probed(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+        """Give probes scores: lite1 a little better than lite0, more pixels better."""
+        seen: list[tuple[str, int]] = []
+        by_name = {"efficientnet_lite0": 0.80, "efficientnet_lite1": 0.86}
+
+        def probe(recipe: Recipe, sample: Index, observer: Observer) -> Probed:
+            assert set(sample.frame["split"]) == {"train"}
+            name, size = recipe.model.backbone, recipe.data.image_size[0]
+            seen.append((name, size))
+            return Probed(name, size, by_name[name] + size / 2000, 0.01, size / 10)
+
+        monkeypatch.setattr(fitting, "probe_network", probe)
+        for name in ("mobilenet", "efficientnet_lite2"):
+            assert name in fitting.BACKBONES
+        here = {name: fitting.BACKBONES[name] for name in by_name}
+        monkeypatch.setattr(fitting, "BACKBONES", here)
+        return seen
+
+    def test_the_best_probe_that_the_time_allows(self, tiny_run, fitted, probed, tmp_path) -> None:
+        def measure(recipe: Recipe, *_: object) -> Cost:
+            is_slow = recipe.model.backbone == "efficientnet_lite1"
+            return cost_of(400.0 if is_slow else 50.0)
+
+        (recipe,) = fitted(tiny_run.photos / "labels.csv", 1000.0, measure)
+        # Images of 20 x 24 are drafted at 64 pixels.
+        assert probed == [(name, side) for side in (64, 96, 128) for name in fitting.BACKBONES]
+        assert recipe.model.backbone == "efficientnet_lite0"
+        assert recipe.data.image_size == (128, 128)
+        tried, why, fits = json.loads((tmp_path / "run" / "choice.json").read_text())["lines"]
+        assert tried.startswith("tried 6 of 6 networks by linear probes on ")
+        assert "efficientnet_lite1 at 128 pixels 0.924" in tried
+        assert why.startswith("chosen efficientnet_lite0 at 128 pixels: ")
+        assert "efficientnet_lite1 at 128 pixels would get 2" in why
+        assert "epochs head " in fits
+
+    def test_the_best_probe_where_there_is_time(self, tiny_run, fitted, probed, tmp_path) -> None:
+        (recipe,) = fitted(tiny_run.photos / "labels.csv", 9000.0, lambda *_: cost_of(50.0))
+        assert recipe.model.backbone == "efficientnet_lite1"
+        assert recipe.phases[-1].epochs == 40  # twice the draft's
+        lines = json.loads((tmp_path / "run" / "choice.json").read_text())["lines"]
+        assert lines[1] == "chosen efficientnet_lite1 at 128 pixels: the best probe"
+
+    def test_what_the_user_sets_stays(self, tiny_run, fitted, probed) -> None:
+        (recipe,) = fitted(
+            tiny_run.photos / "labels.csv",
+            9000.0,
+            lambda *_: cost_of(50.0),
+            "model.backbone=efficientnet_lite0",
+            "data.image_size=72",
+            "phases[].epochs=3",
+        )
+        assert probed == [("efficientnet_lite0", 72)]
+        assert [phase.epochs for phase in recipe.phases] == [3, 3]
+
+
+def test_costs_are_measured_on_the_images_themselves(tiny_run: TinyRun) -> None:
+    from tfclassify.data.preparation import PreparedData
+    from tfclassify.events import SILENT
+
+    run = RunDirectory.open(tiny_run.run)
+    data = anchor_images(PreparedData.load(run.index_path, run.integrity_path))
+    cost = measure_cost(load_recipe(run.recipe_path), data.index, SILENT)
+    head, whole = cost.phases
+    assert head.view > 0 == whole.view
+    assert min(head.epoch, whole.epoch, cost.start) > 0
+    assert cost.end > 10
+
+
+@pytest.mark.parametrize(
+    "words", [("--time", "soon"), ("--time", "0"), ("--time", "5m", "--resume")]
+)
+def test_times_that_make_no_sense(tiny_run: TinyRun, tfclassify: CommandLine, words) -> None:
+    answer = tfclassify("train", tiny_run.run if "--resume" in words else tiny_run.recipe, *words)
+    assert answer.code == 2
+    assert "--time: must be " in answer.err

@@ -1,0 +1,88 @@
+"""Linear probes: what a network's features are worth before anything is trained.
+
+Owns: fitting a linear classifier to features, crosswise, and its score. Does not own:
+the features (``workflows.fitting``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfclassify.scoring.tasks import get_task
+
+_FOLDS = 4
+#: Inverse strength of the penalty, over standardised features.
+_STRENGTH = 0.01
+
+
+def probe_features(
+    features: np.ndarray,
+    targets: np.ndarray,
+    groups: Sequence[str],
+    *,
+    task: str,
+    metric: str,
+    seed: int,
+) -> tuple[float, float]:
+    """Score a linear classifier on features, each image by one that did not learn from it.
+
+    Args:
+        features: ``(n, d)``.
+        targets: ``(n, classes)``, one-hot or multi-hot.
+        groups: Of each image, ``""`` for none; a group stays in one fold.
+        task: ``multi_class`` or ``multi_label``.
+        metric: Of the task; a loss is turned round, so that more is better.
+        seed: Of the folds.
+
+    Returns:
+        The score, and its standard error from the spread over images, by the share that is
+        right.
+    """
+    probabilities = np.zeros(targets.shape, np.float64)
+    for rows, held in _deal(targets, groups, seed):
+        scale = features[rows].std(axis=0) + 1e-6
+        centre = features[rows].mean(axis=0)
+        learnt, judged = ((features[part] - centre) / scale for part in (rows, held))
+        probabilities[held] = _fit(learnt, targets[rows], judged, task)
+    kind = get_task(task)
+    score = kind.compute([metric], targets, probabilities, 0.5)[metric]
+    if not kind.metrics[metric].higher_is_better:
+        score = -score
+    right = float(np.mean(probabilities.argmax(axis=1) == targets.argmax(axis=1)))
+    return score, float(np.sqrt(max(right * (1 - right), 0.01) / len(targets)))
+
+
+def _deal(
+    targets: np.ndarray, groups: Sequence[str], seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Deal images into folds: by group, and evenly over the first class of each."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    names = [group or f"alone {place}" for place, group in enumerate(groups)]
+    folds = min(_FOLDS, len(set(names)))
+    dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    return list(dealer.split(targets, targets.argmax(axis=1), names))
+
+
+def _fit(learnt: np.ndarray, targets: np.ndarray, judged: np.ndarray, task: str) -> np.ndarray:
+    """Fit a penalised logistic regression; return its probabilities, ``(n, classes)``."""
+    from sklearn.linear_model import LogisticRegression
+
+    def fit(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if len(np.unique(labels)) == 1:
+            return labels[:1], np.ones((len(judged), 1))
+        model = LogisticRegression(C=_STRENGTH, max_iter=100)
+        model.fit(learnt, labels)
+        return model.classes_, model.predict_proba(judged)
+
+    found = np.zeros((len(judged), targets.shape[1]))
+    if task == "multi_class":
+        classes, probabilities = fit(targets.argmax(axis=1))
+        found[:, classes] = probabilities
+        return found
+    for place in range(targets.shape[1]):
+        classes, probabilities = fit(targets[:, place].astype(int))
+        found[:, place] = probabilities[:, list(classes).index(1)] if 1 in classes else 0.0
+    return found

@@ -1,0 +1,281 @@
+"""``train --time``: a recipe that fits into a time, and for images without one the network.
+
+Owns: measuring what networks and trainings take here, the order of the looks, what is said.
+Does not own: what fits and what is chosen (``tuning.budget``), probes (``tuning.probes``),
+the training.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfclassify.backbones.catalog import BACKBONES
+from tfclassify.data.index import Index
+from tfclassify.data.preparation import prepare_data
+from tfclassify.errors import RequestError
+from tfclassify.events import Observer
+from tfclassify.recipe.loading import build_recipe
+from tfclassify.recipe.schema import PhaseRecipe, Recipe, count_views
+from tfclassify.recipe.wording import format_seconds
+from tfclassify.runs.documents import Choice
+from tfclassify.tuning.budget import (
+    PLANNED,
+    Cost,
+    PhaseCost,
+    Probed,
+    fit_phases,
+    rank_probes,
+)
+from tfclassify.tuning.probes import probe_features
+from tfclassify.workflows.check import plan_phase
+from tfclassify.workflows.material import build_network, open_teacher, open_training_set
+from tfclassify.workflows.start import set_up_keras
+
+#: Sides of images that are looked at, in pixels.
+_SIDES = (64, 96, 128, 160, 192, 224, 256)
+#: Part of the time that probes may take, and images that they look at, at most.
+_PROBING, _MOST_IMAGES, _LEAST_IMAGES = 0.15, 1000, 200
+#: Epochs of the whole network below which another network is looked at.
+_LEAST_EPOCHS = 6
+#: Networks whose training is timed.
+_LOOKS = 4
+#: Seconds of writing a run's report.
+_REPORT = 10.0
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What is fitted.
+
+    Attributes:
+        recipe: As written, or as drafted for images.
+        seconds: The time of the whole command.
+        elapsed: Tells the seconds since it began.
+        chooses: Whether backbone and size of the images are open.
+        overrides: What the user has set; it stays.
+        observer: Told of progress and of the choice.
+    """
+
+    recipe: Recipe
+    seconds: float
+    elapsed: Callable[[], float]
+    chooses: bool
+    overrides: tuple[str, ...]
+    observer: Observer
+
+    @property
+    def left(self) -> float:
+        """Seconds that can be planned with."""
+        return PLANNED * self.seconds - self.elapsed()
+
+    def has_set(self, key: str) -> bool:
+        """Say whether the user has set a key, or one within it."""
+        names = [text.partition("=")[0] for text in self.overrides]
+        return any(name == key or name.startswith((f"{key}.", f"{key}[")) for name in names)
+
+
+def fit_recipe(fitting: Fitting) -> tuple[Recipe, Choice]:
+    """Fit a recipe to a time, and choose backbone and size where they are open.
+
+    Raises:
+        RequestError: If not even one epoch of each phase fits.
+        TfclassifyError: If the data or the network cannot be used.
+    """
+    set_up_keras(fitting.recipe)
+    index = prepare_data(fitting.recipe, observer=fitting.observer).index
+    recipe, lines = fitting.recipe, list[str]()
+    if fitting.chooses:
+        recipe, lines = _choose(fitting, index)
+    cost = measure_cost(recipe, index, fitting.observer)
+    phases = fit_phases(recipe.phases, cost, fitting.left)
+    lines.append(_say_fit(fitting, recipe.phases, phases, cost))
+    for line in lines:
+        fitting.observer.on_note(line)
+    return _with_phases(recipe, phases), Choice(seconds=fitting.seconds, lines=tuple(lines))
+
+
+def _with_phases(recipe: Recipe, phases: Sequence[PhaseRecipe]) -> Recipe:
+    """Put phases into a recipe, through all checks."""
+    content = recipe.model_dump(mode="json")
+    content["phases"] = [phase.model_dump(mode="json") for phase in phases]
+    return build_recipe(content, "the recipe, fitted to --time")
+
+
+def _say_fit(
+    fitting: Fitting, asked: Sequence[PhaseRecipe], phases: Sequence[PhaseRecipe], cost: Cost
+) -> str:
+    parts = [
+        f"{phase.name} {phase.epochs}" + (f" of {old.epochs}" if phase.epochs < old.epochs else "")
+        for phase, old in zip(phases, asked, strict=True)
+    ]
+    total = fitting.elapsed() + cost.total(phases)
+    return (
+        f"{format_seconds(fitting.seconds)} given: epochs {', '.join(parts)}; about "
+        f"{format_seconds(total)} in all, as timed on a few steps"
+    )
+
+
+def _choose(fitting: Fitting, index: Index) -> tuple[Recipe, list[str]]:
+    """Choose backbone and size by probes and by what the time allows."""
+    train = index.in_split("train")
+    most = int(min(_MOST_IMAGES, max(_LEAST_IMAGES, fitting.seconds / 2)))
+    rows = np.unique(np.linspace(0, len(train) - 1, most).astype(int))
+    sample = train.with_frame(train.frame.iloc[rows].reset_index(drop=True))
+    candidates = list(_list_candidates(fitting, index))
+    started, probes = fitting.elapsed(), list[Probed]()
+    fitting.observer.on_task_start("probes", len(candidates))
+    for recipe in candidates:
+        if probes and fitting.elapsed() - started > _PROBING * fitting.seconds:
+            break
+        probes.append(probe_network(recipe, sample, fitting.observer))
+        fitting.observer.on_task_step("probes", len(probes))
+    fitting.observer.on_task_end("probes")
+    spent = fitting.elapsed() - started
+    ranked = rank_probes(probes)
+    metric = fitting.recipe.metric
+    shown = ", ".join(f"{probe.name} {probe.score:.3f}" for probe in ranked[:3])
+    lines = [
+        f"tried {len(probes)} of {len(candidates)} networks by linear probes on {len(sample):,} "
+        f"training images in {format_seconds(spent)}; {metric}: {shown}"
+    ]
+    by_name = {(each.model.backbone, each.data.image_size[0]): each for each in candidates}
+    chosen, reason = _look_closer(fitting, index, ranked, by_name)
+    return chosen, [*lines, reason]
+
+
+def _look_closer(
+    fitting: Fitting,
+    index: Index,
+    ranked: Sequence[Probed],
+    by_name: dict[tuple[str, int], Recipe],
+) -> tuple[Recipe, str]:
+    """Take the first network of the ranking whose training fits well enough into the time."""
+    wanted = min(_LEAST_EPOCHS, fitting.recipe.phases[-1].epochs)
+    tried: list[tuple[int, Probed, Recipe]] = []
+    for probe in ranked[:_LOOKS]:
+        recipe = by_name[probe.backbone, probe.size]
+        cost = measure_cost(recipe, index, fitting.observer)
+        try:
+            epochs = fit_phases(recipe.phases, cost, fitting.left)[-1].epochs
+        except RequestError:
+            epochs = 0
+        tried.append((epochs, probe, recipe))
+        if epochs >= wanted:
+            break
+    epochs, probe, recipe = max(tried, key=lambda each: (min(each[0], wanted), each[1].score))
+    best = max(ranked, key=lambda each: each.score)
+    if probe is best:
+        why = "the best probe"
+    elif probe.score >= best.score - best.error / 2:
+        times = best.image_ms / probe.image_ms
+        why = f"as good as {best.name} within its error, and {times:.1f} times as fast"
+    else:
+        short = [f"{other.name} would get {count}" for count, other, _ in tried if count < epochs]
+        why = f"{epochs} epochs of the whole network fit; {', '.join(short) or best.name}"
+    return recipe, f"chosen {probe.name}: {why}"
+
+
+def _list_candidates(fitting: Fitting, index: Index) -> Iterator[Recipe]:
+    """List the recipe with every backbone whose weights are here, at sizes that suit the images.
+
+    That is from half to twice the size that the draft has, the small ones first.
+    """
+    recipe = fitting.recipe
+    names = [spec.name for spec in BACKBONES.values() if spec.weights_here()]
+    if fitting.has_set("model") or not names:
+        names = [recipe.model.backbone]
+    side = recipe.data.image_size[0]
+    sides = [each for each in _SIDES if side / 2 <= each <= 2 * side]
+    if fitting.has_set("data.image_size"):
+        sides = []
+    phases = recipe.phases
+    if not fitting.has_set("phases"):
+        last = phases[-1].model_copy(update={"epochs": 2 * phases[-1].epochs})
+        phases = (*phases[:-1], last)
+    for each in sides or [side]:
+        size = (each, each) if sides else recipe.data.image_size
+        for name in names:
+            if BACKBONES[name].min_size <= min(size):
+                yield recipe.model_copy(
+                    update={
+                        "data": recipe.data.model_copy(update={"image_size": size}),
+                        "model": recipe.model.model_copy(update={"backbone": name}),
+                        "phases": phases,
+                    }
+                )
+
+
+def probe_network(recipe: Recipe, sample: Index, observer: Observer) -> Probed:
+    """Look at a network by a linear probe on its features of some training images."""
+    from tfclassify.model.prediction import predict_store
+    from tfclassify.training.sources import split_at_pooling
+    from tfclassify.training.steps import ForwardPass
+
+    images = open_training_set(recipe, sample, observer).images
+    extractor, _ = split_at_pooling(build_network(recipe, sample))
+    extract = ForwardPass(extractor)
+    extract(images.read(np.arange(min(len(sample), recipe.batch_size))))  # compiles
+    started = time.perf_counter()
+    features = predict_store(extract, images, recipe.batch_size)
+    image_ms = 1000 * (time.perf_counter() - started) / len(sample)
+    score, error = probe_features(
+        features.astype(np.float64),
+        sample.targets(),
+        sample.frame["group"].tolist(),
+        task=recipe.task,
+        metric=recipe.metric,
+        seed=recipe.seed,
+    )
+    return Probed(recipe.model.backbone, recipe.data.image_size[0], score, error, image_ms)
+
+
+def measure_cost(recipe: Recipe, index: Index, observer: Observer) -> Cost:
+    """Time what a training takes here: images, steps, validation; a few of each.
+
+    What the measuring itself takes, building and compiling, the training takes once more.
+    """
+    from tfclassify.training.sources import Material, open_stream
+    from tfclassify.training.steps import ForwardPass
+
+    began = time.perf_counter()
+    train = index.in_split("train")
+    held_out = {split: len(index.in_split(split)) for split in ("validation", "test")}
+    batch = min(recipe.batch_size, len(train))
+    few = train.with_frame(train.frame.iloc[: 2 * batch].reset_index(drop=True))
+    started = time.perf_counter()
+    training_set = open_training_set(recipe, few, observer)
+    decode = (time.perf_counter() - started) / len(few)
+    classifier = build_network(recipe, index)
+    teacher = open_teacher(recipe, index, observer)
+    material = Material(training_set, None, few.targets(), None)
+    network = ForwardPass(classifier.network)
+    pixels = training_set.images.read(np.arange(batch))
+    forward = _time(lambda: np.asarray(network(pixels))) / batch
+    phases = []
+    for phase in recipe.phases:
+        plan = plan_phase(recipe, phase, classifier, train, teacher)
+        stream = iter(open_stream(material, recipe, phase, first_epoch=0))
+        made = _time(lambda: next(stream)) * plan.steps  # noqa: B023 - called at once
+        checked = forward * held_out["validation"]
+        if phase.features is None:
+            phases.append(PhaseCost(0.0, plan.seconds_per_epoch + made + checked))
+        else:
+            views = min(phase.features.views, phase.epochs)
+            phases.append(PhaseCost(plan.seconds_caching / views + made, plan.seconds_per_epoch))
+    views = 1 + (count_views(recipe.tta) if recipe.tta else 1)
+    images = len(train) + sum(held_out.values())
+    end = forward * views * sum(held_out.values()) + _REPORT
+    start = decode * images + time.perf_counter() - began
+    return Cost(start, tuple(phases), end)
+
+
+def _time(work: Callable[[], object], times: int = 2) -> float:
+    work()
+    started = time.perf_counter()
+    for _ in range(times):
+        work()
+    return (time.perf_counter() - started) / times

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,12 @@ import tfclassify as tfc
 from tests.builders import make_photo_folder
 from tests.executors.chores import double
 from tfclassify.augmentations import catalogue
+from tfclassify.backbones import catalog
+from tfclassify.errors import RequestError
 from tfclassify.executors import jobs
+from tfclassify.export import formats
 from tfclassify.recipe import names as recipe_names
+from tfclassify.scoring import metrics
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text("utf-8")
 SMALL = {
@@ -80,3 +86,125 @@ def test_every_call_of_the_page_is_there() -> None:
     root = Path(tfc.__file__).parent
     for file in re.findall(r"`(\w+/\w+\.py)`", PAGE):
         assert (root / file).is_file(), file
+
+
+PACKAGE = """
+import numpy as np
+
+from tfclassify.augmentations.entry import Augmentation, Key
+from tfclassify.executors.jobs import Here
+
+DARKNESS = Augmentation(
+    name="packaged_darkness",
+    acts_on="pixels",
+    key=Key("fraction", "Largest share of light taken away.", 0.0),
+    draw=lambda most, draws, size: (1 - draws.uniform("packaged_darkness", 0, most),),
+    apply=lambda image, factor: (image * factor).astype(np.uint8),
+    words=lambda most: "darker",
+)
+
+
+def add_backbone():
+    from tfclassify.backbones.catalog import register_backbone
+
+    register_backbone("packaged_net", lambda size, has_weights: None)
+
+
+def add_metric():
+    from tfclassify.scoring.metrics import Metric, register_metric
+
+    register_metric(Metric("packaged_metric", "Packaged", lambda seen: seen.total))
+
+
+def cost(targets, logits):
+    return targets[:, 0]
+
+
+def halve(progress):
+    return progress / 2
+
+
+def open_mine(options, observer):
+    return Here(observer)
+
+
+def __getattr__(name):
+    if name == "FORMAT":
+        from dataclasses import replace
+
+        from tfclassify.export.formats import ARTEFACT_FORMATS
+
+        return replace(ARTEFACT_FORMATS["onnx"], name="packaged_format")
+    raise AttributeError(name)
+"""
+
+POINTS = {
+    "augmentations": "packaged_darkness = packaged:DARKNESS",
+    "backbones": "packaged_net = packaged:add_backbone",
+    "losses": "packaged_loss = packaged:cost",
+    "metrics": "packaged_metric = packaged:add_metric",
+    "schedules": "packaged_schedule = packaged:halve",
+    "artefact_formats": "packaged_format = packaged:FORMAT\npackaged_text = packaged:PACKAGE",
+    "executors": "packaged_executor = packaged:open_mine\nbroken = packaged:nothing",
+}
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Install a package that brings one of every kind, as pip would lay it down."""
+    (tmp_path / "packaged.py").write_text(PACKAGE + '\nPACKAGE = "text"\n', "utf-8")
+    facts = tmp_path / "packaged-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: packaged\nVersion: 1.0\n")
+    groups = (f"[tfclassify.{kind}]\n{points}\n" for kind, points in POINTS.items())
+    (facts / "entry_points.txt").write_text("\n".join(groups), "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    caches = (recipe_names._load_packages, catalogue._load_packages)
+    for room, name in (
+        (catalogue, "AUGMENTATIONS"),
+        (metrics, "METRICS"),
+        (recipe_names, "_OWN_METRICS"),
+        (catalog, "BACKBONES"),
+    ):
+        monkeypatch.setattr(room, name, dict(getattr(room, name)))
+    monkeypatch.setattr(recipe_names, "OWN_FUNCTIONS", {"schedules": {}, "losses": {}})
+    own: list[str] = []
+    for room in (recipe_names, catalog):
+        monkeypatch.setattr(room, "OWN_BACKBONES", own)
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    sys.modules.pop("packaged", None)
+    for cache in caches:
+        cache.cache_clear()
+
+
+def test_an_installed_package_brings_one_of_every_kind(package: None) -> None:
+    assert catalogue.find_custom("packaged_darkness").words(0.5) == "darker"
+    assert "packaged_net" in recipe_names.list_backbone_names()
+    assert catalog.find_spec("packaged_net").name == "packaged_net"
+    assert recipe_names.list_own_names("losses") == ("packaged_loss",)
+    assert recipe_names.find_own_function("losses", "packaged_loss").__name__ == "cost"
+    assert recipe_names.list_metric_names("multi_class")[-1] == "packaged_metric"
+    assert recipe_names.find_own_function("schedules", "packaged_schedule")(0.5) == 0.25
+    assert formats.get_format("packaged_format").name == "packaged_format"
+    with jobs.open_executor(jobs.ExecutorOptions("packaged_executor")) as executor:
+        job = jobs.Job("a", "tests.executors.chores:double", {"number": 3})
+        assert jobs.run_jobs(executor, [job]) == [double(number=3, observer=tfc.Observer())]
+
+
+def test_what_a_package_announces_wrongly_is_its_fault(package: None) -> None:
+    with pytest.raises(RequestError, match=r"must be one of .*packaged_executor.*, got 'nowhere'"):
+        jobs.open_executor(jobs.ExecutorOptions("nowhere"))
+    with pytest.raises(RequestError, match=r"'broken' of tfclassify.executors: 'packaged:nothing'"):
+        jobs.open_executor(jobs.ExecutorOptions("broken"))
+    with pytest.raises(RequestError, match=r"'packaged_text' .* must be an ArtefactFormat, got s"):
+        formats.get_format("packaged_text")
+    with pytest.raises(RequestError, match=r"unknown format 'packaged_formt'; did you mean 'pack"):
+        formats.get_format("packaged_formt")
+
+
+def test_the_page_names_the_group_of_every_kind() -> None:
+    assert {f"tfclassify.{kind}" for kind in POINTS} == set(
+        re.findall(r"`(tfclassify\.\w+)`", PAGE)
+    )

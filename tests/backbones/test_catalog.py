@@ -6,7 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import keras
@@ -32,7 +32,7 @@ from tfclassify.errors import (
 )
 from tfclassify.model.assembly import build_classifier
 from tfclassify.recipe import names
-from tfclassify.recipe.names import BACKBONE_NAMES, BACKBONE_POINTS
+from tfclassify.recipe.names import BACKBONE_NAMES
 from tfclassify.recipe.schema import Recipe
 
 #: Keras asks for the file only when it has built the network, which takes long for most.
@@ -297,14 +297,8 @@ def announce() -> None:
 
 
 def test_a_package_announces_a_backbone(own_names: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("tiny_net", f"{__name__}:announce", BACKBONE_POINTS)
-
-    def list_points(**chosen: str) -> list[EntryPoint]:
-        assert chosen["group"] == BACKBONE_POINTS
-        return [point] if chosen.get("name", "tiny_net") == "tiny_net" else []
-
-    monkeypatch.setattr(catalog, "entry_points", list_points)
-    monkeypatch.setattr(names, "entry_points", list_points)
+    point = EntryPoint("tiny_net", f"{__name__}:announce", "tfclassify.backbones")
+    monkeypatch.setattr(names, "entry_points", EntryPoints([point]).select)
     assert "tiny_net" in names.list_backbone_names()
     assert build_classifier(make_own_recipe().model, 2, (32, 32), seed=0).spec.name == "tiny_net"
 

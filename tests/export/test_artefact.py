@@ -284,5 +284,5 @@ def test_a_program_that_lies_beside_is_never_run_here(onnx: Artefact, tmp_path, 
 
 
 def test_an_unknown_form_is_told(onnx: Artefact) -> None:
-    with pytest.raises(RequestError, match="of the form 'zip', known are savedmodel, litert"):
+    with pytest.raises(RequestError, match="unknown format 'zip'; allowed are savedmodel, litert"):
         open_network("zip", onnx.folder / "model.onnx")

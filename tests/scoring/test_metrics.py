@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -346,11 +345,9 @@ def test_a_metric_of_ones_own_is_named_by_recipes_and_judged(own_metric: Metric)
 
 
 def test_installed_packages_announce_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
-    called = []
-    point = SimpleNamespace(load=lambda: lambda: called.append(True))
-    monkeypatch.setattr(
-        names, "entry_points", lambda group: [point] * (group == "tfclassify.metrics")
-    )
+    called: list[bool] = []
+    monkeypatch.setattr(names, "list_announced", lambda kind: (kind,))
+    monkeypatch.setattr(names, "load_announced", lambda *_: lambda: called.append(True))
     names._load_packages.cache_clear()
     try:
         list_metric_names("multi_class")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from tfclassify.backbones.contracts import (
@@ -34,7 +33,7 @@ from tfclassify.backbones.origins import (
     WheelNetwork,
 )
 from tfclassify.errors import ModelError, RequestError
-from tfclassify.recipe.names import BACKBONE_POINTS, OWN_BACKBONES
+from tfclassify.recipe.names import OWN_BACKBONES, load_announced
 from tfclassify.recipe.wording import find_nearest
 
 if TYPE_CHECKING:
@@ -316,7 +315,9 @@ def get_backbone(name: str) -> BackboneSpec:
         RequestError: If there is no such name; the message has the nearest.
     """
     if name not in BACKBONES:
-        _load_announced(name)
+        announce = load_announced("backbones", name)
+        if announce is not None:
+            announce()
     if name in BACKBONES:
         return BACKBONES[name]
     near = find_nearest(name, BACKBONES)
@@ -377,12 +378,6 @@ def register_backbone(
         OwnNetwork(build),
     )
     OWN_BACKBONES.append(name)
-
-
-def _load_announced(name: str) -> None:
-    """Have an installed package register the backbone that it announces by a name."""
-    for point in entry_points(group=BACKBONE_POINTS, name=name):
-        point.load()()
 
 
 PRESET = "keras_hub:"

@@ -25,6 +25,7 @@ from typing import Any, Self
 
 from tfclassify.errors import InterruptedTraining, JobError, RequestError, TfclassifyError
 from tfclassify.events import SILENT, Observer
+from tfclassify.recipe.names import list_announced, load_announced
 
 #: How often a job is started before a worker that dies under it counts as the job's fault.
 ATTEMPTS = 3
@@ -242,10 +243,11 @@ def open_executor(options: ExecutorOptions, observer: Observer = SILENT) -> Exec
         MissingExtraError: If it needs a package that is not installed.
         JobError: If the cluster cannot be reached.
     """
-    if options.name not in EXECUTORS:
-        raise RequestError(
-            f"--executor: must be one of {', '.join(EXECUTORS)}, got {options.name!r}"
-        )
+    # An installed package announces one by an entry point of the group tfclassify.executors.
+    open_it = EXECUTORS.get(options.name) or load_announced("executors", options.name)
+    if open_it is None:
+        known = dict.fromkeys((*EXECUTORS, *list_announced("executors")))
+        raise RequestError(f"--executor: must be one of {', '.join(known)}, got {options.name!r}")
     for option, value in (("--workers", options.workers), ("--threads", options.threads)):
         if value is not None and value < 1:
             raise RequestError(f"{option}: must be at least 1, got {value}")
@@ -254,4 +256,5 @@ def open_executor(options: ExecutorOptions, observer: Observer = SILENT) -> Exec
             f"--address: {options.name!r} runs on this machine and has no address; "
             f"use --executor ray, or leave --address out"
         )
-    return EXECUTORS[options.name](options, observer)
+    opened: Executor = open_it(options, observer)
+    return opened

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 
 from tfclassify.backbones.saved_models import check_saved_model
-from tfclassify.errors import BundleError, RequestError, TargetError
-from tfclassify.export.formats import ARTEFACT_FORMATS, SHIPPED, ArtefactFormat, Draft
+from tfclassify.errors import BundleError, TargetError
+from tfclassify.export.formats import SHIPPED, ArtefactFormat, Draft, get_format
 from tfclassify.export.proof import Agreement, Exam, judge_artefact, run_artefact
 from tfclassify.export.readme import write_readme
 from tfclassify.export.shipped import predict
@@ -213,12 +213,7 @@ def open_network(form: str, file: Path, threads: int = 0) -> Any:
         RequestError: If the form is not known here.
         MissingExtraError: If its runtime is not installed.
     """
-    if form not in ARTEFACT_FORMATS:
-        raise RequestError(
-            f"{file.parent}: an artefact of the form {form!r}, known are "
-            f"{', '.join(ARTEFACT_FORMATS)}; register_artefact_format adds others"
-        )
-    known = ARTEFACT_FORMATS[form]
+    known = get_format(form, str(file.parent))
     known.check_extra()
     spec = importlib.util.spec_from_file_location(f"tfclassify_{form}", known.network)
     assert spec is not None

@@ -18,6 +18,7 @@ from tfclassify.export.onnx_file import import_onnx, write_onnx
 from tfclassify.export.saved_model import Graph, write_saved_model
 from tfclassify.inference.views import ViewModel
 from tfclassify.model.bundle import list_hub_layers
+from tfclassify.recipe.names import list_announced, load_announced
 from tfclassify.recipe.wording import suggest
 
 PRECISIONS = ("float32", "float16", "int8", "int8-dynamic")
@@ -180,18 +181,32 @@ def register_artefact_format(form: ArtefactFormat) -> None:
     ARTEFACT_FORMATS[form.name] = form
 
 
-def get_format(name: str) -> ArtefactFormat:
-    """Look a form up.
+def list_formats() -> tuple[str, ...]:
+    """Return the names of all forms, those of installed packages last."""
+    return tuple(dict.fromkeys((*ARTEFACT_FORMATS, *list_announced("artefact_formats"))))
+
+
+def get_format(name: str, where: str = "--format") -> ArtefactFormat:
+    """Look a form up, here or among what installed packages announce.
+
+    Args:
+        name: The form.
+        where: Who asks, for the message.
 
     Raises:
-        RequestError: If there is none of that name.
+        RequestError: If there is none of that name, or a package announces something else.
     """
-    if name not in ARTEFACT_FORMATS:
-        hint = suggest(name, ARTEFACT_FORMATS) or ";"
+    form = ARTEFACT_FORMATS.get(name) or load_announced("artefact_formats", name)
+    if form is None:
+        names = list_formats()
+        hint = suggest(name, names) or ";"
+        raise RequestError(f"{where}: unknown format {name!r}{hint} allowed are {', '.join(names)}")
+    if not isinstance(form, ArtefactFormat):
         raise RequestError(
-            f"--format: unknown format {name!r}{hint} allowed are {', '.join(ARTEFACT_FORMATS)}"
+            f"{where}: entry point {name!r} of tfclassify.artefact_formats must be an "
+            f"ArtefactFormat, got {type(form).__name__}; mend the package that announces it"
         )
-    return ARTEFACT_FORMATS[name]
+    return form
 
 
 def check_request(form: ArtefactFormat, precision: str, batch: int | None) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 
 from tfclassify.errors import ExportError
 from tfclassify.export.artefact import load_artefact, read_facts
-from tfclassify.export.formats import ARTEFACT_FORMATS, SHIPPED
+from tfclassify.export.formats import SHIPPED, get_format
 from tfclassify.export.fresh_process import run_afresh
 from tfclassify.export.litert_file import import_litert
 from tfclassify.export.onnx_file import import_onnx
@@ -265,7 +265,7 @@ def measure_memory(folder: Path) -> int:
         ExportError: If the process fails.
     """
     facts = read_facts(folder)
-    form = ARTEFACT_FORMATS[facts["artefact"]]
+    form = get_format(facts["artefact"], str(folder))
     batch = max(1, facts["batch"])
     file = (folder / facts["file"]).resolve()
     shape = [str(side) for side in (batch, *facts["image_size"], 3)]

@@ -1,6 +1,7 @@
 """The names that keys of a recipe may hold: metrics, layers, backbones.
 
-Owns: the plain lists, so that a misspelt name is answered without TensorFlow or NumPy.
+Owns: the plain lists, so that a misspelt name is answered without TensorFlow or NumPy, and
+what installed packages add to any catalogue.
 Does not own: what stands behind a name (``scoring.metrics`` and ``backbones.catalog``,
 tested to hold exactly these; activations and initialisers are Keras' own).
 """
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any
+
+from tfclassify.errors import RequestError
 
 #: Of task multi_class.
 METRIC_NAMES = (
@@ -50,9 +53,32 @@ MULTI_LABEL_METRIC_NAMES = (
 )
 
 
-#: Where installed packages announce metrics: each entry point is a function without
-#: arguments that calls ``scoring.metrics.register_metric``.
-METRIC_ENTRY_POINTS = "tfclassify.metrics"
+def list_announced(kind: str) -> tuple[str, ...]:
+    """Return the names that installed packages announce for a kind, loading none of them.
+
+    A package announces what it brings by an entry point of the group ``tfclassify.<kind>``.
+    A recipe's text can name what is there, and can bring in nothing.
+    """
+    return tuple(dict.fromkeys(point.name for point in entry_points(group=f"tfclassify.{kind}")))
+
+
+def load_announced(kind: str, name: str) -> Any:
+    """Load what an installed package announces by a name; None where none does.
+
+    Raises:
+        RequestError: If it cannot be loaded.
+    """
+    for point in entry_points(group=f"tfclassify.{kind}", name=name):
+        try:
+            return point.load()
+        except Exception as error:
+            raise RequestError(
+                f"entry point {name!r} of tfclassify.{kind}: {point.value!r} of an installed "
+                f"package cannot be loaded ({type(error).__name__}: {error}); mend or uninstall "
+                "the package"
+            ) from error
+    return None
+
 
 _OWN_METRICS: dict[str, list[str]] = {}
 
@@ -74,8 +100,8 @@ def list_metric_names(task: str) -> tuple[str, ...]:
 @lru_cache(maxsize=1)
 def _load_packages() -> None:
     """Have installed packages register their metrics, once."""
-    for point in entry_points(group=METRIC_ENTRY_POINTS):
-        point.load()()
+    for name in list_announced("metrics"):
+        load_announced("metrics", name)()
 
 
 #: Users' own functions, by kind and name: ``training.schedules.register_schedule`` and
@@ -84,20 +110,15 @@ OWN_FUNCTIONS: dict[str, dict[str, Callable[..., Any]]] = {"schedules": {}, "los
 
 
 def list_own_names(kind: str) -> tuple[str, ...]:
-    """Return the names of a kind that users' code or installed packages bring, loading none.
-
-    A package announces one by an entry point of the group ``tfclassify.<kind>``, whose
-    object is the function.
-    """
-    announced = (point.name for point in entry_points(group=f"tfclassify.{kind}"))
-    return tuple(dict.fromkeys((*OWN_FUNCTIONS[kind], *announced)))
+    """Return the names of a kind that users' code or installed packages bring, loading none."""
+    return tuple(dict.fromkeys((*OWN_FUNCTIONS[kind], *list_announced(kind))))
 
 
 def find_own_function(kind: str, name: str) -> Callable[..., Any]:
     """Return a function that a checked recipe names; one from this process comes first."""
     own = OWN_FUNCTIONS[kind]
     if name not in own:
-        own[name] = next(iter(entry_points(group=f"tfclassify.{kind}", name=name))).load()
+        own[name] = load_announced(kind, name)
     return own[name]
 
 
@@ -190,8 +211,6 @@ BACKBONE_NAMES = (
 
 #: Names that a user's own code registered; see ``backbones.catalog.register_backbone``.
 OWN_BACKBONES: list[str] = []
-#: Where installed packages announce backbones: a name, and a function that registers it.
-BACKBONE_POINTS = "tfclassify.backbones"
 
 
 def is_backbone(name: str) -> bool:
@@ -200,9 +219,5 @@ def is_backbone(name: str) -> bool:
 
 
 def list_backbone_names() -> tuple[str, ...]:
-    """Return every name that a backbone may have here, without loading any of them.
-
-    A recipe's text can name what is here, and can bring in nothing.
-    """
-    announced = [point.name for point in entry_points(group=BACKBONE_POINTS)]
-    return tuple(dict.fromkeys((*BACKBONE_NAMES, *OWN_BACKBONES, *announced)))
+    """Return every name that a backbone may have here, without loading any of them."""
+    return tuple(dict.fromkeys((*BACKBONE_NAMES, *OWN_BACKBONES, *list_announced("backbones"))))

@@ -41,3 +41,30 @@ def test_a_recipe_error_comes_before_tensorflow(tmp_path: Path) -> None:
     assert line.endswith("CODE 2")
     assert "tensorflow" not in line
     assert "keras" not in line
+
+
+WINDOWS = """
+import importlib, os, pathlib, sys, types
+import click, jinja2, numpy, pandas, PIL.Image, pydantic, rich, scipy.stats, typer, yaml
+import tfclassify.cli.main
+for name in ("fcntl", "resource", "pwd", "grp", "termios", "tty"):
+    sys.modules[name] = None
+for name in ("uname", "sysconf", "fork", "getuid", "killpg", "sched_getaffinity"):
+    delattr(os, name)
+sys.modules["msvcrt"] = types.ModuleType("msvcrt")
+sys.platform = "win32"
+root = pathlib.Path(tfclassify.__file__).parent
+for room in sys.argv[1:]:
+    for file in sorted((root / room).rglob("*.py")):
+        parts = file.relative_to(root.parent).with_suffix("").parts
+        if "shipped" not in parts:
+            importlib.import_module(".".join(parts).removesuffix(".__init__"))
+"""
+
+
+def test_no_module_without_tensorflow_needs_a_system_like_unix_to_be_imported() -> None:
+    rooms = ("recipe", "data", "scoring", "runs", "executors", "pages", "workflows", "api", "cli")
+    done = subprocess.run(
+        [sys.executable, "-c", WINDOWS, *rooms], capture_output=True, text=True, timeout=300
+    )
+    assert done.stderr == ""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,11 @@ def test_the_whole_memory_is_the_containers_where_that_is_less(tmp_path: Path):
     assert machine > 1 << 28
     assert total_memory(limit(tmp_path, "max", 0)) == machine
     assert total_memory(limit(tmp_path, "1000", 0)) == 1000
+
+
+def test_a_system_that_does_not_tell_is_taken_for_a_small_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delattr(os, "sysconf")  # as on Windows
+    assert total_memory(tmp_path) == 8 << 30
+    assert available_memory(tmp_path / "meminfo", tmp_path) == 4 << 30

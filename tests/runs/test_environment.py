@@ -17,6 +17,7 @@ from tfclassify.runs.environment import (
     count_cores,
     describe_environment,
     describe_processor,
+    has_byte_products,
     list_packages,
     measure_memory,
 )
@@ -80,3 +81,21 @@ def test_tensorflow_is_not_imported_for_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "is_there"),
+    [
+        ("x86_64", "flags : fpu avx512_vnni", True),
+        ("x86_64", "flags : fpu avx2", False),
+        ("AMD64", None, False),  # Windows, which has no such file
+        ("arm64", None, True),
+    ],
+)
+def test_products_of_bytes_are_looked_for(
+    machine: str, flags: str | None, is_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    if flags is not None:
+        (tmp_path / "cpuinfo").write_text(f"model name : A\n{flags}\n", "utf-8")
+    assert has_byte_products(tmp_path / "cpuinfo") is is_there

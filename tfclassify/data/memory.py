@@ -11,6 +11,9 @@ from pathlib import Path
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
 
+#: What a machine has whose system does not tell.
+_ASSUMED = 8 << 30
+
 
 def available_memory(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> int:
     """Return the bytes of memory that can be taken without swapping.
@@ -27,7 +30,7 @@ def available_memory(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> int:
         fields = dict(line.split(":", 1) for line in lines if ":" in line)
         free = int(fields["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError, ValueError):
-        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        free = _count_installed() // 2
     try:
         limit = int((cgroup / "memory.max").read_text())
         used = int((cgroup / "memory.current").read_text())
@@ -38,8 +41,16 @@ def available_memory(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> int:
 
 def total_memory(cgroup: Path = CGROUP) -> int:
     """Return the bytes of memory of the machine, or of the container that we are in."""
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    total = _count_installed()
     try:
         return min(total, int((cgroup / "memory.max").read_text()))
     except (OSError, ValueError):  # no container, or one without a limit ("max")
         return total
+
+
+def _count_installed() -> int:
+    """Return the bytes of memory that are built in."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # no POSIX system
+        return _ASSUMED

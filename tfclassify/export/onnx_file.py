@@ -7,7 +7,6 @@ Does not own: the trace (``saved_model``), the check that it agrees (``proof``).
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from tfclassify.errors import ExportError, MissingExtraError
 from tfclassify.export.saved_model import Graph
+from tfclassify.runs.environment import has_byte_products
 
 #: Operator set of the files; onnxruntime has read it since 1.12.
 OPSET = 17
@@ -187,7 +187,7 @@ def _quantise(
     names = [node.name for node in onnx.load(plain).graph.node]
     kept = [name for name in names if any(re.search(pattern, name) for pattern in floats)]
     # Without VNNI, sums of two products of 8 bits overflow 16; 7 bits do not.
-    options = {"reduce_range": not has_vnni(), "nodes_to_exclude": kept}
+    options = {"reduce_range": not has_byte_products(), "nodes_to_exclude": kept}
     if calibration is None:
         # onnxruntime has no integer convolution of signed weights.
         quantize_dynamic(plain, path, weight_type=QuantType.QUInt8, **options)
@@ -204,12 +204,3 @@ def _quantise(
             **options,
         )
     plain.unlink()
-
-
-def has_vnni() -> bool:
-    """Say whether this processor multiplies 8-bit numbers into 32-bit sums (x86 VNNI)."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return os.uname().machine in {"arm64", "aarch64"}
-    return "vnni" in flags or os.uname().machine == "aarch64"

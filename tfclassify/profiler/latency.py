@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -61,7 +60,7 @@ def name_device(device: str) -> str:
         found = tf.config.list_physical_devices("GPU")[int(number)]
         details = tf.config.experimental.get_device_details(found)
         return str(details.get("device_name", "GPU"))
-    return describe_processor(Path("/proc/cpuinfo"))
+    return describe_processor()
 
 
 #: Side of the square matrices whose product shows what a device can reach.

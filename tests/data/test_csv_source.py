@@ -13,6 +13,7 @@ from tfclassify.data.csv_source import (
     decode_flags,
     find_label_columns,
     read_csv_source,
+    read_list,
     select_by_flags,
     weigh_flags,
 )
@@ -110,6 +111,33 @@ def test_joined_names_are_split() -> None:
     assert columns.read(["a.png", "dog; cat; dog", "7"], "line 2") == ("dog", "cat")
     assert columns.read(["a.png", "; cat ; ", "7"], "line 2") == ("cat",)
     assert columns.read(["a.png", "", "7"], "line 2") == ()
+
+
+@pytest.mark.parametrize(
+    ("cell", "names"),
+    [
+        ("['a', 'b c']", ("a", "b c")),
+        ('["a","b"]', ("a", "b")),
+        ("['a' 'b']", ("a", "b")),  # as NumPy prints them
+        ("[3, 7]", ("3", "7")),
+        ("[a, b c, a]", ("a", "b c")),
+        (r"['it\'s', 'x\u00e9']", ("it's", "xé")),
+        ("[]", ()),
+        ("['a', ]", ("a",)),
+        ("a", None),
+        ("[a", None),
+        ("['a', ['b']]", None),
+        ("['a'b]", None),
+        ("[,]", None),
+    ],
+)
+def test_cells_that_are_lists(cell: str, names: tuple[str, ...] | None) -> None:
+    assert read_list(cell) == names
+
+
+def test_a_list_of_several_where_one_label_is_read(tmp_path: Path) -> None:
+    text = "file,label\na.png,\"['x', 'y']\"\n"
+    fault(tmp_path, text, r", line 2: \"\['x', 'y'\]\" holds 2 labels, .* set data.label_separator")
 
 
 def test_a_table_without_the_column_of_joined_names_is_unlabelled() -> None:

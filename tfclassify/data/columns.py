@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tfclassify.data.csv_source import MARKS
+from tfclassify.data.csv_source import MARKS, read_list
 from tfclassify.data.folders import (
     clean_path,
     find_split,
@@ -388,6 +388,9 @@ def _no_label() -> dict[str, Any]:
 def _take_label(sheet: _Sheet, column: str) -> tuple[str, dict[str, Any], dict[str, str]]:
     """Take a column of one label, or of several that some sign joins."""
     values = [value for value in sheet.columns[column] if value]
+    lists = [found for found in map(read_list, values) if found is not None]
+    if values and len(lists) == len(values):
+        return _take_lists(column, lists)
     joint = _find_joint(values, is_plural=bool(_words_of(column) & _PLURALS))
     found: dict[str, Any] = {"columns": {"label": column}}
     if joint is None:
@@ -395,6 +398,18 @@ def _take_label(sheet: _Sheet, column: str) -> tuple[str, dict[str, Any], dict[s
     tokens = {token.strip() for value in values for token in value.split(joint)} - {""}
     told = f"{column}: several labels joined by {joint!r}, {len(tokens):,} classes"
     return "multi_label", found | {"label_separator": joint}, {column: told}
+
+
+def _take_lists(
+    column: str, lists: Sequence[tuple[str, ...]]
+) -> tuple[str, dict[str, Any], dict[str, str]]:
+    """Take a column whose cells are lists; those of one name each are single labels."""
+    found: dict[str, Any] = {"columns": {"label": column}}
+    classes = {name for names in lists for name in names}
+    told = f"{column}: %s, {len(classes):,} classes"
+    if all(len(names) == 1 for names in lists):
+        return "multi_class", found, {column: told % "the label, written as a list of one"}
+    return "multi_label", found | {"label_separator": ","}, {column: told % "lists of labels"}
 
 
 def _find_joint(values: Sequence[str], *, is_plural: bool) -> str | None:

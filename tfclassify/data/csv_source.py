@@ -7,8 +7,10 @@ table (``sources``).
 
 from __future__ import annotations
 
+import ast
 import csv
 import math
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -84,6 +86,41 @@ def weigh_flags(flags: tuple[str, ...], data: DataRecipe) -> float:
     return math.prod(data.flag_weights.get(flag, 1.0) for flag in flags)
 
 
+#: One name of a list, as Python, JSON or NumPy write it, with what stands behind it.
+_LISTED = re.compile(
+    r"""\s*(?P<name>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s,'"\[\]](?:[^,'"\[\]]*[^\s,'"\[\]])?)
+        \s*(?:,|$|(?=['"]))""",
+    re.VERBOSE,
+)
+
+
+def read_list(value: str) -> tuple[str, ...] | None:
+    """Read a cell that is written as a list: ``['a', 'b']``, ``["a","b"]``, ``[]``.
+
+    Returns:
+        The names in it, each once; None where the cell is no list.
+
+    Example:
+        >>> read_list("['rose', 'red']"), read_list("rose")
+        (('rose', 'red'), None)
+    """
+    if not (value.startswith("[") and value.endswith("]")):
+        return None
+    inside, names = value[1:-1].rstrip(), []
+    while inside:
+        found = _LISTED.match(inside)
+        if found is None:
+            return None
+        name, inside = found["name"], inside[found.end() :]
+        if name[0] in "\"'":
+            try:
+                name = str(ast.literal_eval(name))
+            except (ValueError, SyntaxError):
+                return None
+        names.append(name.strip())
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
 #: How a column of marks says that an image has a class, and that it has not.
 MARKS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 
@@ -114,7 +151,11 @@ class LabelColumns:
             SourceError: If a column of marks holds anything but 0 and 1.
         """
         if not self.columns:
-            names = (name.strip() for name in fields[self.position].split(self.separator))
+            cell = fields[self.position]
+            listed = read_list(cell.strip())
+            if listed is not None:
+                return listed
+            names = (name.strip() for name in cell.split(self.separator))
             return tuple(dict.fromkeys(name for name in names if name))
         found = []
         for name, position in self.columns:
@@ -376,12 +417,25 @@ def _make_row(line: _Line, image: str, path: str, data: DataRecipe) -> Row:
         image,
         path,
         line.place,
-        label=values.get("label", ""),
+        label=_to_label(values.get("label", ""), line.place, data),
         group=values.get("group", ""),
         split=_to_split(values.get("split", ""), line.place),
         weight=_to_weight(values.get("weight", "1"), line.place) * weigh_flags(flags, data),
         flags=flags,
     )
+
+
+def _to_label(value: str, place: str, data: DataRecipe) -> str:
+    """Return a label, which may stand alone in a list."""
+    listed = None if data.label_separator else read_list(value)
+    if listed is None:
+        return value
+    if len(listed) > 1:
+        raise SourceError(
+            f"{place}: {value!r:.80} holds {len(listed)} labels, and one is read; set "
+            "data.label_separator: ',' and task: multi_label"
+        )
+    return "".join(listed)
 
 
 def _to_name(value: str, place: str, table: Table, data: DataRecipe) -> str:

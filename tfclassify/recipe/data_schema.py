@@ -91,7 +91,9 @@ class DataRecipe(Section):
         ",", description="Field separator of the table."
     )
     label_separator: Annotated[str, Field(min_length=1, max_length=3)] | None = Field(
-        None, description="What stands between several labels in the label column."
+        None,
+        description="What stands between several labels in the label column; cells that are "
+        "written as lists, such as ['a', 'b'], are read as lists.",
     )
     flags: dict[str, Annotated[int, Field(ge=1, lt=2**31)]] = Field(
         {}, description="Mark: its bit in the flags column, such as {blurred: 2, dark: 4}."

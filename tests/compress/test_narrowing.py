@@ -86,6 +86,8 @@ def stir(network: keras.Model) -> None:
             weight.assign(draw.uniform(0.5, 1.5, weight.shape))
         elif weight.name in ("beta", "moving_mean", "bias"):
             weight.assign(draw.normal(0, 0.1, weight.shape))
+        elif len(weight.shape) == 1:  # such as ConvNeXt's scales, which begin at a millionth
+            weight.assign(draw.uniform(0.5, 1.5, weight.shape))
 
 
 def count(network: keras.Model) -> int:

@@ -10,6 +10,7 @@ from tfclassify.pages.charts import (
     CostPoint,
     DotRow,
     MatrixCell,
+    choose_named,
     draw_bars,
     draw_dots,
     draw_matrix,
@@ -120,3 +121,19 @@ def test_costs_stand_on_a_logarithmic_axis() -> None:
     # From 2 to 20 million is one step, from there to 2,000 million two of the same.
     (small, _), (middle, _), (large, _) = find_dots(drawing)
     assert (large - middle) / (middle - small) == pytest.approx(2.0, abs=0.01)
+
+
+def test_of_many_points_those_are_named_that_none_beats() -> None:
+    def place(name: str, score: float, cost: float) -> CostPoint:
+        return CostPoint(DotRow(name, score, is_marked=name == "original"), cost)
+
+    best = [place("cheap", 0.5, 1), place("even", 0.7, 3), place("good", 0.9, 9)]
+    beaten = [place(f"worse {number}", 0.4, 2 + number) for number in range(6)]
+    points = [place("original", 0.8, 10), *best, place("same cost", 0.6, 3), *beaten]
+    assert [point.score.name for point in choose_named(points)] == [
+        "original",
+        "cheap",
+        "even",
+        "good",
+    ]
+    assert choose_named(points[:8]) == points[:8]

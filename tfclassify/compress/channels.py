@@ -137,8 +137,9 @@ def follow_channels(network: keras.Model) -> ChannelMap:
     """
     found = ChannelMap()
     images = [found.new(tensor.shape[-1]) for tensor in network.inputs]
-    results = keras.tree.flatten(_run(network, images, found))
-    for channels in (*images, *results):
+    for channels in images:
+        found.keep(channels)
+    for channels in keras.tree.flatten(_run(network, images, found)):
         found.keep(channels)
     makers = [each.layer.name for each in found.layers if each.makes]
     names = Counter(makers)
@@ -161,7 +162,9 @@ def _run(network: keras.Model, arguments: Any, found: ChannelMap) -> Any:
             return _run(layer, arrays, found)
         return _follow(layer, arrays, found)
 
-    return network._run_through_graph(arguments, operation_fn=lambda layer: layer, call_fn=call)
+    # A Sequential holds the functional model that it runs.
+    graph = getattr(network, "_functional", None) or network
+    return graph._run_through_graph(arguments, operation_fn=lambda layer: layer, call_fn=call)
 
 
 def _follow(layer: Any, arrays: list[np.ndarray], found: ChannelMap) -> Any:
@@ -219,7 +222,9 @@ def _follow_again(layer: Any, channels: np.ndarray, found: ChannelMap) -> np.nda
 
 def _give_up(layer: Any, arrays: list[np.ndarray], found: ChannelMap) -> Any:
     """Keep all that goes through a layer which is not known here."""
-    found.unknown.append(f"{layer.name} ({type(layer).__name__})")
+    kept = found.list_kept()
+    if any(int(root) not in kept for channels in arrays for root in found.find(channels)):
+        found.unknown.append(f"{layer.name} ({type(layer).__name__})")
     for channels in arrays:
         found.keep(channels)
     gives = keras.tree.map_structure(lambda tensor: found.new(tensor.shape[-1]), layer.output)

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 COUNTED_CELLS = 24
 #: Beyond this many, names no longer fit beside a matrix.
 NAMED_CELLS = 80
+#: Points of a figure that are all named.
+MOST_NAMES = 8
 #: Characters of a model's name that are shown.
 _NAME_LENGTH = 30
 #: Steps of shade of a matrix: cells of one step are one path, which bounds the figure.
@@ -402,13 +404,34 @@ def draw_score_against_cost(
         return finish_drawing(figure, alt)
 
 
+def choose_named(points: Sequence[CostPoint]) -> list[CostPoint]:
+    """Return the points whose names there is room for.
+
+    They are all if they are few; else those that are marked, and those that no other
+    beats in both: score and cost.
+    """
+    if len(points) <= MOST_NAMES:
+        return list(points)
+
+    def is_beaten(point: CostPoint) -> bool:
+        value = point.score.value or 0.0
+        return any(
+            (other.cost, -(other.score.value or 0.0)) != (point.cost, -value)
+            and other.cost <= point.cost
+            and (other.score.value or 0.0) >= value
+            for other in points
+        )
+
+    return [point for point in points if point.score.is_marked or not is_beaten(point)]
+
+
 def _name_points(axes: Axes, points: Sequence[CostPoint]) -> None:
     """Write each name beside its point, on the side where there is more room."""
     costs = [point.cost for point in points]
     least, most = min(costs) / 3.0, max(costs) * 3.0
     axes.set_xlim(least, most)
     middle = math.sqrt(least * most)
-    for point in points:
+    for point in choose_named(points):
         is_left = point.cost <= middle
         axes.annotate(
             label(point.score.name, _NAME_LENGTH), (point.cost, point.score.value or 0.0),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tfclassify.pages.charts import CostPoint, DotRow, draw_score_against_cost
+from tfclassify.pages.charts import MOST_NAMES, CostPoint, DotRow, draw_score_against_cost
 from tfclassify.pages.drawing import Figures, keep_drawn
 from tfclassify.pages.rendering import Page, render_page
 from tfclassify.pages.tables import Cell, Row, Table, show_interval
@@ -163,6 +163,12 @@ class CompressReport(Page):
         return Table("Sparsity by kernel", ["Variant", "Kernel", "Weights", "Zero"], rows, 2)
 
     @property
+    def naming(self) -> str:
+        """Which variants the figures name, where they cannot name all."""
+        is_many = len(self.variants) > MOST_NAMES
+        return " Named are the original, and variants that none beats in both." if is_many else ""
+
+    @property
     def training(self) -> str:
         """How long the pruned networks were trained."""
         return ", ".join(f"{name}: {format_seconds(spent)}" for name, spent in self.seconds)
@@ -183,6 +189,8 @@ class CompressReport(Page):
     def to_text(self) -> str:
         """Write scores and costs for a terminal."""
         notes = [f"note: {remark}" for remark in self.remarks]
+        if self.training:
+            notes.append(f"note: trained for {self.training}")
         return "\n\n".join([self.score_table.to_text(), self.cost_table.to_text(), *notes])
 
 

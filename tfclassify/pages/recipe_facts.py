@@ -45,6 +45,11 @@ def describe_network(recipe: Recipe, parameters: int | None = None) -> tuple[Fac
         Fact("Head", _describe_head(recipe.model.head)),
         Fact("BatchNorm", _describe_batch_norm(recipe)),
     ]
+    if recipe.model.channels:
+        count = len(recipe.model.channels)
+        facts.append(Fact("Channels", f"fewer than its own in {count_of(count, 'layer')}"))
+    if recipe.model.padding == "symmetric":
+        facts.append(Fact("Padding", "alike on every side"))
     if recipe.model.start_from:
         facts.append(Fact("Starts from", recipe.model.start_from))
     if parameters is not None:

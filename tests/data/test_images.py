@@ -14,7 +14,13 @@ from PIL import Image, ImageFile
 from tests.builders import make_photo
 from tests.data.builders import encode, make_png, make_scene
 from tfclassify.data import images
-from tfclassify.data.images import decode_image, decode_with_facts, open_image, read_image_file
+from tfclassify.data.images import (
+    decode_image,
+    decode_with_facts,
+    open_image,
+    read_image_file,
+    shrink_image,
+)
 from tfclassify.errors import ImageError
 
 LOSSLESS = {"PNG": {}, "BMP": {}, "WEBP": {"lossless": True}}
@@ -307,3 +313,16 @@ def test_large_images_are_decoded_one_at_a_time(
     open_image(encode(make_photo(1, (20, 30)), "PNG"))
     assert held == [is_large]
     assert not images._LARGE_ONES.locked()
+
+
+def test_people_see_the_whole_image_upright_and_never_enlarged(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "large.jpg"
+    make_photo(1, (400, 801)).save(path, quality=95, exif=exif)
+    facts, image = shrink_image(path, 200)
+    assert (facts.width, facts.height) == (400, 801)
+    assert image.size == (100, 200)
+    wanted = open_image(path)[1].resize((100, 200), Image.Resampling.BOX)
+    assert np.abs(np.float32(image) - np.float32(wanted)).mean() < 3
+    assert shrink_image(path, 5000)[1].size == (400, 801)

@@ -64,7 +64,11 @@ def test_a_file_says_what_it_wants_and_gets_the_rest(tmp_path: Path) -> None:
     assert words.broken_mark == "broken"
     assert words.join_bits(["dark", "broken"]) == 3
     # What is written down is what is read.
-    assert check_vocabulary(words.model_dump(mode="json"), "x") == words
+    assert check_vocabulary(words.to_plain(), "x") == words
+    assert words.to_plain()["labels"][1] != "ruler"
+    plain = make_vocabulary(["a", "b"], several=True)
+    assert plain.to_plain()["labels"] == ["a", "b"]
+    assert check_vocabulary(plain.to_plain(), "x") == plain
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfclassify.api.data import inspect, new, schema
 from tfclassify.api.judging import compare, compress, ensemble, evaluate, export, predict, submit
+from tfclassify.api.label import label
 from tfclassify.api.labelling import agree
 from tfclassify.api.networks import backbones, profile
 from tfclassify.api.publishing import publish, verify
@@ -54,6 +55,7 @@ __all__ = [
     "explain",
     "export",
     "inspect",
+    "label",
     "load",
     "new",
     "predict",

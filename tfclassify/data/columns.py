@@ -24,6 +24,7 @@ from tfclassify.data.folders import (
     read_folder,
     walk_files,
 )
+from tfclassify.data.session_source import read_session_words
 from tfclassify.data.sources import find_source, find_tables
 from tfclassify.errors import RequestError, SourceError
 from tfclassify.events import SILENT, Observer
@@ -121,6 +122,10 @@ def conclude_source(
     if found.table is not None:
         concluded = conclude_table(found.table, found.shown_table, found.root, given)
         return replace(concluded, data={"source": source, **concluded.data})
+    if found.is_session:
+        words = read_session_words(found.root)
+        task = "multi_label" if words.is_multi_label else "multi_class"
+        return Conclusion({"source": source}, task, ("a session of tfclassify label",))
     tables = [name for name in find_tables(found.root) if name.lower().endswith((".csv", ".tsv"))]
     folders = Conclusion({"source": source})
     if not given or not tables:

@@ -125,6 +125,35 @@ def open_image(
     return facts, make_upright(opened.pixels, opened.orientation)
 
 
+def shrink_image(
+    source: Path | str | bytes, longest: int, *, max_pixels: int = MAX_PIXELS
+) -> tuple[ImageFacts, Image.Image]:
+    """Decode an image for people to look at: whole, and no larger than asked for.
+
+    Args:
+        source: A file's path, or its bytes.
+        longest: Longest side of the result, in pixels; a smaller image keeps its size.
+        max_pixels: Images of more pixels are refused before they are decoded.
+
+    Returns:
+        What the file says, and an upright RGB image; the first frame if animated.
+
+    Raises:
+        ImageError: As ``open_image``.
+    """
+    opened = _open(source, max_pixels)
+    width, height = opened.size
+    scale = min(1.0, longest / max(width, height))
+    inner = (max(1, round(scale * width)), max(1, round(scale * height)))
+    place = Place((0.0, 0.0, width, height), inner)
+    facts = opened.load(place)
+    small = opened.pixels
+    if small.size != inner:
+        box = opened.to_loaded(place.box)
+        small = small.resize(inner, Image.Resampling.BILINEAR, box=box)
+    return facts, make_upright(small, opened.orientation)
+
+
 def decode_image(
     source: Path | str | bytes,
     image_size: tuple[int, int],

@@ -14,11 +14,12 @@ import pandas as pd
 
 from tfclassify.data.coco_source import read_coco_source
 from tfclassify.data.corrections import apply_corrections, read_corrections
-from tfclassify.data.csv_source import Table, read_csv_source, select_by_flags
+from tfclassify.data.csv_source import Table, read_csv_source, select_by_flags, weigh_flags
 from tfclassify.data.folders import Listing, Row, list_folders, read_folder
 from tfclassify.data.index import Index, make_frame
 from tfclassify.data.integrity import KINDS, Finding
 from tfclassify.data.labels import select_label_sets, select_labels
+from tfclassify.data.session_source import read_session
 from tfclassify.data.sources import Source, find_source, find_tables
 from tfclassify.errors import SourceError
 from tfclassify.events import SILENT, Observer
@@ -71,7 +72,8 @@ def read_source(
     if data.corrections is not None:
         corrections = read_corrections(Path(data.corrections))
         listing = apply_corrections(written, data, corrections)
-    flagged = select_by_flags(listing.rows, data) if source.table else listing.rows
+    has_marks = source.table is not None or source.is_session
+    flagged = select_by_flags(listing.rows, data) if has_marks else listing.rows
     _tell_left_out(source, len(listing.rows), len(flagged), "drop_flags and keep_flags", observer)
     if listing.is_multi_label:
         rows, classes = select_label_sets(
@@ -95,11 +97,26 @@ def _read_listing(source: Source, data: DataRecipe, observer: Observer) -> Listi
     if source.table is not None:
         images = _find_images(source, source.table.parent, data)
         return read_csv_source(Table(source.table, source.shown_table, images, source.root), data)
+    if source.is_session:
+        return _read_session(source, data, observer)
     listing = read_folder(source.root, source.shown, _known_labels(data))
     if data.holds_label_sets:
         # A folder says one thing of an image, and nothing of the other classes.
         listing.rows = [row._replace(label="") for row in listing.rows]
     _warn_of_tables(source, listing, observer)
+    return listing
+
+
+def _read_session(source: Source, data: DataRecipe, observer: Observer) -> Listing:
+    """Read a labelling session, and its own source, whose own labels are of no account."""
+
+    def read_own(own: DataRecipe) -> Listing:
+        return _read_listing(find_source(own, observer=observer), own, SILENT)
+
+    listing = read_session(source.root, source.shown, data, read_own, observer)
+    listing.rows = [
+        row._replace(weight=row.weight * weigh_flags(row.flags, data)) for row in listing.rows
+    ]
     return listing
 
 

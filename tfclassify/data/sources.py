@@ -19,6 +19,7 @@ from tfclassify.data.folders import list_wrappings, walk_files
 from tfclassify.errors import AbsentSourceError, ArchiveError, SourceError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import build_folder, cache_folder, hash_file
+from tfclassify.recipe.data_schema import SESSION_FILE
 from tfclassify.recipe.loading import is_there
 from tfclassify.recipe.schema import DataRecipe
 from tfclassify.recipe.wording import suggest
@@ -69,6 +70,11 @@ class Source:
     shown: str
     table: Path | None = None
     annotations: tuple[Annotations, ...] = ()
+
+    @property
+    def is_session(self) -> bool:
+        """Whether it is the folder of a labelling session."""
+        return self.table is None and (self.root / SESSION_FILE).is_file()
 
     @property
     def shown_table(self) -> str:

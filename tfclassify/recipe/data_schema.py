@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -18,6 +19,10 @@ from tfclassify.recipe.wording import KeyPath, join_names, show, suggest
 
 if TYPE_CHECKING:
     from tfclassify.recipe.schema import Recipe
+
+
+#: The file that makes a folder a labelling session.
+SESSION_FILE = "session.yaml"
 
 
 class ColumnsRecipe(Section):
@@ -63,7 +68,8 @@ class DataRecipe(Section):
     """Where the images are, how they are read and how they are split."""
 
     source: str = Field(
-        description="Folder, zip or tar, CSV, https URL (with sha256), or builtin:digits. "
+        description="Folder, zip or tar, CSV, https URL (with sha256), builtin:digits, or a "
+        "session of `tfclassify label`. "
         "Relative paths start at the working folder, then at the recipe's folder."
     )
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
@@ -152,6 +158,11 @@ class DataRecipe(Section):
     def holds_label_sets(self) -> bool:
         """Whether the source says several labels an image, as task multi_label needs."""
         return bool(self.columns.one_hot or self.label_separator or self.coco)
+
+    @property
+    def is_session(self) -> bool:
+        """Whether the source is the folder of a labelling session."""
+        return "://" not in self.source and (Path(self.source) / SESSION_FILE).is_file()
 
 
 BUILTIN_SOURCES = ("builtin:digits",)
@@ -287,7 +298,7 @@ def check_label_sets(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
         if data.columns.one_hot and not data.label_separator:
             yield from _check_columns(data)
         return
-    if not data.holds_label_sets:
+    if not data.holds_label_sets and not data.is_session:
         yield (
             ("task",),
             "multi_label needs a source that says several labels an image; name it in "
@@ -392,6 +403,8 @@ def _check_named_flags(data: DataRecipe) -> Iterator[tuple[KeyPath, str]]:
         for number, name in enumerate(getattr(data, key))
     ]
     named += [(("data", "flag_weights", name), name) for name in data.flag_weights]
+    if data.is_session:
+        return  # its own marks are known when it is read
     for path, name in named:
         if name not in data.flags:
             known = f"; known are {join_names(data.flags, 'and')}" if data.flags else ""

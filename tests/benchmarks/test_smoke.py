@@ -19,11 +19,12 @@ ARGUMENTS = {
     "bench_pipeline": "--size 32 --images 64 --rounds 1 --warm-up 1 --batches 1",
     "bench_profiler": "MobileNet --size 32 --rounds 1",
     "bench_selection": "--seeds 1",
+    "bench_serve": "--clients 2 --seconds 0.3 --rounds 1 --photo-size 64 48 --sides ours plain",
     "bench_sparse": "--size 32 --rounds 1 --sparsity 0.5",
     "bench_tta": "--size 32 --images 1 --batch-size 7 --rounds 1",
 }
 #: Those that start processes or train many networks.
-SLOW = {"bench_determinism", "bench_noise", "bench_sparse"}
+SLOW = {"bench_determinism", "bench_noise", "bench_serve", "bench_sparse"}
 
 
 def test_every_benchmark_is_here() -> None:

@@ -19,12 +19,11 @@ from tfclassify.errors import BundleError, ExportError, RequestError, TargetErro
 from tfclassify.export.artefact import (
     Artefact,
     load_artefact,
-    open_network,
-    read_facts,
     write_artefact,
 )
 from tfclassify.export.formats import ARTEFACT_FORMATS, ArtefactFormat
 from tfclassify.export.proof import Exam
+from tfclassify.export.reading import open_network, read_facts
 from tfclassify.inference.prediction import predict_paths
 from tfclassify.model.bundle import Bundle, load_bundle
 from tfclassify.recipe.schema import TtaRecipe

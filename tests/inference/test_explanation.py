@@ -13,7 +13,8 @@ from PIL import Image
 
 from tests.inference.builders import Recorder, make_colour_finder
 from tfclassify.errors import ModelError, RequestError
-from tfclassify.inference.explanation import Explainer, Explanation, average_views, explain_images
+from tfclassify.inference.evidence import Explanation
+from tfclassify.inference.explanation import Explainer, average_views, explain_images
 from tfclassify.inference.overlays import draw_sheet, lay_over
 from tfclassify.inference.views import list_views
 from tfclassify.recipe.schema import TtaRecipe

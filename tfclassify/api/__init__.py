@@ -18,7 +18,7 @@ from tfclassify.api.networks import backbones, profile
 from tfclassify.api.publishing import publish, verify
 from tfclassify.api.run import Run, load
 from tfclassify.api.runs import runs
-from tfclassify.api.show import explain
+from tfclassify.api.show import explain, serve
 from tfclassify.api.training import check, crossval, preview, train, tune
 from tfclassify.errors import TfclassifyError
 from tfclassify.events import Observer
@@ -71,6 +71,7 @@ __all__ = [
     "register_schedule",
     "runs",
     "schema",
+    "serve",
     "submit",
     "train",
     "tune",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import keras
     import pandas as pd
 
-    from tfclassify.inference.explanation import Explanations
+    from tfclassify.inference.evidence import Explanations
     from tfclassify.inference.prediction import ImageInput, Predictions
     from tfclassify.model.bundle import Bundle
     from tfclassify.recipe.schema import Recipe

@@ -1,4 +1,4 @@
-"""Verbs that show a model at work: ``explain``."""
+"""Verbs that show a model at work: ``explain``, ``serve``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfclassify.api.progress import choose_observer
 from tfclassify.events import Observer
 
 if TYPE_CHECKING:
-    from tfclassify.inference.explanation import Explanations
+    from tfclassify.inference.evidence import Explanations
     from tfclassify.inference.prediction import ImageInput
 
     RunPath = str | os.PathLike[str]
@@ -57,3 +57,85 @@ def explain(
     targets = (None if path is None else Path(path) for path in (out, maps, overlays))
     request = ExplainRequest(Path(run), images, names, tta, method, *targets)
     return explain_paths(request, choose_observer(progress))
+
+
+def serve(
+    run: RunPath,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    name: str = "",
+    tta: bool | None = None,
+    workers: int = 1,
+    threads: int = 0,
+    batch_size: int = 32,
+    wait_ms: float = 5.0,
+    queue: int = 256,
+    max_bytes: int = 32 << 20,
+    max_pixels: int = 40_000_000,
+    max_images: int = 64,
+    timeout: float = 30.0,
+    watch: float | None = None,
+    names: Sequence[str] = (),
+    token_file: str | os.PathLike[str] | None = None,
+    log: bool = True,
+    progress: bool | Observer = True,
+) -> None:
+    """Answer over HTTP until it is stopped: ``/v1/predict``, ``/v1/explain``, ``/v2``, ``/docs``.
+
+    A token that clients must send is read from ``token_file``, or else from the environment
+    variable ``TFCLASSIFY_TOKEN``; without either, whoever reaches the port may ask.
+
+    Args:
+        run: A run, or its folder, or that of a bundle or an artefact. ONNX and LiteRT
+            artefacts are served without TensorFlow.
+        host: Address to listen at; 0.0.0.0 for all of this machine's.
+        port: Port; 0 for any that is free.
+        name: What the model is called in addresses; empty for its recipe's name.
+        tta: Whether to average over the recipe's views; None: if it has any.
+        workers: Processes, each with the model in its memory.
+        threads: Of an artefact's runtime; 0 leaves their number to it.
+        batch_size: Images that go through the network together at most.
+        wait_ms: Longest wait, in milliseconds, for images that are on their way.
+        queue: Images under way at once; past it, requests are refused with 429.
+        max_bytes: Of a request.
+        max_pixels: Of an image.
+        max_images: Of a request.
+        timeout: Seconds after which a request is given up with 504.
+        watch: Seconds between two looks for a newer model, which then takes over; None: never.
+        names: Further host names that it answers to, as behind a proxy.
+        token_file: File that holds the token.
+        log: Whether to write a line of JSON on standard error for each request.
+        progress: Whether to show any, or an ``Observer`` of your own.
+
+    Raises:
+        TargetError: If there is no such model.
+        RequestError: If the port is taken, or an option makes no sense.
+        MissingExtraError: If the extra ``web``, or an artefact's runtime, is not installed.
+    """
+    from tfclassify.web.prediction_server import ServeOptions, read_token, run_server
+    from tfclassify.web.server import require_web
+
+    require_web()
+    from tfclassify.web.uploads import Limits
+
+    observer = choose_observer(progress)
+    options = ServeOptions(
+        Path(run),
+        host=host,
+        port=port,
+        name=name,
+        use_tta=tta,
+        workers=workers,
+        threads=threads,
+        batch_size=batch_size,
+        wait_ms=wait_ms,
+        watch=watch,
+        names=tuple(names),
+        token=read_token(None if token_file is None else Path(token_file)),
+        limits=Limits(max_bytes, max_pixels, max_images, timeout, queue),
+        has_log=log,
+    )
+    run_server(
+        options, observer, lambda address: observer.on_note(f"serving {run} at {address}docs")
+    )

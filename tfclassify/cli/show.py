@@ -1,4 +1,4 @@
-"""Verbs that show a model at work: ``explain``."""
+"""Verbs that show a model at work: ``explain``, ``serve``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import count_of
 
 if TYPE_CHECKING:
-    from tfclassify.inference.explanation import Explanations
+    from tfclassify.inference.evidence import Explanations
 
 
 class ExplainMethod(StrEnum):
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         "explain", epilog="Example: tfclassify explain reports/plants/001 photos/ --out sheet.png"
     )(explain)
+    app.command("serve", epilog="Example: tfclassify serve reports/plants/001 --port 8000")(serve)
 
 
 def explain(
@@ -80,6 +81,77 @@ def explain(
     show(_render_explain(found, written, as_json=as_json))
     if not found:
         raise DataError(f"explain: none of {count_of(len(found.failed), 'file')} could be used")
+
+
+def serve(
+    run: RunPath,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen at; 0.0.0.0 for all.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port; 0 for any that is free.")] = 8000,
+    name: Annotated[
+        str, typer.Option("--name", help="What the model is called; default: its recipe's name.")
+    ] = "",
+    tta: Tta = None,
+    workers: Annotated[int, typer.Option("--workers", help="Processes.")] = 1,
+    threads: Annotated[
+        int, typer.Option("--threads", help="Of an artefact's runtime; 0: as it likes.")
+    ] = 0,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", help="Images that go through the network together.")
+    ] = 32,
+    wait_ms: Annotated[
+        float, typer.Option("--wait-ms", help="Longest wait for images that are on their way.")
+    ] = 5.0,
+    queue: Annotated[
+        int, typer.Option("--queue", help="Images under way at once; past it, 429.")
+    ] = 256,
+    max_bytes: Annotated[int, typer.Option("--max-bytes", help="Of a request.")] = 32 << 20,
+    max_pixels: Annotated[int, typer.Option("--max-pixels", help="Of an image.")] = 40_000_000,
+    max_images: Annotated[int, typer.Option("--max-images", help="Of a request.")] = 64,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Seconds after which a request is given up.")
+    ] = 30.0,
+    watch: Annotated[
+        float | None,
+        typer.Option("--watch", help="Seconds between looks for a newer model, to take it over."),
+    ] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--names", help="Further host name that it answers to; repeatable."),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option("--token-file", help="Holds the token; default: TFCLASSIFY_TOKEN, if set."),
+    ] = None,
+    log: Annotated[
+        bool, typer.Option("--log/--no-log", help="A line of JSON for each request.")
+    ] = True,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Answer predictions over HTTP until Ctrl-C."""
+    api.serve(
+        run,
+        host=host,
+        port=port,
+        name=name,
+        tta=tta,
+        workers=workers,
+        threads=threads,
+        batch_size=batch_size,
+        wait_ms=wait_ms,
+        queue=queue,
+        max_bytes=max_bytes,
+        max_pixels=max_pixels,
+        max_images=max_images,
+        timeout=timeout,
+        watch=watch,
+        names=names or (),
+        token_file=token_file,
+        log=log,
+        progress=choose_observer(not quiet, verbose=verbose),
+    )
 
 
 def _render_explain(found: Explanations, written: list[Path], *, as_json: bool) -> str:

@@ -15,7 +15,6 @@ a bundle is read. Does not own: the forms (``formats``), the comparison (``proof
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -26,9 +25,18 @@ from typing import Any
 import numpy as np
 
 from tfclassify.backbones.saved_models import check_saved_model
-from tfclassify.errors import BundleError, TargetError
-from tfclassify.export.formats import SHIPPED, ArtefactFormat, Draft, get_format
+from tfclassify.export.formats import SHIPPED, ArtefactFormat, Draft
 from tfclassify.export.proof import Agreement, Exam, judge_artefact, run_artefact
+from tfclassify.export.reading import (
+    FACTS,
+    FORMAT,
+    RECIPE,
+    is_artefact,
+    list_files,
+    open_network,
+    read_facts,
+    sum_facts,
+)
 from tfclassify.export.readme import write_readme
 from tfclassify.export.shipped import predict
 from tfclassify.files import build_folder, hash_file, to_plain, write_json, write_text
@@ -38,9 +46,6 @@ from tfclassify.model.bundle import Bundle, list_sums, load_bundle
 from tfclassify.model.keras_files import check_keras_file
 from tfclassify.recipe.schema import Recipe, TtaRecipe
 from tfclassify.runs.directory import RunDirectory
-
-FACTS, RECIPE = "artefact.json", "recipe.json"
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -124,14 +129,14 @@ def write_artefact(
         write_json(work / FACTS, facts)  # as predict.py needs them
         found = run_artefact(work, exam.answers.files, form.refused, str(folder))
         agreement = judge_artefact(str(folder), bundle.recipe, exam, found, precision)
-        size = sum(path.stat().st_size for path in _list_files(file))
-        parts = [*_list_files(file), work / RECIPE]
+        size = sum(path.stat().st_size for path in list_files(file))
+        parts = [*list_files(file), work / RECIPE]
         facts |= {
             "proof": to_plain(asdict(agreement)),
             "size_bytes": size,
             "sha256": {path.relative_to(work).as_posix(): hash_file(path) for path in parts},
         }
-        write_json(work / FACTS, {**facts, "checksum": _sum_facts(facts)})
+        write_json(work / FACTS, {**facts, "checksum": sum_facts(facts)})
         write_text(work / "README.md", write_readme(form, bundle, facts, scores))
     return Artefact(folder, form.name, precision, size, agreement)
 
@@ -146,13 +151,7 @@ def replace_recipe(folder: Path, recipe: Recipe) -> None:
     facts = read_facts(folder)
     write_json(folder / RECIPE, recipe.model_dump(mode="json"))
     facts["sha256"][RECIPE] = hash_file(folder / RECIPE)
-    write_json(folder / FACTS, {**facts, "checksum": _sum_facts(facts)})
-
-
-def _sum_facts(facts: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of all facts but the checksum, lest a class be renamed unseen."""
-    rest = {key: value for key, value in facts.items() if key != "checksum"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+    write_json(folder / FACTS, {**facts, "checksum": sum_facts(facts)})
 
 
 def _name_thresholds(bundle: Bundle) -> dict[str, float] | None:
@@ -160,17 +159,6 @@ def _name_thresholds(bundle: Bundle) -> dict[str, float] | None:
     if limits is None:
         return None
     return dict(zip(bundle.classes, limits.tolist(), strict=True))
-
-
-def _list_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    return sorted(each for each in path.rglob("*") if each.is_file())
-
-
-def is_artefact(folder: Path) -> bool:
-    """Say whether a folder is an artefact."""
-    return (folder / FACTS).is_file()
 
 
 class ArtefactModel(ViewModel):
@@ -199,70 +187,6 @@ class ArtefactModel(ViewModel):
     def plain_and_mean(self, images: Any) -> np.ndarray:
         """Return what the artefact says twice, ``(b, 2, classes)``: it has one answer."""
         return np.repeat(self.probabilities(images)[:, None], 2, axis=1)
-
-
-def open_network(form: str, file: Path, threads: int = 0) -> Any:
-    """Open an artefact's file by its form's own program, never by one that lies beside it.
-
-    Args:
-        form: Name of its form.
-        file: The model's file or folder.
-        threads: 0 leaves their number to the runtime.
-
-    Raises:
-        RequestError: If the form is not known here.
-        MissingExtraError: If its runtime is not installed.
-    """
-    known = get_format(form, str(file.parent))
-    known.check_extra()
-    spec = importlib.util.spec_from_file_location(f"tfclassify_{form}", known.network)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Network(file, threads)
-
-
-def read_facts(folder: Path) -> dict[str, Any]:
-    """Read and check what an artefact says of itself.
-
-    Raises:
-        TargetError: If there is no artefact.
-        BundleError: If it is damaged, changed, or of another version.
-    """
-    if not is_artefact(folder):
-        raise TargetError(
-            f"{folder}: no artefact, which has an {FACTS}; write one with tfclassify export RUN"
-        )
-    path = folder / FACTS
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        version, checksum, sums = facts["format"], facts["checksum"], dict(facts["sha256"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BundleError(f"{path}: damaged ({error!r}); export the run anew") from error
-    if version != FORMAT:
-        raise BundleError(
-            f"{path}: format {version!r}, this version reads {FORMAT}; export the run anew"
-        )
-    if checksum != _sum_facts(facts):
-        raise BundleError(
-            f"{path}: was changed after it was written: its checksum is {checksum}, its content's "
-            f"{_sum_facts(facts)}; copy the artefact afresh, or export the run anew"
-        )
-    parts = {*_list_files(folder / facts["file"]), folder / RECIPE}
-    strange = {each.relative_to(folder).as_posix() for each in parts} ^ set(sums)
-    if strange:
-        raise BundleError(
-            f"{folder}: {min(strange)} is missing, or is not one of its parts; copy the artefact "
-            "afresh"
-        )
-    for name, expected in sums.items():
-        if not (folder / name).is_file() or hash_file(folder / name) != expected:
-            raise BundleError(
-                f"{folder / name}: is missing or was changed after it was written; copy the "
-                "artefact afresh, or export the run anew"
-            )
-    return facts
 
 
 def load_artefact(folder: Path) -> Bundle:

@@ -2,6 +2,8 @@
 
 Owns: the registry, and how each built-in form is written. Does not own: what lies beside
 the model's file (``artefact``), the proof that it agrees (``proof``).
+
+What writes is imported when it writes, so that running an artefact needs no TensorFlow.
 """
 
 from __future__ import annotations
@@ -9,17 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfclassify.errors import ExportError, RequestError
-from tfclassify.export.litert_file import import_litert, write_litert
-from tfclassify.export.onnx_file import import_onnx, write_onnx
-from tfclassify.export.saved_model import Graph, write_saved_model
-from tfclassify.inference.views import ViewModel
-from tfclassify.model.bundle import list_hub_layers
 from tfclassify.recipe.names import list_announced, load_announced
 from tfclassify.recipe.wording import suggest
+
+if TYPE_CHECKING:
+    from tfclassify.export.saved_model import Graph
+    from tfclassify.inference.views import ViewModel
 
 PRECISIONS = ("float32", "float16", "int8", "int8-dynamic")
 #: float32 without the zeros of kernels, which LiteRT's kernels for sparse networks skip.
@@ -51,6 +53,8 @@ class Draft:
 
     def trace(self) -> Graph:
         """Trace the network with its views."""
+        from tfclassify.export.saved_model import Graph
+
         return Graph(self.views, self.batch or None)
 
 
@@ -85,10 +89,14 @@ class ArtefactFormat:
 
 
 def _write_saved_model(path: Path, draft: Draft) -> None:
+    from tfclassify.export.saved_model import write_saved_model
+
     write_saved_model(path, draft.trace(), dict(draft.texts))
 
 
 def _write_keras(path: Path, draft: Draft) -> None:
+    from tfclassify.model.bundle import list_hub_layers
+
     hub = next(list_hub_layers(draft.views.model), None)
     if hub is not None:
         raise ExportError(
@@ -99,6 +107,8 @@ def _write_keras(path: Path, draft: Draft) -> None:
 
 
 def _write_litert(path: Path, draft: Draft) -> None:
+    from tfclassify.export.litert_file import write_litert
+
     write_litert(
         path,
         draft.trace(),
@@ -110,6 +120,8 @@ def _write_litert(path: Path, draft: Draft) -> None:
 
 
 def _write_onnx(path: Path, draft: Draft) -> None:
+    from tfclassify.export.onnx_file import write_onnx
+
     write_onnx(
         path,
         draft.trace(),
@@ -118,6 +130,18 @@ def _write_onnx(path: Path, draft: Draft) -> None:
         calibration=draft.calibration,
         floats=draft.floats,
     )
+
+
+def _check_litert() -> None:
+    from tfclassify.export.litert_file import import_litert
+
+    import_litert()
+
+
+def _check_onnx() -> None:
+    from tfclassify.export.onnx_file import import_onnx
+
+    import_onnx()
 
 
 #: Every form, by its name.
@@ -141,7 +165,7 @@ ARTEFACT_FORMATS: dict[str, ArtefactFormat] = {
             "ai-edge-litert",
             SHIPPED / "litert_network.py",
             _write_litert,
-            import_litert,
+            _check_litert,
             precisions=(*PRECISIONS, SPARSE),
             default_batch=1,
         ),
@@ -152,7 +176,7 @@ ARTEFACT_FORMATS: dict[str, ArtefactFormat] = {
             "onnxruntime",
             SHIPPED / "onnx_network.py",
             _write_onnx,
-            import_onnx,
+            _check_onnx,
         ),
         ArtefactFormat(
             "keras",

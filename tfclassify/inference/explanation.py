@@ -1,27 +1,23 @@
 """Explanation: where in a photo the evidence for a class lies.
 
-Owns: choosing the class and the method, averaging over views, and the way from the model's
-frame back to the photo's. Does not own: the maps (``activation_maps``, ``occlusion``), how
-they are shown (``overlays``).
+Owns: choosing the class and the method, and averaging over views. Does not own: the maps
+(``activation_maps``, ``occlusion``), the photo's frame (``evidence``), how they are shown
+(``overlays``).
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
-from tfclassify.data.images import ImageFacts, decode_with_facts, open_image, place_image
+from tfclassify.data.images import ImageFacts, decode_with_facts
 from tfclassify.errors import DownloadError, ImageError, ModelError, RequestError
 from tfclassify.events import SILENT, Observer
-from tfclassify.files import write_bytes
 from tfclassify.inference.activation_maps import ActivationMaps
+from tfclassify.inference.evidence import Explanation, Explanations, cut_to_photo
 from tfclassify.inference.occlusion import OcclusionMaps
 from tfclassify.inference.prediction import ImageInput, expand_inputs, list_labels, read_input
 from tfclassify.inference.views import View, ViewModel, build_view_model
@@ -32,121 +28,6 @@ from tfclassify.recipe.wording import suggest
 Method = Literal["auto", "grad-cam", "occlusion"]
 #: Passes that go through the network together; a gradient is taken through the head only.
 BATCH_SIZE = 32
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Where the evidence for one class lies in one photo.
-
-    Attributes:
-        file: The photo, as ``Prediction.file``.
-        label: The class that is explained.
-        probability: What the network gives it.
-        evidence: ``(h, w)`` float32 in units of the logit, negative where something speaks
-            against the class; it covers ``box`` of the photo.
-        box: ``(left, top, right, bottom)`` of what the network was shown, in pixels.
-        size: ``(height, width)`` of the photo in pixels.
-        method: ``cam``, ``grad-cam`` or ``occlusion``.
-        views: Names of the views whose maps were averaged.
-        source: The photo itself.
-    """
-
-    file: str
-    label: str
-    probability: float
-    evidence: np.ndarray
-    box: tuple[float, float, float, float]
-    size: tuple[int, int]
-    method: str
-    views: tuple[str, ...]
-    source: ImageInput = field(repr=False)
-
-    @property
-    def peak(self) -> tuple[int, int]:
-        """``(x, y)`` of the strongest evidence, in pixels of the photo."""
-        row, column = np.unravel_index(self.evidence.argmax(), self.evidence.shape)
-        left, top, right, bottom = self.box
-        height, width = self.evidence.shape
-        x = left + (column + 0.5) * (right - left) / width
-        y = top + (row + 0.5) * (bottom - top) / height
-        return min(int(x), self.size[1] - 1), min(int(y), self.size[0] - 1)
-
-    def heat(self, size: tuple[int, int] | None = None) -> np.ndarray:
-        """Return what speaks for the class, from 0 to 1, in the photo's frame.
-
-        Args:
-            size: ``(height, width)``; None for the photo's own.
-
-        Returns:
-            ``size`` float32; 0 where the network was not shown the photo, and everywhere
-            where nothing speaks for the class.
-        """
-        height, width = size or self.size
-        down, across = height / self.size[0], width / self.size[1]
-        left, right = (round(edge * across) for edge in self.box[::2])
-        top, bottom = (round(edge * down) for edge in self.box[1::2])
-        room = (max(1, right - left), max(1, bottom - top))
-        shown = Image.fromarray(self.evidence).resize(room, Image.Resampling.BICUBIC)
-        heat = np.zeros((height, width), np.float32)
-        part = heat[top : top + room[1], left : left + room[0]]
-        part[...] = np.asarray(shown)[: part.shape[0], : part.shape[1]].clip(min=0)
-        strongest = heat.max()
-        return heat / strongest if strongest > 0 else heat
-
-    def photo(self) -> Image.Image:
-        """Return the photo, upright RGB."""
-        return open_image(read_input(self.source))[1]
-
-    def overlay(self, opacity: float = 0.6) -> Image.Image:
-        """Return the photo at its own size with what speaks for the class laid over it."""
-        from tfclassify.inference.overlays import lay_over
-
-        return lay_over(self.photo(), self.heat(), opacity)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the facts for JSON; the map itself is in ``save_maps``."""
-        return {
-            "file": self.file,
-            "label": self.label,
-            "probability": self.probability,
-            "method": self.method,
-            "views": list(self.views),
-            "size": list(self.size),
-            "box": list(self.box),
-            "peak": list(self.peak),
-        }
-
-
-@dataclass(frozen=True)
-class Explanations(Sequence[Explanation]):
-    """What was explained: a sequence of ``Explanation``, an image's classes in a row.
-
-    Attributes:
-        rows: The explanations, images in input order.
-        failed: Files that could not be used, each with the reason.
-    """
-
-    rows: tuple[Explanation, ...]
-    failed: tuple[tuple[str, str], ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, position: Any) -> Any:
-        return self.rows[position]
-
-    def save_maps(self, path: Path) -> None:
-        """Write the evidence as ``.npz``, atomically: ``map_0``, … in order, and their facts.
-
-        The array ``facts`` is a text, the JSON of a list of ``Explanation.to_dict``.
-        """
-        import json
-
-        facts = json.dumps([row.to_dict() for row in self.rows], ensure_ascii=False)
-        maps: dict[str, Any] = {f"map_{n}": row.evidence for n, row in enumerate(self.rows)}
-        stream = io.BytesIO()
-        np.savez_compressed(stream, **maps, facts=np.array(facts))
-        write_bytes(path, stream.getvalue())
 
 
 class Explainer:
@@ -311,7 +192,7 @@ def _explain_batch(
         drawn = explainer.draw(pixels[part[:, 0]], part[:, 1])
         for (row, number), evidence in zip(part.tolist(), drawn, strict=True):
             name, image, facts, _ = batch[row]
-            shown, box = cut_to_photo(evidence, facts, bundle)
+            shown, box = cut_to_photo(evidence, facts, bundle.resize)
             yield Explanation(
                 name,
                 bundle.classes[number],
@@ -333,14 +214,3 @@ def choose_classes(bundle: Bundle, chances: np.ndarray) -> list[int]:
         if labels:
             return [bundle.classes.index(name) for name in labels]
     return [int(chances.argmax())]
-
-
-def cut_to_photo(
-    evidence: np.ndarray, facts: ImageFacts, bundle: Bundle
-) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-    """Cut what is no part of the photo off a map ``(H, W)``; return its box in the photo too."""
-    height, width = bundle.image_size
-    place = place_image((facts.width, facts.height), (width, height), bundle.resize)
-    across, down = place.inner
-    left, top = (width - across) // 2, (height - down) // 2
-    return evidence[top : top + down, left : left + across], place.box

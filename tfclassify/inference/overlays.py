@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from tfclassify.pipeline.preview import FAINT, INK, LINE, PAPER, line_height, shorten
-
 if TYPE_CHECKING:
-    from tfclassify.inference.explanation import Explanation
+    from tfclassify.inference.evidence import Explanation
 
 #: Longest side of a picture on a sheet, its distance from the next, and the sheet's edge.
 CELL, GAP, MARGIN = 240, 16, 24
@@ -24,12 +22,20 @@ CELL, GAP, MARGIN = 240, 16, 24
 MOST_ROWS = 200
 
 
+#: Colours of 0, 1/8, … 1: ever brighter, so told apart in grey and by the colour-blind. The
+#: demo page's script has the same.
+PALETTE = (
+    *((0, 0, 8), (30, 12, 66), (82, 14, 109), (128, 31, 108), (176, 50, 90)),
+    *((221, 81, 58), (246, 125, 21), (250, 189, 40), (252, 255, 164)),
+)
+
+
 @lru_cache
 def _colours() -> np.ndarray:
-    """Return 256 colours, dark to bright, that are told apart in grey and by the colour-blind."""
-    from matplotlib import colormaps
-
-    return (np.array(colormaps["inferno"].colors) * 255).round().astype(np.float32)
+    """Return 256 colours, ``(256, 3)`` float32."""
+    places = np.linspace(0, len(PALETTE) - 1, 256)
+    channels = np.array(PALETTE, np.float32).T
+    return np.stack([np.interp(places, range(len(PALETTE)), each) for each in channels], axis=1)
 
 
 def lay_over(photo: Image.Image, heat: np.ndarray, opacity: float = 0.6) -> Image.Image:
@@ -55,6 +61,8 @@ def draw_sheet(rows: Sequence[Explanation], *, title: str, opacity: float = 0.6)
         title: Headline.
         opacity: As ``lay_over``.
     """
+    from tfclassify.pipeline.preview import FAINT, INK, LINE, PAPER, line_height, shorten
+
     groups = [list(group) for _, group in groupby(rows, key=lambda row: id(row.source))]
     groups = groups[:MOST_ROWS]
     font, large = ImageFont.load_default(14), ImageFont.load_default(22)

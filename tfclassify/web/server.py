@@ -216,6 +216,7 @@ def serve(
     *,
     opens_browser: bool = False,
     on_ready: Callable[[], None] | None = None,
+    grace: int = _GRACE,
 ) -> None:
     """Answer until Ctrl-C, SIGTERM or SIGHUP, which are the ordinary ways to end it.
 
@@ -225,6 +226,7 @@ def serve(
         observer: Told of a door that is open to other machines.
         opens_browser: Whether to open the address in the user's browser.
         on_ready: Called when the first request can be answered.
+        grace: Seconds that answers under way have when the server stops.
     """
     if not door.is_local:
         who = "whoever has its token" if door.token else "anybody"
@@ -232,7 +234,7 @@ def serve(
             f"--host {door.host}: other machines reach this server, {who} can use it, and what "
             "is sent is not encrypted; 127.0.0.1 keeps it on this machine"
         )
-    server = make_server(app)
+    server = make_server(app, grace)
 
     def follow_start() -> None:
         if on_ready is not None:
@@ -245,7 +247,7 @@ def serve(
         _run(server, door, follow_start)
 
 
-def make_server(app: FastAPI) -> Any:
+def make_server(app: FastAPI, grace: int = _GRACE) -> Any:
     """Make a uvicorn server that leaves signals, logs and the terminal alone."""
     import uvicorn
 
@@ -262,7 +264,7 @@ def make_server(app: FastAPI) -> Any:
             access_log=False,
             server_header=False,
             ws="none",
-            timeout_graceful_shutdown=_GRACE,
+            timeout_graceful_shutdown=grace,
         )
     )
 

@@ -249,7 +249,7 @@ def _time(
 ) -> dict[str, Any]:
     """Time all variants in turn on the first held-out image."""
     from tfclassify.compress.measuring import time_interleaved
-    from tfclassify.export.artefact import open_network, read_facts
+    from tfclassify.export.reading import open_network, read_facts
     from tfclassify.export.shipped.predict import read_photo
 
     networks, image = {}, None
@@ -266,9 +266,10 @@ def _measure(
     name: str, source: Source, folder: Path, exam: Exam, recipe: Recipe, times: tuple[Any, Any]
 ) -> VariantRow:
     from tfclassify.compress.measuring import zip_size
-    from tfclassify.export.artefact import load_artefact, read_facts
+    from tfclassify.export.artefact import load_artefact
     from tfclassify.export.operators import check_zeros, measure_memory, profile_artefact
     from tfclassify.export.proof import compare_scores, score_photos
+    from tfclassify.export.reading import read_facts
     from tfclassify.inference.prediction import predict_paths
     from tfclassify.pages.compress_page import VariantRow
 

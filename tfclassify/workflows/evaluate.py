@@ -80,7 +80,8 @@ def evaluate_run(request: EvaluateRequest, observer: Observer = SILENT) -> Evalu
         DataError: If the data's labels are not the model's classes.
     """
     start_tensorflow()
-    from tfclassify.export.artefact import is_artefact, open_bundle
+    from tfclassify.export.artefact import open_bundle
+    from tfclassify.export.reading import is_artefact
     from tfclassify.workflows.reporting import write_evaluation_report
 
     bundle = open_bundle(request.run)

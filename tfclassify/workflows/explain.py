@@ -17,7 +17,8 @@ from tfclassify.workflows.start import start_tensorflow, verb
 if TYPE_CHECKING:
     from PIL import Image
 
-    from tfclassify.inference.explanation import Explanations, Method
+    from tfclassify.inference.evidence import Explanations
+    from tfclassify.inference.explanation import Method
     from tfclassify.inference.prediction import ImageInput
 
 #: What a sheet is written as, by the ending of its name.
@@ -64,7 +65,8 @@ def explain_paths(request: ExplainRequest, observer: Observer = SILENT) -> Expla
             "writes .npz"
         )
     start_tensorflow()
-    from tfclassify.export.artefact import is_artefact, open_bundle
+    from tfclassify.export.artefact import open_bundle
+    from tfclassify.export.reading import is_artefact
     from tfclassify.inference.explanation import explain_images
 
     bundle = open_bundle(request.run)

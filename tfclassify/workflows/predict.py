@@ -79,7 +79,8 @@ def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -
         raise RequestError("predict --format simple: name the CSV to write with --out")
     _refuse_absent_images(request.images)
     start_tensorflow()
-    from tfclassify.export.artefact import is_artefact, open_bundle
+    from tfclassify.export.artefact import open_bundle
+    from tfclassify.export.reading import is_artefact
     from tfclassify.inference.prediction import predict_paths
 
     bundle = open_bundle(request.run)

@@ -111,8 +111,8 @@ def _look_inside(target: Target) -> Target:
     """Name the SavedModel or Keras file of an artefact; others are what they are."""
     if target.kind != "artefact":
         return target
-    from tfclassify.export.artefact import read_facts
     from tfclassify.export.operators import is_counted_here
+    from tfclassify.export.reading import read_facts
 
     if is_counted_here(target.path):
         return target

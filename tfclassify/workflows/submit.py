@@ -76,7 +76,8 @@ def submit_run(request: SubmitRequest, observer: Observer = SILENT) -> SubmitRes
         ExportError: If a fresh process does not agree; nothing is written then.
     """
     start_tensorflow()
-    from tfclassify.export.artefact import is_artefact, open_bundle
+    from tfclassify.export.artefact import open_bundle
+    from tfclassify.export.reading import is_artefact
     from tfclassify.export.submission import write_codalab, write_csv_submission
 
     _check_options(request)

@@ -1,0 +1,108 @@
+"""Reading an artefact: what it says of itself, and its network, without TensorFlow.
+
+Owns: the checks of its facts and files, and opening the file by its form's own program.
+Does not own: writing one and using it as a bundle (``artefact``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tfclassify.errors import BundleError, MissingExtraError, TargetError
+from tfclassify.export.formats import get_format
+from tfclassify.files import hash_file
+
+FACTS, RECIPE = "artefact.json", "recipe.json"
+FORMAT = 1
+
+
+def is_artefact(folder: Path) -> bool:
+    """Say whether a folder is an artefact."""
+    return (folder / FACTS).is_file()
+
+
+def sum_facts(facts: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of all facts but the checksum, lest a class be renamed unseen."""
+    rest = {key: value for key, value in facts.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def list_files(path: Path) -> list[Path]:
+    """List the files that a model is made of: the file, or all of its folder."""
+    if path.is_file():
+        return [path]
+    return sorted(each for each in path.rglob("*") if each.is_file())
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Read and check what an artefact says of itself.
+
+    Raises:
+        TargetError: If there is no artefact.
+        BundleError: If it is damaged, changed, or of another version.
+    """
+    if not is_artefact(folder):
+        raise TargetError(
+            f"{folder}: no artefact, which has an {FACTS}; write one with tfclassify export RUN"
+        )
+    path = folder / FACTS
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        version, checksum, sums = facts["format"], facts["checksum"], dict(facts["sha256"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BundleError(f"{path}: damaged ({error!r}); export the run anew") from error
+    if version != FORMAT:
+        raise BundleError(
+            f"{path}: format {version!r}, this version reads {FORMAT}; export the run anew"
+        )
+    if checksum != sum_facts(facts):
+        raise BundleError(
+            f"{path}: was changed after it was written: its checksum is {checksum}, its content's "
+            f"{sum_facts(facts)}; copy the artefact afresh, or export the run anew"
+        )
+    parts = {*list_files(folder / facts["file"]), folder / RECIPE}
+    strange = {each.relative_to(folder).as_posix() for each in parts} ^ set(sums)
+    if strange:
+        raise BundleError(
+            f"{folder}: {min(strange)} is missing, or is not one of its parts; copy the artefact "
+            "afresh"
+        )
+    for name, expected in sums.items():
+        if not (folder / name).is_file() or hash_file(folder / name) != expected:
+            raise BundleError(
+                f"{folder / name}: is missing or was changed after it was written; copy the "
+                "artefact afresh, or export the run anew"
+            )
+    return facts
+
+
+def open_network(form: str, file: Path, threads: int = 0) -> Any:
+    """Open an artefact's file by its form's own program, never by one that lies beside it.
+
+    Args:
+        form: Name of its form.
+        file: The model's file or folder.
+        threads: 0 leaves their number to the runtime.
+
+    Raises:
+        RequestError: If the form is not known here.
+        MissingExtraError: If its runtime is not installed.
+    """
+    known = get_format(form, str(file.parent))
+    spec = importlib.util.spec_from_file_location(f"tfclassify_{form}", known.network)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{file.parent}: running a model in the form {form} needs {error.name}; install it: "
+            f"pip install {known.needs}"
+        ) from error
+    return module.Network(file, threads)

@@ -229,11 +229,12 @@ class JobError(TfclassifyError):
         failed: Reason by the job's name.
     """
 
-    def __init__(self, total: int, failed: Mapping[str, str]) -> None:
+    def __init__(self, total: int, failed: Mapping[str, str], way_on: str = "") -> None:
         self.failed = dict(failed)
         lines = [f"  {name}: {reason}" for name, reason in failed.items()]
         done = total - len(failed)
         head = f"{len(failed)} of {total} jobs failed, {done} are done and kept:"
+        lines += [f"Go on with: {way_on}"] if way_on else []
         super().__init__("\n".join([head, *lines]) if total else "".join(failed.values()))
 
     @classmethod

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,12 +26,14 @@ from tfclassify.data.preparation import PreparedData
 from tfclassify.errors import (
     DataError,
     InterruptedTraining,
+    JobError,
     RequestError,
     RunError,
     TargetError,
     TrainingError,
 )
 from tfclassify.events import Observer
+from tfclassify.executors.jobs import EXECUTORS, ExecutorOptions, Here
 from tfclassify.judging.seen import find_seen, load_thumbnails
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.crossval_directory import CrossvalDirectory
@@ -276,6 +282,48 @@ def test_a_training_that_fails_leaves_what_can_be_resumed(
     assert (tmp_path / "cv" / "fold-1" / "metrics.json").exists()
 
 
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> ExecutorOptions:
+    """Stands for an executor that takes jobs by their names alone."""
+    monkeypatch.setitem(EXECUTORS, "elsewhere", lambda options, observer: Here(observer))
+    return ExecutorOptions("elsewhere")
+
+
+def test_an_executor_trains_every_fold_from_what_lies_in_the_folder(
+    recipe: Path, fake: FakeTrainer, elsewhere: ExecutorOptions, tmp_path: Path
+) -> None:
+    one = cross(recipe, folds=2, repeats=2, out=tmp_path / "one")
+    other = cross(recipe, folds=2, repeats=2, out=tmp_path / "other", executor=elsewhere)
+    assert fake.recipes[:4] == [
+        each.model_copy(update={"description": each.description.replace("other", "one")})
+        for each in fake.recipes[4:]
+    ]
+    assert one.judgement.metrics == other.judgement.metrics
+    for name in ("predictions.csv", "repeat-2/fold-1/index.csv"):
+        assert (one.path / name).read_bytes() == (other.path / name).read_bytes()
+
+
+def test_a_fold_that_fails_elsewhere_stops_no_other_and_is_named(
+    recipe: Path, fake: FakeTrainer, elsewhere: ExecutorOptions, tmp_path: Path
+) -> None:
+    fake._stop_at, fake._error = 2, TrainingError
+    way_on = re.escape(f"Go on with: tfclassify crossval --resume {tmp_path / 'cv'}")
+    with pytest.raises(JobError, match=rf"1 of 3 jobs failed, 2 .*\n  fold 2 of 3: stop\n{way_on}"):
+        cross(recipe, folds=3, out=tmp_path / "cv", executor=elsewhere)
+    assert fake.runs == ["fold-1", "fold-2", "fold-3"]
+    fake.runs.clear()
+    assert resume_crossval(tmp_path / "cv", None, (), executor=elsewhere).images == 36
+    assert fake.runs == ["fold-2 again"]
+
+
+def test_an_unknown_executor_leaves_nothing(
+    recipe: Path, fake: FakeTrainer, tmp_path: Path
+) -> None:
+    with pytest.raises(RequestError, match="--executor: must be one of here, processes, ray"):
+        cross(recipe, folds=2, out=tmp_path / "cv", executor=ExecutorOptions("cloud"))
+    assert not (tmp_path / "cv").exists()
+
+
 def test_data_that_cannot_be_dealt_leaves_nothing(
     recipe: Path, fake: FakeTrainer, tmp_path: Path
 ) -> None:
@@ -350,3 +398,32 @@ def test_a_resumed_cross_validation_ends_where_an_unbroken_one_does(
     assert one.read_bytes() == other.read_bytes()
     page = (whole.path / "fold-1" / "report.html").read_text("utf-8")
     assert "Repeat the cross-validation" in page
+
+
+def kill_the_first_worker(folder: Path) -> None:
+    """Wait until an epoch of a fold is safe, and kill the worker that came first."""
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    while not any(folder.rglob("journal.jsonl")):
+        time.sleep(0.05)
+    os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+
+
+@pytest.mark.slow  # six trainings of tiny networks, four of them in processes of their own
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds workers in /proc")
+def test_processes_give_what_one_gives_though_a_worker_is_killed(
+    recipe: Path, tmp_path: Path
+) -> None:
+    one = crossval_recipe(CrossvalRequest(recipe, folds=3, out=tmp_path / "one"))
+    killer = threading.Thread(target=kill_the_first_worker, args=(tmp_path / "other",))
+    killer.start()
+    where = ExecutorOptions("processes", 2)
+    other = crossval_recipe(
+        CrossvalRequest(recipe, folds=3, out=tmp_path / "other", executor=where)
+    )
+    killer.join()
+    for fold in ("fold-1", "fold-2", "fold-3"):
+        assert_same_weights(one.path / fold, other.path / fold)
+    assert (one.path / "predictions.csv").read_bytes() == (
+        other.path / "predictions.csv"
+    ).read_bytes()
+    assert one.judgement.metrics == other.judgement.metrics

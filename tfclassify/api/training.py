@@ -107,6 +107,10 @@ def crossval(
     *,
     folds: int = 5,
     repeat: int = 1,
+    executor: str = "here",
+    workers: int | None = None,
+    threads: int | None = None,
+    address: str | None = None,
     set: Changes = (),
     columns: Columns = None,
     backbone: str | None = None,
@@ -123,6 +127,11 @@ def crossval(
         recipe: As in ``train``; with ``resume``, a cross-validation may stand here.
         folds: Parts that the images are dealt into.
         repeat: Times that the images are dealt anew.
+        executor: Where the folds are trained: here, processes or ray.
+        workers: Folds at once; None: one a core.
+        threads: Threads of each fold; None leaves TensorFlow's own number, with which every
+            executor gives the same bits.
+        address: Of a Ray cluster; None starts one on this machine.
         set: Changes of the recipe.
         columns: Which column of a table holds what, where it is taken wrongly:
             ``{"file": "Id", "label": "Genre"}``.
@@ -138,17 +147,25 @@ def crossval(
         RequestError: If what was asked for is wrong.
         TfclassifyError: If the data, the model or a training fails.
     """
+    from tfclassify.executors.jobs import ExecutorOptions
     from tfclassify.workflows.crossval import CrossvalRequest, crossval_recipe, resume_crossval
     from tfclassify.workflows.recipes import list_overrides
 
     changes = list_overrides(set, backbone=backbone, image_size=image_size, epochs=epochs)
     folder = None if out is None else Path(out)
     observer = choose_observer(progress)
+    where = ExecutorOptions(executor, workers, threads, address)
     if resume:
         given = None if recipe is None else Path(_need_path(recipe, "crossval"))
-        return resume_crossval(given, folder, changes, observer, force=force)
+        return resume_crossval(given, folder, changes, observer, force=force, executor=where)
     request = CrossvalRequest(
-        _need(recipe, "crossval"), folds, repeat, changes, folder, columns=read_columns(columns)
+        _need(recipe, "crossval"),
+        folds,
+        repeat,
+        changes,
+        folder,
+        columns=read_columns(columns),
+        executor=where,
     )
     return crossval_recipe(request, observer)
 

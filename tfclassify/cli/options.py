@@ -17,6 +17,19 @@ Force = Annotated[
         "--force", help="With --resume: go on though recipe, images or versions have changed."
     ),
 ]
+Executor = Annotated[
+    str, typer.Option("--executor", help="Where the jobs run: here, processes or ray.")
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Jobs at once; default: one a core.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", help="Threads of each job; default: TensorFlow's own number."),
+]
+Address = Annotated[
+    str | None, typer.Option("--address", help="Of a Ray cluster: HOST:PORT or auto.")
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe key: phases[1].epochs=3."),

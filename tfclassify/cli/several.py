@@ -11,15 +11,19 @@ import typer
 from tfclassify import api
 from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import (
+    Address,
     Backbone,
     Columns,
     Epochs,
+    Executor,
     Force,
     ImageSize,
     Json,
     Quiet,
     Set,
+    Threads,
     Verbose,
+    Workers,
     complete_runs,
 )
 from tfclassify.cli.output import show, to_json
@@ -78,6 +82,10 @@ def crossval(
     repeat: Annotated[
         int, typer.Option("--repeat", help="Times that the images are dealt anew.")
     ] = 1,
+    executor: Executor = "here",
+    workers: Workers = None,
+    threads: Threads = None,
+    address: Address = None,
     set: Set = None,
     columns: Columns = None,
     backbone: Backbone = None,
@@ -99,6 +107,10 @@ def crossval(
         recipe,
         folds=folds,
         repeat=repeat,
+        executor=executor,
+        workers=workers,
+        threads=threads,
+        address=address,
         set=set or (),
         columns=columns,
         backbone=backbone,

@@ -11,14 +11,18 @@ import typer
 from tfclassify import api
 from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import (
+    Address,
     Backbone,
     Columns,
     Epochs,
+    Executor,
     ImageSize,
     Json,
     Quiet,
     Set,
+    Threads,
     Verbose,
+    Workers,
 )
 from tfclassify.cli.output import to_json
 from tfclassify.pages.wording import (
@@ -94,19 +98,10 @@ def tune(
         str | None,
         typer.Option("--max-macs", help="Do not train networks that cost more: 300M."),
     ] = None,
-    executor: Annotated[
-        str, typer.Option("--executor", help="Where trials run: here, processes or ray.")
-    ] = "here",
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Trials at once; default: one a core.")
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option("--threads", help="Threads of each trial; default: TensorFlow's own number."),
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option("--address", help="Of a Ray cluster: HOST:PORT or auto.")
-    ] = None,
+    executor: Executor = "here",
+    workers: Workers = None,
+    threads: Threads = None,
+    address: Address = None,
     set: Set = None,
     columns: Columns = None,
     backbone: Backbone = None,

@@ -132,10 +132,18 @@ class Here(Executor):
         self._jobs.clear()
 
 
-def run_jobs(executor: Executor, jobs: Iterable[Job], observer: Observer = SILENT) -> list[Any]:
+def run_jobs(
+    executor: Executor, jobs: Iterable[Job], observer: Observer = SILENT, *, way_on: str = ""
+) -> list[Any]:
     """Run jobs wherever the executor does, and return their values in the jobs' order.
 
     A job that fails does not stop the others.
+
+    Args:
+        executor: Where they run.
+        jobs: The jobs.
+        observer: Told of each that ends.
+        way_on: The command that goes on where some failed.
 
     Raises:
         JobError: If any failed, once all have ended; each is named with its reason.
@@ -159,7 +167,7 @@ def run_jobs(executor: Executor, jobs: Iterable[Job], observer: Observer = SILEN
         observer.on_task_step("jobs", len(values) + len(failed))
     observer.on_task_end("jobs")
     if failed:
-        raise JobError(len(ordered), failed)
+        raise JobError(len(ordered), failed, way_on)
     return [values[job.name] for job in ordered]
 
 

@@ -26,6 +26,7 @@ from tfclassify.data.scan import find_changed_files
 from tfclassify.data.splits import make_folds
 from tfclassify.errors import RequestError, TfclassifyError
 from tfclassify.events import SILENT, Observer
+from tfclassify.executors.jobs import ExecutorOptions, Job, open_executor, run_jobs
 from tfclassify.files import sweep_unfinished, write_json, write_text
 from tfclassify.judging.folds import (
     OUT_OF_FOLD,
@@ -82,6 +83,7 @@ class CrossvalRequest:
         out: The folder; None makes ``reports/<name>/cv-<number>``.
         reports: Where numbered folders are made.
         columns: Which column of a table holds what, for images without a recipe.
+        executor: Where the folds are trained.
     """
 
     recipe: Given
@@ -91,6 +93,7 @@ class CrossvalRequest:
     out: Path | None = None
     reports: Path = Path("reports")
     columns: Mapping[str, str | None] = field(default_factory=dict)
+    executor: ExecutorOptions = field(default_factory=ExecutorOptions)
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ def crossval_recipe(request: CrossvalRequest, observer: Observer = SILENT) -> Cr
     Raises:
         RequestError: If the number of folds or repeats makes no sense.
         RecipeError: If the recipe is wrong; nothing is made then.
+        JobError: If folds fail that an executor trains; each is named, the others are kept.
         TfclassifyError: If the data, the model or a training fails.
     """
     for option, value, least, most in (
@@ -141,7 +145,7 @@ def crossval_recipe(request: CrossvalRequest, observer: Observer = SILENT) -> Cr
         place = CrossvalDirectory.create(request.reports, recipe.name, text, plan)
     observer.on_note(f"cross-validation {place.path}")
     with place.lock(), _explain_interruption(place), _remove_unstarted(place):
-        return _run(place, recipe, _prepare(place, recipe, observer), observer)
+        return _run(place, recipe, _prepare(place, recipe, observer), request.executor, observer)
 
 
 @verb
@@ -152,6 +156,7 @@ def resume_crossval(
     observer: Observer = SILENT,
     *,
     force: bool = False,
+    executor: ExecutorOptions | None = None,
 ) -> CrossvalResult:
     """Go on with a cross-validation: finished folds are kept, the broken one goes on.
 
@@ -161,6 +166,7 @@ def resume_crossval(
         overrides: Must be empty.
         observer: Told of progress.
         force: Go on though recipe, images or versions are no longer those of the beginning.
+        executor: Where the folds are trained; None: one after the other in this process.
 
     Raises:
         RequestError: If none is named, or overrides are given.
@@ -183,7 +189,7 @@ def resume_crossval(
         recipe = load_recipe(place.recipe_path)
         data = _prepare(place, recipe, observer)
         _check_unchanged(place, recipe, data.index, force=force)
-        return _run(place, recipe, data, observer)
+        return _run(place, recipe, data, executor or ExecutorOptions(), observer)
 
 
 def _explain_interruption(place: CrossvalDirectory) -> AbstractContextManager[None]:
@@ -221,14 +227,63 @@ def _remove_unstarted(place: CrossvalDirectory) -> Iterator[None]:
 
 
 def _run(
-    place: CrossvalDirectory, recipe: Recipe, data: PreparedData, observer: Observer
+    place: CrossvalDirectory,
+    recipe: Recipe,
+    data: PreparedData,
+    where: ExecutorOptions,
+    observer: Observer,
 ) -> CrossvalResult:
     started = time.perf_counter()
+    if where.name == "here":
+        _train_here(place, recipe, data, observer)
+    else:
+        _train_elsewhere(place, where, observer)
+    return _gather_results(place, recipe, data, time.perf_counter() - started)
+
+
+def _train_here(
+    place: CrossvalDirectory, recipe: Recipe, data: PreparedData, observer: Observer
+) -> None:
+    """Train fold after fold, with all of their progress shown; the first failure ends it."""
     folds = _list_folds(place, recipe, data.index)
     for (repeat, number), fold in zip(place.plan.places(), folds, strict=True):
         observer.on_note(_name_fold(place.plan, repeat, number))
         _train_fold(fold, data, observer)
-    return _gather_results(place, recipe, data, time.perf_counter() - started)
+
+
+def _train_elsewhere(place: CrossvalDirectory, where: ExecutorOptions, observer: Observer) -> None:
+    """Train several folds at once; one that fails does not stop the others.
+
+    Raises:
+        JobError: If any failed; each is named.
+    """
+    call = f"{train_fold.__module__}:{train_fold.__name__}"
+    jobs = [
+        Job(
+            _name_fold(place.plan, repeat, number),
+            call,
+            {"place": str(place.path), "repeat": repeat, "number": number},
+        )
+        for repeat, number in place.plan.places()
+    ]
+    with open_executor(where, observer) as executor:
+        run_jobs(executor, jobs, observer, way_on=_command(place))
+
+
+def train_fold(place: str, repeat: int, number: int, observer: Observer = SILENT) -> None:
+    """Train one fold, or what is left of it, by what the cross-validation's folder says.
+
+    Args:
+        place: The cross-validation's folder, with its images prepared.
+        repeat: From 1.
+        number: The fold's, from 1.
+        observer: Told of progress.
+    """
+    folder = CrossvalDirectory.open(Path(place))
+    data = PreparedData.load(folder.index_path, folder.integrity_path)
+    folds = _list_folds(folder, load_recipe(folder.recipe_path), data.index)
+    places = zip(folder.plan.places(), folds, strict=True)
+    _train_fold(dict(places)[repeat, number], data, observer)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfclassify import api
-from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Json, Quiet, RunPath, Verbose, complete_runs
-from tfclassify.cli.output import show, to_json
+from tfclassify.cli.output import call, show, to_json
 from tfclassify.recipe.wording import format_bytes
 
 if TYPE_CHECKING:
@@ -109,17 +108,7 @@ def export(
     verbose: Verbose = False,
 ) -> None:
     """Write the model in other forms, each compared in a fresh process before it is written."""
-    result = api.export(
-        run,
-        format=format,
-        precision=precision.value,
-        batch=batch,
-        views=views,
-        images=images,
-        keep_float=keep_float or (),
-        out=out,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    result = call(api.export, locals())
     show(_render_export(result, as_json=as_json))
 
 
@@ -176,22 +165,7 @@ def compress(
     """Prune, narrow, distil and quantise the model; one table of what each variant costs."""
     from tfclassify.files import to_plain
 
-    result = api.compress(
-        run,
-        prune=prune or (),
-        macs=macs or (),
-        method=[each.value for each in method or [Method.magnitude]],
-        distribution=distribution.value,
-        layers=layers,
-        sparse=sparse,
-        epochs=epochs,
-        distil=distil or (),
-        int8=[kind.value for kind in int8 or ()],
-        format=[each.value for each in format or Runtime],
-        rounds=rounds,
-        out=out,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    result = call(api.compress, locals())
     if as_json:
         show(to_json(to_plain(result.report.to_dict())))
     else:

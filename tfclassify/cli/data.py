@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tfclassify import api
-from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Columns, Json, Quiet, Set, Verbose
-from tfclassify.cli.output import show, to_json
+from tfclassify.cli.output import call, show, to_json
 from tfclassify.pages.wording import count_of
 
 if TYPE_CHECKING:
@@ -37,8 +36,7 @@ def inspect(
     verbose: Verbose = False,
 ) -> None:
     """Show what a data source holds: classes, sizes, colours and bad images."""
-    progress = choose_observer(not quiet, verbose=verbose)
-    result = api.inspect(source, set=set or (), columns=columns, html=html, progress=progress)
+    result = call(api.inspect, locals())
     show(_render_inspect(result, as_json=as_json))
 
 
@@ -98,8 +96,7 @@ def new(
     verbose: Verbose = False,
 ) -> None:
     """Write a commented recipe that fits the data."""
-    progress = choose_observer(not quiet, verbose=verbose)
-    path = api.new(name, data=data, out=out, columns=columns, progress=progress)
+    path = call(api.new, locals())
     if not quiet:
         header = path.read_text("utf-8").partition("\n#\n")[0]
         typer.echo(header.replace("# ", "", 1).replace("\n#", "\n"))

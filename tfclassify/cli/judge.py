@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfclassify import api
-from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Json, Quiet, RunPath, Tta, Verbose
-from tfclassify.cli.output import list_score_facts, say_score, show, to_json
+from tfclassify.cli.output import call, list_score_facts, say_score, show, to_json
 from tfclassify.errors import DataError
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import count_of
@@ -75,14 +74,7 @@ def evaluate(
     verbose: Verbose = False,
 ) -> None:
     """Judge a run's model on its held-out images, or on others."""
-    result = api.evaluate(
-        run,
-        data=data,
-        tta=tta,
-        out=out,
-        include_trained=include_trained,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    result = call(api.evaluate, locals())
     show(_render_evaluate(result, as_json=as_json))
 
 
@@ -141,18 +133,7 @@ def predict(
     verbose: Verbose = False,
 ) -> None:
     """Predict the classes of images; unreadable files are listed with their fault."""
-    predictions = api.predict(
-        run,
-        images,
-        tta=tta,
-        out=out,
-        format=format.value,
-        html=html,
-        save_images=save_images,
-        top=top,
-        calibrated=calibrated,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    predictions = call(api.predict, locals())
     show(_render_predict(predictions, out, as_json=as_json))
     if predictions.failed == len(predictions):
         raise DataError(f"predict: none of {count_of(len(predictions), 'file')} could be used")
@@ -215,16 +196,7 @@ def submit(
     verbose: Verbose = False,
 ) -> None:
     """Write a submission that was run and checked in a fresh process."""
-    result = api.submit(
-        run,
-        format=format.value,
-        images=images,
-        template=template,
-        values=values.value,
-        tta=tta,
-        out=out,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    result = call(api.submit, locals())
     show(_render_submit(result, as_json=as_json))
 
 

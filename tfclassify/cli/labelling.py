@@ -9,9 +9,8 @@ from typing import Annotated
 import typer
 
 from tfclassify import api
-from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Json, Quiet, Verbose
-from tfclassify.cli.output import show, to_json
+from tfclassify.cli.output import call, show, to_json
 
 
 class Distance(StrEnum):
@@ -49,13 +48,7 @@ def agree(
     verbose: Verbose = False,
 ) -> None:
     """Say how well labellers agree, and settle their answers by majority and adjudication."""
-    result = api.agree(
-        session,
-        distance=None if distance is None else distance.value,
-        out=out,
-        seed=seed,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    result = call(api.agree, locals())
     if as_json:
         show(to_json(result.to_dict()))
     else:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfclassify import api
-from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Json, Quiet, Verbose, complete_backbones, complete_runs
-from tfclassify.cli.output import print_or_write, show, to_json
+from tfclassify.cli.output import call, print_or_write, show, to_json
 from tfclassify.pages.tables import Column, render_table
 
 if TYPE_CHECKING:
@@ -72,13 +71,7 @@ def backbones(
     verbose: Verbose = False,
 ) -> None:
     """List the backbones: parameters, input size, source, weights here; or export one."""
-    result = api.backbones(
-        name,
-        export=export,
-        image_size=image_size,
-        weights=weights,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    result: tuple[BackboneRow, ...] | ExportResult = call(api.backbones, locals())
     if isinstance(result, tuple):
         show(_render_backbones(result, as_json=as_json))
     else:
@@ -173,18 +166,7 @@ def profile(
     verbose: Verbose = False,
 ) -> None:
     """Show what each layer of a network costs: operations, memory, receptive field, time."""
-    found = api.profile(
-        *(targets or ()),
-        image_size=image_size,
-        batch_size=batch_size,
-        latency=latency,
-        device=device,
-        depth=depth,
-        sort=None if sort is None else sort.value,
-        top=top,
-        sweep=sweep,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    found = call(api.profile, locals())
     networks = found if isinstance(found, tuple) else (found,)
     print_or_write(_render_profiles(networks, format.value), out)
 

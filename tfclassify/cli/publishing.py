@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfclassify import api
-from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Json, Quiet, RunPath, Verbose
-from tfclassify.cli.output import show, to_json
+from tfclassify.cli.output import call, show, to_json
 from tfclassify.pages.wording import format_bytes
 
 if TYPE_CHECKING:
@@ -55,17 +54,7 @@ def publish(
     verbose: Verbose = False,
 ) -> None:
     """Publish a model with its card and with what its scores follow from."""
-    result = api.publish(
-        run,
-        target,
-        format=format or (),
-        license=license,
-        samples=samples,
-        file_names=file_names,
-        private=private,
-        dry_run=dry_run,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    result = call(api.publish, locals())
     if as_json:
         show(to_json(asdict(result) | {"is_dry": dry_run}))
     else:
@@ -81,7 +70,7 @@ def verify(
     verbose: Verbose = False,
 ) -> None:
     """Compute what a published model claims of itself once more; exit code 1 if it differs."""
-    result = api.verify(run, progress=choose_observer(not quiet, verbose=verbose))
+    result = call(api.verify, locals())
     if as_json:
         checks = [asdict(check) for check in result.checks]
         show(to_json({"is_right": result.is_right, "checks": checks}))

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tfclassify import api
-from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Json, Quiet, Verbose
-from tfclassify.cli.output import show, to_json
+from tfclassify.cli.output import call, show, to_json
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import (
     count_of,
@@ -55,13 +54,7 @@ def runs(
     verbose: Verbose = False,
 ) -> None:
     """List runs with scores, training times and sizes; show one; drop what is not needed."""
-    result = api.runs(
-        where,
-        sort=sort.value,
-        clean=clean,
-        dry_run=dry_run,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    result = call(api.runs, locals())
     if as_json:
         typer.echo(to_json({"runs": [_to_facts(row) for row in result.rows], **_freed(result)}))
         return

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from tfclassify import api
-from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import (
     Address,
     Backbone,
@@ -26,7 +25,7 @@ from tfclassify.cli.options import (
     Workers,
     complete_runs,
 )
-from tfclassify.cli.output import show, to_json
+from tfclassify.cli.output import call, show, to_json
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import (
     count_of,
@@ -103,24 +102,7 @@ def crossval(
     verbose: Verbose = False,
 ) -> None:
     """Train on every fold and judge each image by the model that did not train on it."""
-    result = api.crossval(
-        recipe,
-        folds=folds,
-        repeat=repeat,
-        executor=executor,
-        workers=workers,
-        threads=threads,
-        address=address,
-        set=set or (),
-        columns=columns,
-        backbone=backbone,
-        image_size=image_size,
-        epochs=epochs,
-        out=out,
-        resume=resume,
-        force=force,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    result = call(api.crossval, locals())
     show(_render_crossval(result, as_json=as_json))
 
 
@@ -189,17 +171,7 @@ def compare(
     verbose: Verbose = False,
 ) -> None:
     """Say which run is better on the same images, by how much, and at what cost."""
-    result = api.compare(
-        *runs,
-        out=out,
-        metric=metric,
-        against=against.value,
-        split=None if split is None else split.value,
-        allow_different_images=allow_different_images,
-        cost=cost,
-        latency=latency,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    result = call(api.compare, locals())
     show(_render_compare(result, as_json=as_json))
 
 
@@ -239,14 +211,7 @@ def ensemble(
     verbose: Verbose = False,
 ) -> None:
     """Average several runs and pack them into one that is used like any other."""
-    run = api.ensemble(
-        *runs,
-        weights=weights,
-        name=name,
-        out=out,
-        allow_different_images=allow_different_images,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    run = call(api.ensemble, locals())
     show(_render_ensemble(cast("EnsembleResult", run.result), as_json=as_json))
 
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfclassify import api
-from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Json, Quiet, RunPath, Tta, Verbose
-from tfclassify.cli.output import show, to_json
+from tfclassify.cli.output import call, show, to_json
 from tfclassify.errors import DataError
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import count_of
@@ -66,17 +65,7 @@ def explain(
     verbose: Verbose = False,
 ) -> None:
     """Show where in photos a model sees a class."""
-    found = api.explain(
-        run,
-        images,
-        classes=classes or (),
-        tta=tta,
-        method=method.value,
-        out=out,
-        maps=maps,
-        overlays=overlays,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    found = call(api.explain, locals())
     written = [path for path in (out, maps, overlays) if path is not None]
     show(_render_explain(found, written, as_json=as_json))
     if not found:

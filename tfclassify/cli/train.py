@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from tfclassify import api
-from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import (
     Backbone,
     Columns,
@@ -21,7 +20,7 @@ from tfclassify.cli.options import (
     Set,
     Verbose,
 )
-from tfclassify.cli.output import list_score_facts, say_scores, show, to_json
+from tfclassify.cli.output import call, list_score_facts, say_scores, show, to_json
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import count_of, format_seconds
 
@@ -73,20 +72,7 @@ def train(
     verbose: Verbose = False,
 ) -> None:
     """Train on images or by a recipe, judge the model and write the run's report."""
-    run = api.train(
-        recipe,
-        set=set or (),
-        columns=columns,
-        backbone=backbone,
-        image_size=image_size,
-        epochs=epochs,
-        time=time,
-        out=out,
-        resume=resume,
-        force=force,
-        keep_state=keep_state,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    run = call(api.train, locals())
     show(_render_train(cast("TrainResult", run.result), as_json=as_json))
 
 
@@ -125,15 +111,7 @@ def check(
     verbose: Verbose = False,
 ) -> None:
     """Check a recipe and its data, and say what would be trained."""
-    result = api.check(
-        recipe,
-        set=set or (),
-        columns=columns,
-        backbone=backbone,
-        image_size=image_size,
-        epochs=epochs,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    result = call(api.check, locals())
     show(_render_check(result, as_json=as_json))
 
 
@@ -207,13 +185,5 @@ def preview(
     verbose: Verbose = False,
 ) -> None:
     """Draw what the model will see in training."""
-    api.preview(
-        recipe,
-        set=set or (),
-        columns=columns,
-        out=out,
-        images=images,
-        versions=versions,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    call(api.preview, locals())
     typer.echo(out)

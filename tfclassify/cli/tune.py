@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tfclassify import api
-from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import (
     Address,
     Backbone,
@@ -24,7 +23,7 @@ from tfclassify.cli.options import (
     Verbose,
     Workers,
 )
-from tfclassify.cli.output import to_json
+from tfclassify.cli.output import call, to_json
 from tfclassify.pages.wording import (
     count_of,
     format_difference,
@@ -118,28 +117,7 @@ def tune(
     verbose: Verbose = False,
 ) -> None:
     """Search for better values of a recipe's keys, and say what the choice is worth."""
-    result = api.tune(
-        recipe,
-        trials=trials,
-        time=time,
-        sampler=sampler.value,
-        pruner=pruner.value,
-        seed=seed,
-        also=also.value if also else None,
-        max_macs=max_macs,
-        executor=executor,
-        workers=workers,
-        threads=threads,
-        address=address,
-        set=set or (),
-        columns=columns,
-        backbone=backbone,
-        image_size=image_size,
-        epochs=epochs,
-        out=out,
-        resume=resume,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    result = call(api.tune, locals())
     typer.echo(to_json(_to_dict(result)) if as_json else _render(result))
 
 

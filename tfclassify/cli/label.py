@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfclassify import api
-from tfclassify.api.progress import choose_observer
 from tfclassify.cli.options import Columns, Json, Quiet, Verbose
-from tfclassify.cli.output import show, to_json
+from tfclassify.cli.output import call, show, to_json
 from tfclassify.pages.wording import count_of
 
 if TYPE_CHECKING:
@@ -90,24 +89,7 @@ def label(
     verbose: Verbose = False,
 ) -> None:
     """Label images in a browser by keyboard, alone or with others, offline."""
-    result = api.label(
-        source,
-        session=session,
-        labels=labels,
-        vocabulary=vocabulary,
-        several=several,
-        labeller=labeller,
-        overlap=overlap,
-        columns=columns,
-        answers=answers,
-        review=review,
-        out=out,
-        form=form.value,
-        host=host,
-        port=port,
-        browser=browser,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    result = call(api.label, locals())
     show(_render(result, as_json=as_json))
 
 

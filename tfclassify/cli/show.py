@@ -120,27 +120,7 @@ def serve(
     verbose: Verbose = False,
 ) -> None:
     """Answer predictions over HTTP until Ctrl-C."""
-    api.serve(
-        run,
-        host=host,
-        port=port,
-        name=name,
-        tta=tta,
-        workers=workers,
-        threads=threads,
-        batch_size=batch_size,
-        wait_ms=wait_ms,
-        queue=queue,
-        max_bytes=max_bytes,
-        max_pixels=max_pixels,
-        max_images=max_images,
-        timeout=timeout,
-        watch=watch,
-        names=names or (),
-        token_file=token_file,
-        log=log,
-        progress=choose_observer(not quiet, verbose=verbose),
-    )
+    call(api.serve, locals())
 
 
 def _render_explain(found: Explanations, written: list[Path], *, as_json: bool) -> str:

@@ -1,4 +1,4 @@
-"""How much faster XNNPACK runs EfficientNet-Lite0 once most of its 1x1 weights are zero.
+"""How much faster XNNPACK runs a network once most of its 1x1 weights are zero.
 
 The network has random weights and is not fine-tuned: this measures speed alone. It is built,
 pruned and written as ``tfclassify compress --sparse`` does.
@@ -36,8 +36,8 @@ SPARSITIES = (0.0, 0.8, 0.9)
 _ASK, _NONE = b"\x0f\x01\xd0", b"\x31\xc0\x90"
 
 
-def write_files(folder: Path, size: int, sparsities: list[float]) -> dict[str, Path]:
-    """Write Lite0 with a head of eight classes, dense and sparse, at every sparsity."""
+def write_files(folder: Path, options: argparse.Namespace) -> dict[str, Path]:
+    """Write the network with a head of eight classes, dense and sparse, at every sparsity."""
     from tfclassify.export.litert_file import write_litert
     from tfclassify.export.saved_model import Graph
     from tfclassify.inference.views import build_view_model
@@ -46,10 +46,10 @@ def write_files(folder: Path, size: int, sparsities: list[float]) -> dict[str, P
     from tfclassify.recipe.schema import ModelRecipe
     from tfclassify.training.pruning import find_kernels, keep_largest
 
-    recipe = ModelRecipe(backbone="efficientnet_lite0", weights="none", padding="symmetric")
-    classifier = build_classifier(recipe, 8, (size, size), seed=0)
+    recipe = ModelRecipe(backbone=options.backbone, weights="none", padding="symmetric")
+    classifier = build_classifier(recipe, 8, (options.size, options.size), seed=0)
     model, files = build_probability_model(classifier), {}
-    for sparsity in sparsities:
+    for sparsity in options.sparsity:
         for kernel in find_kernels(classifier.network, is_pointwise=True):
             values = kernel.numpy()
             kernel.assign(values * keep_largest(values, round((1 - sparsity) * values.size)))
@@ -102,6 +102,7 @@ def time_afresh(files: dict[str, Path], options: argparse.Namespace, work: Path)
 def main() -> None:
     """Time the variants in turn on one thread and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backbone", default="efficientnet_lite0")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--sparsity", type=float, nargs="*", default=list(SPARSITIES))
     parser.add_argument("--rounds", type=int, default=40)
@@ -117,7 +118,7 @@ def main() -> None:
     rows = []
     with TemporaryDirectory() as folder:
         work = Path(folder)
-        files = write_files(work, options.size, options.sparsity)
+        files = write_files(work, options)
         times = time_afresh(files, options, work)
         dense = times[next(iter(files))][0]
         for name, file in files.items():

@@ -6,8 +6,23 @@ import pytest
 from keras import layers as kl
 
 from tfclassify.backbones.building import build_backbone
-from tfclassify.backbones.rebuilding import rebuild
+from tfclassify.backbones.rebuilding import name_stably, rebuild
 from tfclassify.errors import ModelError
+
+
+def test_names_that_keras_gives_are_the_same_in_every_build() -> None:
+    def build() -> keras.Model:
+        images = keras.Input((8, 8, 3))
+        x = kl.Conv2D(4, 1)(kl.Conv2D(4, 1, name="own")(images))
+        return keras.Model(images, kl.SeparableConv2D(4, 1)(kl.Conv2D(4, 1)(x)))
+
+    first, second = build(), build()
+    assert first.layers[2].name != second.layers[2].name
+    expected = {"input_layer", "own", "conv2d", "conv2d_1", "separable_conv2d"}
+    for network in (first, second):
+        assert set(name_stably(network).values()) == expected
+        narrow = rebuild(network, {"conv2d_1": 2})
+        assert [layer.filters for layer in narrow.layers[1:]] == [4, 4, 2, 4]
 
 
 def make_network() -> keras.Model:

@@ -106,7 +106,7 @@ def kill(found: ChannelMap, gone: set[int]) -> None:
         left = np.array([int(root) not in gone for root in found.find(each.gives)], float)
         for weight in each.layer.weights:
             axes = [axis for axis, way in each.axes.get(weight.name, {}).items() if way == "out"]
-            if axes and not weight.name.startswith("moving"):
+            if axes and weight.name != "moving_variance":
                 shape = [1] * len(weight.shape)
                 shape[axes[0]] = -1
                 weight.assign(weight.numpy() * left.reshape(shape))

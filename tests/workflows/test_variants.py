@@ -13,7 +13,7 @@ from tfclassify.events import SILENT
 from tfclassify.export.operators import check_zeros, count_weights, profile_artefact
 from tfclassify.model.assembly import build_classifier
 from tfclassify.model.bundle import save_bundle
-from tfclassify.recipe.loading import build_recipe, load_recipe
+from tfclassify.recipe.loading import build_recipe, dump_recipe, load_recipe
 from tfclassify.recipe.schema import ModelRecipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.training.pruning import keep_largest
@@ -89,6 +89,18 @@ def test_a_network_of_several_is_not_narrowed(tiny_run: TinyRun, tmp_path: Path)
     (joined / "ensemble.json").write_text("{}", "utf-8")
     with pytest.raises(RequestError, match=r"--macs: .* joins several networks"):
         narrow_run(RunDirectory.open(joined), tmp_path / "out", 0.5, 1, SILENT)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_network_from_outside_is_not_narrowed(tiny_run: TinyRun, tmp_path: Path) -> None:
+    copied = tmp_path / "copied"
+    shutil.copytree(tiny_run.run, copied)
+    run = RunDirectory.open(copied)
+    model = {"backbone": "keras_hub:resnet_18_imagenet"}
+    content = load_recipe(run.recipe_path).model_dump(mode="json") | {"model": model}
+    run.recipe_path.write_text(dump_recipe(build_recipe(content, "it")), "utf-8")
+    with pytest.raises(RequestError, match="--macs: 'keras_hub:resnet_18_imagenet' is not built"):
+        narrow_run(run, tmp_path / "out", 0.5, 1, SILENT)
     assert not (tmp_path / "out").exists()
 
 

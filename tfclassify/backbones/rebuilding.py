@@ -7,6 +7,8 @@ weights it is given (``workflows.material``).
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +26,29 @@ _WIDTHS: dict[type[keras.Layer], str] = {
 _STRIDED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
+def name_stably(network: keras.Model) -> dict[str, str]:
+    """Name layers so that they are called the same however often a network was built.
+
+    Keras numbers layers without a name of their own on and on within a process; here the
+    numbers begin anew with every network.
+
+    Returns:
+        Name of a layer -> stable name, which is another only for such layers.
+    """
+    names = {layer.name: layer.name for layer in network._flatten_layers(include_self=False)}
+    numbered: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for layer in network._flatten_layers(include_self=False):
+        words = re.sub(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__)
+        kind = words.lower()  # as Keras makes a name of a class
+        found = re.fullmatch(rf"{kind}(?:_(\d+))?", layer.name)
+        if found:
+            numbered[kind].append((int(found.group(1) or 0), layer.name))
+    for kind, members in numbered.items():
+        for rank, (_, name) in enumerate(sorted(set(members))):
+            names[name] = f"{kind}_{rank}" if rank else kind
+    return names
+
+
 def rebuild(
     network: keras.Model, channels: Mapping[str, int], *, is_symmetric: bool = False
 ) -> keras.Model:
@@ -34,7 +59,7 @@ def rebuild(
 
     Args:
         network: A functional model; models within it are copied too.
-        channels: Filters or units of layers, by their names; the others keep theirs.
+        channels: Filters or units of layers, by their stable names; the others keep theirs.
         is_symmetric: Whether strided convolutions see as much padding on the right and
             below as on the left and above. Feature maps keep their sizes.
 
@@ -47,14 +72,15 @@ def rebuild(
     """
     if not channels and not is_symmetric:
         return network
-    sought = dict(channels)
+    sought, names = dict(channels), name_stably(network)
 
     def copy(layer: Any) -> Any:
         if not isinstance(layer, keras.Layer):
             return layer  # an operation without weights or settings
         config = layer.get_config()
-        if layer.name in sought:
-            config |= _narrow(layer, sought.pop(layer.name))
+        name = names.get(layer.name, layer.name)
+        if name in sought:
+            config |= _narrow(layer, sought.pop(name))
         if isinstance(layer, keras.layers.Reshape) and layer.target_shape[:2] == (1, 1):
             config["target_shape"] = (1, 1, -1)  # a vector as a map, however long
         if is_symmetric:
@@ -81,8 +107,8 @@ def rebuild(
         ) from error
     if sought:
         name = next(iter(sought))
-        names = [each.name for each in network._flatten_layers() if _find_width(each)]
-        nearest = find_nearest(name, names)
+        widths = [names[each.name] for each in network._flatten_layers() if _find_width(each)]
+        nearest = find_nearest(name, widths)
         raise ModelError(
             f"model.channels: {network.name!r} has no convolution or dense layer {name!r}"
             + (f"; did you mean {nearest!r}?" if nearest else "; the names are those of its layers")

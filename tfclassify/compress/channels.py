@@ -19,6 +19,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfclassify.backbones.rebuilding import name_stably
+
 Axes = dict[str, dict[int, str]]
 
 #: Kind of layer -> weight -> axis -> whether it runs over what comes "in" or goes "out".
@@ -88,10 +90,12 @@ class ChannelMap:
     Attributes:
         layers: Layers whose weights run over them, in the network's order.
         unknown: Layers that could not be followed, as ``name (kind)``.
+        names: Name of a layer -> stable name.
     """
 
     layers: list[LayerChannels] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
     _parents: list[int] = field(default_factory=list)
     _kept: set[int] = field(default_factory=set)
     _seen: dict[int, LayerChannels] = field(default_factory=dict)
@@ -135,7 +139,7 @@ def follow_channels(network: keras.Model) -> ChannelMap:
     Returns:
         Where each channel lies. Those of the images and of the result are kept.
     """
-    found = ChannelMap()
+    found = ChannelMap(names=name_stably(network))
     images = [found.new(tensor.shape[-1]) for tensor in network.inputs]
     for channels in images:
         found.keep(channels)

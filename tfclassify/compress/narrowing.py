@@ -224,13 +224,13 @@ def _tell_unknown(found: ChannelMap) -> str:
 
 
 def name_channels(found: ChannelMap, gone: set[int]) -> dict[str, int]:
-    """Return how many channels each layer has left, by name, where some of them go."""
+    """Return how many channels each layer has left, by stable name, where some of them go."""
     counts = {}
     for each in found.layers:
         has_number = each.makes or hasattr(each.layer, "filters")
         left = int(_mark_left(found, each.gives, gone).sum())
         if has_number and left < len(each.gives):
-            counts[each.layer.name] = left
+            counts[found.names[each.layer.name]] = left
     return counts
 
 

@@ -21,6 +21,7 @@ from tfclassify.data.preparation import PreparedData
 from tfclassify.errors import ModelError, RequestError
 from tfclassify.events import Observer
 from tfclassify.recipe.loading import build_recipe, dump_recipe, load_recipe
+from tfclassify.recipe.names import OUTSIDE_SOURCES
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory, is_run
 from tfclassify.scoring.tasks import get_task
@@ -178,6 +179,11 @@ def _write_narrow(run: RunDirectory, share: float, start: Path) -> None:
         raise RequestError(
             f"--macs: {run.path} joins several networks, and one is made narrower at a time; name "
             "a run of a single backbone"
+        )
+    if recipe.model.backbone.startswith(OUTSIDE_SOURCES):
+        raise RequestError(
+            f"--macs: {recipe.model.backbone!r} is not built here, so its channels cannot be "
+            "followed; use a backbone that `tfclassify backbones` lists, or --prune"
         )
     index = PreparedData.load(run.index_path, run.integrity_path).index
     own = recipe.model.model_copy(update={"start_from": str(run.path)})

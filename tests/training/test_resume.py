@@ -90,6 +90,10 @@ KINDS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
         [WHOLE | {"name": "still", "augment": False, "mix": False}, WHOLE],
         {"distil": {"teacher": "t"}},
     ),
+    "quantise": (
+        [HEAD, WHOLE | {"name": "rounded", "quantise": True}],
+        {"model": NORMED},
+    ),
     "best phase": ([HEAD, WHOLE | {"learning_rate": 0.9}], {"keep_phase": "best"}),
 }
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,28 +16,37 @@ from tfclassify.export.operators import check_zeros, count_weights
 from tfclassify.model.bundle import load_bundle
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.runs.directory import RunDirectory
+from tfclassify.workflows import compress
 from tfclassify.workflows.compress import CompressRequest, CompressResult, compress_run
 from tfclassify.workflows.evaluate import EvaluateRequest, evaluate_run
-from tfclassify.workflows.variants import derive_student, narrow_run
+from tfclassify.workflows.variants import (
+    Source,
+    derive_student,
+    list_kernels,
+    narrow_run,
+    quantise_run,
+)
 
 
 @pytest.fixture(scope="module")
 def compressed(tiny_run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> CompressResult:
     out = tmp_path_factory.mktemp("compressed")
     student = write_recipe(out, ("conv: 8", "conv: 4"), ("dropout: 0.2", "dropout: 0.0"))
-    return compress_run(
-        CompressRequest(
-            tiny_run.run,
-            prune=(0.6,),
-            macs=(0.5,),
-            epochs=2,
-            distil=(str(student),),
-            int8=("static",),
-            formats=("litert",),
-            rounds=3,
-            out=out,
+    with pytest.MonkeyPatch.context() as patch:  # one image of few is more than a point
+        patch.setattr(compress, "_find_loss", lambda artefact, recipe: 0.0)
+        return compress_run(
+            CompressRequest(
+                tiny_run.run,
+                prune=(0.6,),
+                macs=(0.5,),
+                epochs=2,
+                distil=(str(student),),
+                int8=("static",),
+                formats=("litert",),
+                rounds=3,
+                out=out,
+            )
         )
-    )
 
 
 def test_every_variant_has_its_row(compressed: CompressResult) -> None:
@@ -153,6 +163,55 @@ def test_a_narrowed_run_is_a_run_of_its_own(
     assert load_recipe(again.run / "recipe.yaml").model.channels == {"block1_conv": 2}
 
 
+def test_a_network_that_int8_costs_more_than_a_point_is_trained_for_it(
+    tiny_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compress, "_find_loss", lambda artefact, recipe: 0.013)
+    notes: list[str] = []
+    observer = Observer()
+    observer.on_note = notes.append
+    request = CompressRequest(
+        tiny_run.run, int8=("static",), epochs=1, formats=("litert",), rounds=1, out=tmp_path
+    )
+    rows = compress_run(request, observer).report.variants
+    trained = "original, int8 after training"
+    assert [row.name for row in rows] == ["original", "original, int8", trained]
+    assert "original: int8 loses 1.3 points, so it is trained for it" in notes
+    assert rows[2].size_bytes == pytest.approx(rows[1].size_bytes, rel=0.1)
+    own = load_recipe(tiny_run.run / "recipe.yaml")
+    recipe = load_recipe(tmp_path / f"rounded-{tiny_run.run.name}" / "recipe.yaml")
+    (phase,) = recipe.phases
+    assert (phase.quantise, phase.epochs, phase.learning_rate) == (True, 1, 0.001)
+    assert (recipe.data, recipe.model.start_from) == (own.data, str(tiny_run.run))
+
+
+def test_a_loss_is_told_from_a_gain(tiny_run: TinyRun) -> None:
+    def lose(metric: str, value: float | None) -> float:
+        difference = None if value is None else SimpleNamespace(value=value)
+        artefact = SimpleNamespace(agreement=SimpleNamespace(difference=difference))
+        recipe = load_recipe(tiny_run.run / "recipe.yaml").model_copy(update={"metric": metric})
+        return compress._find_loss(artefact, recipe)  # type: ignore[arg-type]
+
+    assert lose("accuracy", -0.02) == lose("loss", 0.02) == 0.02
+    assert (lose("accuracy", 0.02), lose("accuracy", None)) == (-0.02, 0.0)
+
+
+def test_a_pruned_network_keeps_its_zeros_when_it_is_trained_for_int8(
+    compressed: CompressResult, tmp_path: Path
+) -> None:
+    pruned = compressed.page.parent / "pruned-60-magnitude"
+    zeros = sum(all_of - left for _, all_of, left in list_kernels(pruned))
+    source = Source("pruned 60 %", pruned, zeros)
+    made = quantise_run(source, tmp_path, None, SILENT)
+    assert made.zeros == pytest.approx(zeros, abs=2)
+    assert load_recipe(made.run / "recipe.yaml").phases[0].epochs == 1  # a fifth of 2
+    before, after = (load_bundle(run / "bundle").model.weights for run in (pruned, made.run))
+    changed = [not np.array_equal(one, other) for one, other in zip(before, after, strict=True)]
+    is_norm = ["_bn" in weight.path for weight in before]
+    assert any(changed)
+    assert not any(np.logical_and(changed, is_norm))
+
+
 def test_page_and_json_hold_the_table(compressed: CompressResult) -> None:
     page = compressed.page.read_text("utf-8")
     for row in compressed.report.variants:
@@ -199,7 +258,7 @@ def test_weights_that_came_back_are_noticed(compressed: CompressResult) -> None:
         ({"prune": (1.5,)}, "--prune: must be above 0 and below 1, .*, got 1.5"),
         ({"macs": (0.0,)}, "--macs: must be above 0 and below 1, the share of multiply.*, got 0"),
         ({"macs": (0.5,), "is_sparse": True}, "--sparse: needs zeros to skip; say how many"),
-        ({"int8": ("some",)}, "--int8: got 'some', allowed are static, dynamic"),
+        ({"int8": ("some",)}, "--int8: got 'some', allowed are static, dynamic, trained"),
         ({"formats": ("keras",), "prune": (0.5,)}, "--format: got keras; variants are measured"),
         ({}, "name what to do, such as --prune 0.8"),
         ({"int8": ("static",), "rounds": 0}, "--rounds: must be at least 1, got 0"),

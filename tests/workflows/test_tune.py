@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.tiny_run import make_labelled_photos, write_recipe
+from tests.tiny_run import TinyRun, make_labelled_photos, write_recipe
 from tfclassify.errors import InterruptedTraining, JobError, RecipeError, RequestError, TargetError
 from tfclassify.events import Observer
 from tfclassify.executors.jobs import ExecutorOptions
@@ -313,3 +313,12 @@ def test_a_folder_that_is_taken_or_no_search(done: TuneResult, home: Path, tmp_p
 def test_what_is_no_amount(call: Any, message: str) -> None:
     with pytest.raises(RequestError, match=re.escape(message)):
         call()
+
+
+def test_trials_of_a_taught_network_share_the_teacher(
+    home: Path, tiny_run: TinyRun, tmp_path: Path
+) -> None:
+    search_for = "search={distil.alpha: [0.2, 0.9]}"
+    overrides = (f"distil.teacher={tiny_run.run}", search_for)
+    result = search(home, tmp_path / "taught", trials=2, overrides=overrides)
+    assert [each.state for each in result.trials] == ["complete", "complete"]

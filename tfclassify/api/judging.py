@@ -199,7 +199,7 @@ def compress(
     sparse: bool = False,
     epochs: int | None = None,
     distil: Sequence[str] = (),
-    int8: Sequence[Literal["static", "dynamic"]] = (),
+    int8: Sequence[Literal["static", "dynamic", "trained"]] = (),
     format: Sequence[Literal["litert", "onnx"]] = ("litert", "onnx"),
     rounds: int = 30,
     out: str | os.PathLike[str] | None = None,
@@ -219,7 +219,8 @@ def compress(
         epochs: Epochs of each training; None for those of the run's last phase where it
             prunes, of all its phases where it distils.
         distil: Backbones, or recipes whose network is taken; the run teaches each.
-        int8: Where the ranges of 8-bit activations come from; a variant each.
+        int8: Where the ranges of 8-bit activations come from; a variant each. ``trained``
+            fine-tunes the network for it, which is also done where static loses a point.
         format: Runtimes that the variants are measured in.
         rounds: Timed runs of each variant.
         out: Folder to write into; None for ``compress/`` in the run.

@@ -55,6 +55,7 @@ class Int8(StrEnum):
 
     static = "static"
     dynamic = "dynamic"
+    trained = "trained"
 
 
 def register(app: typer.Typer) -> None:
@@ -149,7 +150,12 @@ def compress(
         ),
     ] = None,
     int8: Annotated[
-        list[Int8] | None, typer.Option("--int8", help="Quantise every network; repeatable.")
+        list[Int8] | None,
+        typer.Option(
+            "--int8",
+            help="Quantise every network; trained: fine-tune it for that, as is done where static "
+            "loses over a point. Repeatable.",
+        ),
     ] = None,
     format: Annotated[
         list[Runtime] | None, typer.Option("--format", help="litert, onnx; default: both.")

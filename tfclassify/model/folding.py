@@ -1,7 +1,8 @@
 """BatchNorm folded into the convolution before it, while the network runs.
 
-Owns: which pairs of layers fold, and running a network with them folded. Does not own:
-what is frozen (``freezing``); the saved network, whose layers and weights stay as they are.
+Owns: which pairs of layers fold, and running a network with them folded, or with layers
+that do other work altogether. Does not own: what is frozen (``freezing``); the saved
+network, whose layers and weights stay as they are.
 
 A BatchNorm in inference mode multiplies each channel by ``s = gamma / sqrt(variance +
 epsilon)`` and adds ``beta - mean * s``. Behind a convolution of kernel ``k`` and bias ``b``
@@ -12,13 +13,16 @@ gradient of the same ``k``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+#: What a layer does: its ``call``.
+Call = Callable[..., Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +49,7 @@ class FoldedPair:
         bias *= scale
         if norm.center:
             bias += _read(norm.beta)
-        kernel = _read(_find_kernel(layer))
+        kernel = read_kernel(layer)
         if isinstance(layer, keras.layers.DepthwiseConv2D):  # (h, w, channels, multiplier)
             return kernel * tf.reshape(scale, kernel.shape[2:]), bias
         return kernel * scale, bias
@@ -82,23 +86,31 @@ def folded(pairs: Sequence[FoldedPair]) -> Iterator[None]:
     The kernels are computed at the start of the block, so a tape that shall differentiate
     them must be watching by then.
     """
+    calls: dict[keras.Layer, Call] = {}
+    for pair in pairs:
+        calls[pair.convolution] = make_call(pair.convolution, *pair.compute_kernel_and_bias())
+        calls[pair.norm] = pass_on
+    with replaced(calls):
+        yield
+
+
+@contextmanager
+def replaced(calls: Mapping[keras.Layer, Call]) -> Iterator[None]:
+    """Let layers do other work, in whatever is called or traced meanwhile."""
     changed: list[keras.Layer] = []
     try:
-        for pair in pairs:
-            call = _make_call(pair.convolution, *pair.compute_kernel_and_bias())
+        for layer, call in calls.items():
             # On the instance, past Keras' tracking of attributes: Keras looks it up there.
-            vars(pair.convolution)["call"] = call
-            changed.append(pair.convolution)
-            vars(pair.norm)["call"] = _pass_on
-            changed.append(pair.norm)
+            vars(layer)["call"] = call
+            changed.append(layer)
         yield
     finally:
         for layer in changed:
             del vars(layer)["call"]
 
 
-def _make_call(layer: Any, kernel: Any, bias: Any) -> Callable[[Any], Any]:
-    """Make what the convolution does in place of its own ``call``."""
+def make_call(layer: Any, kernel: Any, bias: Any) -> Call:
+    """Make what a convolution does with another kernel and bias; its activation is left out."""
 
     def call(inputs: Any) -> Any:
         own_kernel = tf.cast(kernel, inputs.dtype)
@@ -129,7 +141,8 @@ def _make_call(layer: Any, kernel: Any, bias: Any) -> Callable[[Any], Any]:
     return call
 
 
-def _pass_on(inputs: Any, **_: Any) -> Any:
+def pass_on(inputs: Any, **_: Any) -> Any:
+    """Do nothing, as a layer."""
     return inputs
 
 
@@ -138,10 +151,10 @@ def _read(variable: keras.Variable) -> Any:
     return tf.convert_to_tensor(variable._value)
 
 
-def _find_kernel(layer: Any) -> keras.Variable:
+def read_kernel(layer: Any) -> Any:
+    """Return the kernel of a convolution or dense layer, float32; of a separable one the last."""
     is_separable = isinstance(layer, keras.layers.SeparableConv2D)
-    kernel: keras.Variable = layer.pointwise_kernel if is_separable else layer.kernel
-    return kernel
+    return _read(layer.pointwise_kernel if is_separable else layer.kernel)
 
 
 def _can_fold(layer: keras.Layer, following: keras.Layer) -> bool:

@@ -187,6 +187,8 @@ def _describe_phase(phase: PhaseRecipe) -> str:
         parts.append(f"moving average of the weights, decay {phase.ema:g}")
     if phase.swa is not None:
         parts.append(f"ends with the mean of its last {phase.swa} epochs")
+    if phase.quantise:
+        parts.append("rounded to 8 bits")
     if phase.prune is not None:
         share = f"{100 * phase.prune.sparsity:g} % of the weights"
         parts.append(f"{share} set to zero ({phase.prune.method})")

@@ -157,6 +157,11 @@ class PhaseRecipe(Section):
         None, description="Train the head on cached features (train: head only)."
     )
 
+    quantise: bool = Field(
+        False,
+        description="Run as rounded to 8 bits as an int8 artefact would be, so that the weights "
+        "get used to it.",
+    )
     prune: PruneRecipe | None = Field(
         None, description="Set weights to zero; phases that follow keep them there."
     )
@@ -211,10 +216,12 @@ def fill_phase(phase: PhaseRecipe, lacks_images: bool) -> PhaseRecipe:
 def check_phases(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
     """Check the names of the phases and the keys that do not go together."""
     counts = Counter(phase.name for phase in recipe.phases)
-    if recipe.keep_phase == "best" and any(phase.prune for phase in recipe.phases):
+    if recipe.keep_phase == "best" and any(
+        phase.prune or phase.quantise for phase in recipe.phases
+    ):
         yield (
             ("keep_phase",),
-            "'best' may keep a phase from before the pruning; use last",
+            "'best' may keep a phase from before the pruning or the rounding; use last",
         )
     for number, phase in enumerate(recipe.phases):
         path: KeyPath = ("phases", number)
@@ -228,9 +235,23 @@ def check_phases(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
             _check_average,
             _check_layer_decay,
             _check_prune,
+            _check_quantise,
         )
         for check in checks:
             yield from ((path + tail, text) for tail, text in check(phase))
+
+
+def _check_quantise(phase: PhaseRecipe) -> Iterator[tuple[KeyPath, str]]:
+    """Check that what a phase trains for 8 bits is what it is judged by."""
+    for key in ("features", "ema", "swa"):
+        value = getattr(phase, key)
+        if phase.quantise and value is not None:
+            what = "skips the network that is rounded" if key == "features" else "averages weights"
+            yield (
+                (key,),
+                f"{what}, which does not go with quantise, got "
+                f"{show(value) if key != 'features' else 'features'}; remove it",
+            )
 
 
 def _check_prune(phase: PhaseRecipe) -> Iterator[tuple[KeyPath, str]]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tfclassify.events import Observer
 from tfclassify.model.assembly import Classifier
-from tfclassify.model.freezing import apply_freezing
+from tfclassify.model.freezing import FreezingSummary, apply_freezing
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
 from tfclassify.scoring.tasks import get_task
 from tfclassify.training.averages import (
@@ -27,6 +27,7 @@ from tfclassify.training.averages import (
 )
 from tfclassify.training.optimizers import build_optimizer, list_factors
 from tfclassify.training.pruning import Pruner
+from tfclassify.training.quantising import Quantiser
 from tfclassify.training.sources import (
     BatchSource,
     FeatureSource,
@@ -35,7 +36,7 @@ from tfclassify.training.sources import (
     count_steps,
     split_at_pooling,
 )
-from tfclassify.training.steps import ForwardPass, TrainingStep
+from tfclassify.training.steps import ForwardPass, TrainingStep, Within
 
 
 @dataclass(frozen=True)
@@ -170,12 +171,16 @@ def start_phase(
         network: The whole network in inference mode.
         observer: Receives the progress of caching features.
     """
-    phase = recipe.phases[number]
-    step, extractor = build_step(recipe, phase, classifier, material.class_weights)
+    phase, quantiser = recipe.phases[number], None
+    if phase.quantise:
+        quantiser = Quantiser(classifier.network, material.train.images, f"phases[{number}]")
+        network = ForwardPass(classifier.network, quantiser.active)
+    within = quantiser.active if quantiser else None
+    step, extractor = build_step(recipe, phase, classifier, material.class_weights, within)
     address = sum(earlier.epochs for earlier in recipe.phases[:number])
     source: BatchSource
     if extractor is None:
-        source = StreamSource(material, recipe, phase, network, address)
+        source = StreamSource(material, recipe, phase, network, address, quantiser)
     else:
         judge = ForwardPass(step.head)
         source = FeatureSource(material, recipe, phase, extractor, judge, address, observer)
@@ -196,8 +201,18 @@ def _make_pruner(recipe: Recipe, number: int, classifier: Classifier, images: in
     return Pruner(classifier.network, phase.prune, updates, f"phases[{number}]")
 
 
+def freeze(recipe: Recipe, phase: PhaseRecipe, classifier: Classifier) -> FreezingSummary:
+    """Freeze the network for a phase; one that quantises leaves every BatchNorm as it is."""
+    batch_norm = "frozen" if phase.quantise else recipe.model.batch_norm
+    return apply_freezing(classifier, phase.train, batch_norm)
+
+
 def build_step(
-    recipe: Recipe, phase: PhaseRecipe, classifier: Classifier, class_weights: np.ndarray | None
+    recipe: Recipe,
+    phase: PhaseRecipe,
+    classifier: Classifier,
+    class_weights: np.ndarray | None,
+    within: Within | None = None,
 ) -> tuple[TrainingStep, keras.Model | None]:
     """Freeze the network for a phase and build its gradient step.
 
@@ -206,11 +221,12 @@ def build_step(
         phase: One of its phases.
         classifier: The network; freezing changes it.
         class_weights: ``(classes,)``, which under multi_label the loss weighs by.
+        within: Opens what the network runs within; None folds frozen BatchNorms.
 
     Returns:
         The step, and what makes images the features that it takes, where it takes features.
     """
-    apply_freezing(classifier, phase.train, recipe.model.batch_norm)
+    freeze(recipe, phase, classifier)
     extractor, body, head = None, classifier.backbone, classifier.head
     if phase.features is not None:
         extractor, head = split_at_pooling(classifier)
@@ -224,6 +240,7 @@ def build_step(
         recipe=recipe,
         positive_weights=None if get_task(recipe.task).weighs_images else class_weights,
         is_accumulating=phase.accumulate > 1,
+        within=within,
     )
     return step, extractor
 

@@ -26,6 +26,7 @@ from tfclassify.pipeline.stream import (
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
 from tfclassify.scoring.tasks import get_task
 from tfclassify.training.feature_store import FeatureStore
+from tfclassify.training.quantising import Quantiser
 from tfclassify.training.steps import ForwardPass
 from tfclassify.training.teacher import Teacher
 
@@ -86,7 +87,9 @@ class StreamSource:
         phase: PhaseRecipe,
         network: ForwardPass,
         first_address: int,
+        quantiser: Quantiser | None = None,
     ) -> None:
+        self._quantiser = quantiser
         self._material, self._recipe, self._phase = material, recipe, phase
         self._network = network
         self._first_address = first_address
@@ -104,6 +107,8 @@ class StreamSource:
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of an epoch; the stream starts at the first one asked for."""
+        if self._quantiser is not None:
+            self._quantiser.measure()
         if self._iterator is None:
             self._iterator = self._open(epoch)
         yield from self._take_epoch(self._iterator, epoch)
@@ -135,6 +140,8 @@ class StreamSource:
 
     def validation_probabilities(self) -> np.ndarray:
         """Run the whole network over the validation images."""
+        if self._quantiser is not None:
+            self._quantiser.measure()
         images, recipe = self._material.validation, self._recipe
         assert images is not None  # nobody asks without any
         return get_task(recipe.task).activate(

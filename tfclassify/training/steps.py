@@ -6,7 +6,8 @@ Owns: the gradient step and the evaluation pass of one phase. Does not own: the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
@@ -16,6 +17,8 @@ import tensorflow as tf
 from tfclassify.model.folding import FoldedPair, find_frozen_pairs, find_pairs, folded
 from tfclassify.recipe.schema import Recipe
 from tfclassify.training.losses import add_teacher, build_loss
+
+Within = Callable[[], AbstractContextManager[None]]
 
 
 class TrainingStep:
@@ -33,6 +36,7 @@ class TrainingStep:
         recipe: For the loss, precision and jit.
         positive_weights: ``(classes,)`` float32 for a loss of label sets, or None.
         is_accumulating: Whether several batches make one update.
+        within: Opens what the network runs within; None folds BatchNorms that are frozen.
 
     Attributes:
         optimizer: As given, or what scales its losses under mixed precision.
@@ -51,9 +55,11 @@ class TrainingStep:
         recipe: Recipe,
         positive_weights: np.ndarray | None = None,
         is_accumulating: bool = False,
+        within: Within | None = None,
     ) -> None:
         self._body, self.head = body, head
         self._is_body_trained = is_body_trained
+        self._within = within or (lambda: folded(self._find_pairs()))
         self._loss = build_loss(recipe.loss, recipe.task, positive_weights)
         self._columns = head.output_shape[-1]
         if recipe.distil is not None:
@@ -167,7 +173,7 @@ class TrainingStep:
 
     def _differentiate(self, inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any, list[Any]]:
         with tf.GradientTape() as tape:
-            with folded(self._find_pairs()):
+            with self._within():
                 logits = self.call_network(inputs)
             loss = tf.reduce_mean(weights * self._loss(targets, logits))
             penalties = [term for model in self.models for term in model.losses]
@@ -177,15 +183,21 @@ class TrainingStep:
 
 
 class ForwardPass:
-    """A model in inference mode, compiled once for batches of any length."""
+    """A model in inference mode, compiled once for batches of any length.
 
-    def __init__(self, model: keras.Model) -> None:
+    Args:
+        model: The model.
+        within: Opens what it runs within; None folds its BatchNorms.
+    """
+
+    def __init__(self, model: keras.Model, within: Within | None = None) -> None:
         self._model = model
+        self._within = within or (lambda: folded(find_pairs(model)))
         shape = tf.TensorSpec([None, *model.inputs[0].shape[1:]], tf.float32)
         self._run = tf.function(self._compute, input_signature=[shape])
 
     def _compute(self, inputs: Any) -> Any:
-        with folded(find_pairs(self._model)):
+        with self._within():
             return tf.cast(self._model(inputs, training=False), tf.float32)
 
     def __call__(self, inputs: Any) -> Any:

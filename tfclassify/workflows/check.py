@@ -118,9 +118,8 @@ def plan_phase(
     teacher: Teacher | None,
 ) -> PhasePlan:
     """Time a few steps of a phase as the training would take them, its teacher's answers too."""
-    from tfclassify.model.freezing import apply_freezing
     from tfclassify.training.class_weights import resolve_class_weights
-    from tfclassify.training.phases import build_step
+    from tfclassify.training.phases import build_step, freeze
     from tfclassify.training.sources import count_steps
     from tfclassify.training.steps import ForwardPass
 
@@ -129,7 +128,7 @@ def plan_phase(
         recipe.class_weights, train.targets(), train.classes, recipe.task
     )
     step, extractor = build_step(recipe, slow, classifier, class_weights)
-    summary = apply_freezing(classifier, phase.train, recipe.model.batch_norm)
+    summary = freeze(recipe, phase, classifier)
     steps, batch = count_steps(len(train), recipe.batch_size), min(recipe.batch_size, len(train))
     pixels = np.zeros((batch, *recipe.data.image_size, 3), np.float32)
     targets = np.full((batch, len(train.classes)), 1 / len(train.classes), np.float32)

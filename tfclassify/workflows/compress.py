@@ -20,17 +20,29 @@ from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.runs.environment import count_cores
+from tfclassify.scoring.tasks import get_task
 from tfclassify.workflows.export import ExportRequest, export_run
 from tfclassify.workflows.start import start_tensorflow, verb
-from tfclassify.workflows.variants import Source, list_kernels, narrow_run, prune_run, teach
+from tfclassify.workflows.variants import (
+    Source,
+    list_kernels,
+    narrow_run,
+    prune_run,
+    quantise_run,
+    teach,
+)
 
 if TYPE_CHECKING:
+    from tfclassify.export.artefact import Artefact
     from tfclassify.export.proof import Exam
     from tfclassify.pages.compress_page import CompressReport, VariantRow
 
 PAGE, DATA = "compress.html", "compress.json"
 #: What ``--int8`` says -> precision of an artefact.
 INT8 = {"static": "int8", "dynamic": "int8-dynamic"}
+#: The word of ``--int8`` for a network that is trained for it, and the loss of score by static
+#: int8 from which that is done unasked.
+TRAINED, _POINT = "trained", 0.01
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,8 @@ class CompressRequest:
         epochs: Epochs of each training; None for those of the run's last phase, or of all
             its phases where it distils.
         distil: Backbones, or recipes whose network is taken; the run teaches each.
-        int8: ``static``, ``dynamic`` or both.
+        int8: ``static``, ``dynamic``, ``trained``: static, of a network that was fine-tuned
+            for it. Where static loses more than a point of the score, that is done unasked.
         formats: Runtimes: ``litert``, ``onnx``.
         rounds: Timed runs of each variant.
         out: Folder; None for ``compress/`` in the run.
@@ -105,16 +118,44 @@ def compress_run(request: CompressRequest, observer: Observer = SILENT) -> Compr
     sources = [Source("original", run.path), *_make_networks(run, out, request, observer)]
     exam = _sit_exam(run, observer)
     made: list[tuple[str, Source, Path]] = []
-    for source in sources:
+    recipe = load_recipe(run.recipe_path)
+    for source in tuple(sources):
         folder = out / "artefacts" / (source.run.name if len(made) else "")
+        lost = 0.0
         for precision, formats in _list_precisions(source, request):
-            result = export_run(
-                ExportRequest(source.run, formats, precision, batch=1, out=folder), observer
-            )
+            artefacts = _export(source, precision, formats, folder, observer)
             name = source.name + ("" if precision == "float32" else f", {precision}")
-            made += [(name, source, artefact.folder) for artefact in result.artefacts]
+            made += [(name, source, artefact.folder) for artefact in artefacts]
+            if precision == "int8":
+                lost = max(_find_loss(artefact, recipe) for artefact in artefacts)
+        if TRAINED in request.int8 or lost > _POINT:
+            if TRAINED not in request.int8:
+                observer.on_note(
+                    f"{source.name}: int8 loses {100 * lost:.1f} points, so it is trained for it"
+                )
+            trained = quantise_run(source, out, request.epochs, observer)
+            folder = out / "artefacts" / trained.run.name
+            artefacts = _export(trained, "int8", request.formats, folder, observer)
+            made += [(trained.name, trained, artefact.folder) for artefact in artefacts]
+            sources.append(trained)
     report = _report(request, run, out, sources, made, exam, observer)
     return _write(report, out)
+
+
+def _export(
+    source: Source, precision: str, formats: tuple[str, ...], folder: Path, observer: Observer
+) -> tuple[Artefact, ...]:
+    request = ExportRequest(source.run, formats, precision, batch=1, out=folder)
+    return export_run(request, observer).artefacts
+
+
+def _find_loss(artefact: Artefact, recipe: Recipe) -> float:
+    """Return how much of the score an artefact loses on held-out images; negative for a gain."""
+    difference = artefact.agreement.difference
+    if difference is None or difference.value is None:
+        return 0.0
+    is_better = get_task(recipe.task).metrics[recipe.metric].higher_is_better
+    return -difference.value if is_better else difference.value
 
 
 def _make_networks(
@@ -142,7 +183,7 @@ def _make_networks(
 def _list_precisions(source: Source, request: CompressRequest) -> list[tuple[str, tuple[str, ...]]]:
     """Return the precisions that a network is exported in, each with its forms."""
     found = [("float32", request.formats)]
-    found += [(INT8[kind], request.formats) for kind in request.int8]
+    found += [(INT8[kind], request.formats) for kind in request.int8 if kind in INT8]
     if source.is_sparse and "litert" in request.formats:
         found.append(("float32-sparse", ("litert",)))
     return found
@@ -159,9 +200,10 @@ def _check(request: CompressRequest) -> None:
                 )
     if request.is_sparse and not request.prune:
         raise RequestError("--sparse: needs zeros to skip; say how many, such as --prune 0.8")
-    unknown = [kind for kind in request.int8 if kind not in INT8]
+    unknown = [kind for kind in request.int8 if kind not in (*INT8, TRAINED)]
     if unknown:
-        raise RequestError(f"--int8: got {unknown[0]!r}, allowed are {', '.join(INT8)}")
+        known = ", ".join((*INT8, TRAINED))
+        raise RequestError(f"--int8: got {unknown[0]!r}, allowed are {known}")
     foreign = [name for name in request.formats if name not in ("litert", "onnx")]
     if foreign or not request.formats:
         raise RequestError(

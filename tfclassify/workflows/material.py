@@ -81,12 +81,9 @@ def _take_weights(classifier: Classifier, start: Path, index: Index) -> None:
 
 def count_trainable(recipe: Recipe, classifier: Classifier) -> list[int]:
     """Count the parameters that each phase trains; the network is left as the last phase's."""
-    from tfclassify.model.freezing import apply_freezing
+    from tfclassify.training.phases import freeze
 
-    return [
-        apply_freezing(classifier, phase.train, recipe.model.batch_norm).trainable_parameters
-        for phase in recipe.phases
-    ]
+    return [freeze(recipe, phase, classifier).trainable_parameters for phase in recipe.phases]
 
 
 def open_material(recipe: Recipe, index: Index, observer: Observer) -> Material:

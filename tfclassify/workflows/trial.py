@@ -200,7 +200,7 @@ def _keep_answers(
 
 @functools.lru_cache(maxsize=1)
 def _open_images(search: str, data: str) -> Any:
-    """Decode a search's images once a process, and again only under other settings."""
+    """Decode a search's images, and load its teacher, once a process and setting."""
     folder = SearchFolder.open(Path(search))
     recipe = parse_recipe(data, "trial")
     index = PreparedData.load(folder.index_path, folder.integrity_path).index
@@ -215,6 +215,8 @@ def _open_material(
     from tfclassify.training.feature_store import FeatureStore
 
     neutral = recipe.model_dump(mode="json", include={"name", "task", "data", "seed"})
+    if recipe.distil is not None:
+        neutral["distil"] = {"teacher": recipe.distil.teacher}
     text = render_yaml(
         neutral
         | {"model": {"backbone": "efficientnet_lite0"}, "phases": [{"name": "a", "epochs": 1}]}

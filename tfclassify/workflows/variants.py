@@ -1,4 +1,4 @@
-"""The networks that a compression compares: pruned, narrowed, and taught by the run.
+"""The networks that a compression compares: pruned, narrowed, taught, trained for 8 bits.
 
 Owns: their recipes, made from the run's own, and training each as a run of its own.
 Does not own: pruning itself (``training.pruning``), which channels go
@@ -317,6 +317,38 @@ def teach(
     folder = out / f"distilled-{name}"
     _train(run, folder, derive_student(run, student, epochs), observer)
     return Source(f"distilled into {name}", folder, seconds=_read_seconds(folder))
+
+
+def quantise_run(source: Source, out: Path, epochs: int | None, observer: Observer) -> Source:
+    """Fine-tune a network for 8 bits, or take the one that is there; its zeros stay.
+
+    It is a fifth of the epochs of its last phase, at a tenth of the rate.
+
+    Args:
+        source: The network.
+        out: Folder that the new run lies in.
+        epochs: Of it; None for a fifth.
+        observer: Told of progress.
+
+    Raises:
+        RequestError: If another recipe made what is there.
+        TrainingError: If a part of the network cannot be rounded.
+    """
+    run = RunDirectory.open(source.run)
+    last = load_recipe(run.recipe_path).phases[-1]
+    phase = dict.fromkeys(("ema", "swa", "early_stopping", "prune")) | {
+        "quantise": True,
+        "learning_rate": last.learning_rate / 10,
+        "schedule": {"kind": "cosine"},
+    }
+    if last.prune is not None:  # at its full sparsity from the first update
+        phase |= {"prune": last.prune.model_dump() | {"until": 1e-6}, "keep_best": None}
+    recipe = derive_recipe(run, "8 bits", epochs or max(1, last.epochs // 5), phase)
+    folder = out / f"rounded-{source.run.name}"
+    _train(run, folder, recipe, observer)
+    kept = [weights - left for _, weights, left in list_kernels(folder)]
+    zeros = sum(kept) if source.zeros else 0
+    return Source(f"{source.name}, int8 after training", folder, zeros, _read_seconds(folder))
 
 
 def _train(run: RunDirectory, folder: Path, recipe: Recipe, observer: Observer) -> None:

@@ -15,6 +15,7 @@ ARGUMENTS = {
     "bench_explain": "--size 32 --limit 4 --no-occlusion",
     "bench_features": "--weights none --size 32 --images 16 --validation 8 --rounds 1 "
     "--streamed-epochs 1 --cached-epochs 1",
+    "bench_lookalikes": "--rows 300 --width 160 --exact-rows 100",
     "bench_noise": "--seeds 1 --images 20 --folds 2",
     "bench_pipeline": "--size 32 --images 64 --rounds 1 --warm-up 1 --batches 1",
     "bench_profiler": "MobileNet --size 32 --rounds 1",

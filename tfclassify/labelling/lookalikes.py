@@ -33,6 +33,8 @@ _SAMPLE = 200
 _BLOCK = 128
 #: Columns in a strip.
 _STRIP = 32
+#: Sweeps after which the principal directions are taken.
+_SWEEPS = 6
 #: Images in a cluster, about; and clusters at most.
 _CLUSTER, _MOST_CLUSTERS = 30, 300
 
@@ -117,8 +119,22 @@ def project(
     for start in range(0, len(features), 4096):
         part = features[start : start + 4096] * scales[start : start + 4096, None]
         square += part.T @ part
-    directions = np.linalg.eigh(square)[1][:, ::-1][:, :dimensions].astype(np.float32)
+    directions = _find_directions(square, dimensions).astype(np.float32)
     return np.asarray((features @ directions) * scales[:, None], dtype=np.float32)
+
+
+def _find_directions(square: NDArray[np.float64], dimensions: int) -> NDArray[np.float64]:
+    """Find the principal directions of a symmetric matrix, ``(d, p)``, by subspace iteration.
+
+    All eigenvectors would take longer than all else; a few sweeps find the space of the
+    largest closely enough, and what is lost shows in the recall.
+    """
+    if len(square) <= dimensions:
+        return np.eye(len(square))
+    directions = np.random.default_rng(0).standard_normal((len(square), dimensions))
+    for _ in range(_SWEEPS):
+        directions = np.linalg.qr(square @ directions)[0]
+    return directions
 
 
 def _search(unit: Floats, count: int) -> tuple[NDArray[np.int64], Floats]:

@@ -22,8 +22,9 @@ arXiv:1512.04150). The mean of its evidence and the class's bias add up to the l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -104,6 +105,36 @@ class ActivationMaps:
             tf.cast(tf.convert_to_tensor(images), tf.float32), tf.cast(classes, tf.int32)
         ).numpy()
         return drawn
+
+    def read(
+        self, images: Any, activate: Callable[[np.ndarray], np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Run the network once for what it sees and what it says.
+
+        Args:
+            images: ``(b, H, W, 3)`` of any number type, 0..255.
+            activate: The task's, from logits to probabilities.
+
+        Returns:
+            Features, ``(b, c)``: each map averaged over its positions, end to end; and
+            probabilities, ``(b, classes)``.
+        """
+        features, logits = self._reading(tf.cast(tf.convert_to_tensor(images), tf.float32))
+        parts = [
+            share * activate(each.numpy()) for share, each in zip(self._shares, logits, strict=True)
+        ]
+        return features.numpy(), np.sum(parts, axis=0, dtype=np.float32)
+
+    @cached_property
+    def _reading(self) -> Any:
+        def read(images: Any) -> tuple[Any, list[Any]]:
+            maps = self._features([images])
+            flat = [tf.reduce_mean(tf.cast(each, tf.float32), axis=[1, 2]) for each in maps]
+            return tf.concat(flat, axis=-1), [tf.cast(e, tf.float32) for e in self._tail(maps)]
+
+        return tf.function(
+            read, input_signature=[tf.TensorSpec((None, *self.image_size, 3), tf.float32)]
+        )
 
     def _draw(self, images: Any, classes: Any) -> Any:
         """Add up the evidence of every map at the size of the images."""

@@ -24,7 +24,7 @@ from tfclassify.data.images import ENDINGS, decode_image
 from tfclassify.errors import DownloadError, ImageError, RequestError, TargetError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import render_csv, write_bytes
-from tfclassify.inference.views import ViewModel, build_view_model
+from tfclassify.inference.views import build_view_model
 from tfclassify.model.bundle import Bundle
 from tfclassify.model.prediction import BATCH_SIZE, work_ahead
 from tfclassify.recipe.schema import TtaRecipe
@@ -237,7 +237,8 @@ def predict_paths(
     probabilities = np.full((len(files), len(bundle.classes)), np.nan, dtype=np.float32)
     errors = [""] * len(files)
     observer.on_task_start("predict", len(files))
-    for done, rows, pixels in _batch_images(bundle, inputs, errors, views, batch_size):
+    size = views.images_per_batch(batch_size)
+    for done, rows, pixels in batch_images(bundle, inputs, errors, size):
         probabilities[rows] = views.probabilities(pixels)
         observer.on_task_step("predict", done)
     observer.on_task_end("predict")
@@ -338,16 +339,19 @@ def _list_folder(path: str | os.PathLike[str], observer: Observer) -> list[str]:
     return sorted([*found, *unread], key=lambda file: Path(file).parts)
 
 
-def _batch_images(
-    bundle: Bundle,
-    inputs: list[tuple[str, ImageInput]],
-    errors: list[str],
-    views: ViewModel,
-    batch_size: int,
+def batch_images(
+    bundle: Bundle, inputs: Sequence[tuple[str, ImageInput]], errors: list[str], size: int
 ) -> Iterator[tuple[int, list[int], np.ndarray]]:
-    """Yield (files seen so far, rows of a batch, their images ``(b, H, W, 3)``).
+    """Decode images as a bundle wants them, in threads, and put them into batches.
 
-    Why a file failed is written into ``errors``; its row is in no batch.
+    Args:
+        bundle: The model.
+        inputs: What each image is called, and the image.
+        errors: Why an image failed is written here; its row is in no batch.
+        size: Images in a batch; the last one may have fewer.
+
+    Yields:
+        Images seen so far, the rows of a batch, and their pixels ``(b, H, W, 3)`` uint8.
     """
 
     def decode(given: tuple[str, ImageInput]) -> np.ndarray | str:
@@ -358,7 +362,6 @@ def _batch_images(
         except (ImageError, DownloadError, OSError) as error:
             return str(error)
 
-    size = views.images_per_batch(batch_size)
     workers = min(8, os.cpu_count() or 1)
     rows: list[int] = []
     images: list[np.ndarray] = []

@@ -139,7 +139,7 @@ def _find_directions(square: NDArray[np.float64], dimensions: int) -> NDArray[np
 
 def _search(unit: Floats, count: int) -> tuple[NDArray[np.int64], Floats]:
     """Find the ``count`` largest products of each row with others, ``(n, count)`` both."""
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # has no stubs
 
     size = len(unit)
     strips = -(-size // _STRIP)

@@ -157,6 +157,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.05)
     parser.add_argument("--look-at", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     index = read_photos(options.data, options.limit)
@@ -209,7 +210,7 @@ def main() -> None:
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "machine": describe_machine(),
     }
-    write_json(options.work / "clean.json", result)
+    write_json(options.out or options.work / "clean.json", result)
     print(result["published"], f"{result['seconds']:.0f} s")
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import COLOURS, make_photo
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 ARGUMENTS = {
+    "bench_clean": "--data HOME --work HOME/work --size 32 --weights none --seeds 1 --share 0.3",
     "bench_determinism": "--images 16 --size 32 --epochs 1 --rounds 1",
     "bench_explain": "--size 32 --limit 4 --no-occlusion",
     "bench_features": "--weights none --size 32 --images 16 --validation 8 --rounds 1 "
@@ -26,6 +29,18 @@ ARGUMENTS = {
 }
 #: Those that start processes or train many networks.
 SLOW = {"bench_determinism", "bench_noise", "bench_serve", "bench_sparse"}
+
+
+def write_photos_of_senders(home: Path) -> None:
+    """Write photos of three colours by 20 senders, with the table of the clothing data set."""
+    lines = ["image,sender_id,label,kids"]
+    (home / "images").mkdir()
+    for number in range(60):
+        label = list(COLOURS)[number % 3]
+        make_photo(number, (48, 48), COLOURS[label]).save(home / "images" / f"{number}.jpg")
+        lines.append(f"{number},{number // 3},{label},False")
+    lines += [f"60,x,{label},False" for label in ("Not sure", "Other", "Skip")]
+    (home / "images.csv").write_text("\n".join(lines))
 
 
 def test_every_benchmark_is_here() -> None:
@@ -44,7 +59,10 @@ def test_it_runs_through(
 ) -> None:
     out = tmp_path / "result.json"
     monkeypatch.syspath_prepend(str(FOLDER))
-    monkeypatch.setattr(sys, "argv", [name, *ARGUMENTS[name].split(), "--out", str(out)])
+    if "HOME" in ARGUMENTS[name]:
+        write_photos_of_senders(tmp_path)
+    words = ARGUMENTS[name].replace("HOME", str(tmp_path)).split()
+    monkeypatch.setattr(sys, "argv", [name, *words, "--out", str(out)])
     importlib.import_module(name).main()
     assert json.loads(out.read_text("utf-8"))["machine"]["cores"] >= 1
     assert capsys.readouterr().out.strip()

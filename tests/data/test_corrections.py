@@ -118,7 +118,7 @@ def test_every_fault_is_named_with_its_line(photos: Path) -> None:
         ("", "line 1: the column 'file' is absent, got none"),
         ("file,label\nx,y\n", "line 1: the column 'action' is absent, got file, label"),
         ("file,label,action\na,b\n", "line 2: has 2 fields, the header names more"),
-        ("file,label,action\na,b,mend\n", "line 2: action must be keep, relabel or drop"),
+        ("file,label,action\nx,y,\na,b,mend\n", "line 3: action must be keep, relabel or drop"),
         ("file,label,action\na,b,relable\n", "got 'relable'; did you mean 'relabel'"),
         ("file,label,action\n,b,keep\n", "line 2: names no file"),
         ("file,label,action\na,b,keep\n\na,b,drop\n", "line 4: 'a' is in line 2 already"),

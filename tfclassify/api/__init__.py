@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tfclassify.api.data import inspect, new, schema
 from tfclassify.api.judging import compare, compress, ensemble, evaluate, export, predict, submit
 from tfclassify.api.label import label
-from tfclassify.api.labelling import agree
+from tfclassify.api.labelling import agree, clean
 from tfclassify.api.networks import backbones, profile
 from tfclassify.api.publishing import publish, verify
 from tfclassify.api.run import Run, load
@@ -47,6 +47,7 @@ __all__ = [
     "agree",
     "backbones",
     "check",
+    "clean",
     "compare",
     "compress",
     "crossval",

@@ -11,6 +11,7 @@ from tfclassify.events import Observer
 
 if TYPE_CHECKING:
     from tfclassify.workflows.agree import AgreeResult
+    from tfclassify.workflows.clean import CleanResult
 
 
 def agree(
@@ -43,3 +44,38 @@ def agree(
 
     request = AgreeRequest(Path(session), distance, None if out is None else Path(out), seed)
     return agree_session(request, choose_observer(progress))
+
+
+def clean(
+    target: str | os.PathLike[str],
+    *,
+    rank: Literal["self_confidence", "margin"] = "self_confidence",
+    features: bool = True,
+    photos: bool = True,
+    out: str | os.PathLike[str] | None = None,
+    progress: bool | Observer = True,
+) -> CleanResult:
+    """Find labels and photos of a run's or a cross-validation's data that look wrong.
+
+    Args:
+        target: Its folder. A cross-validation judges every image, a run those held out.
+        rank: What contradicted labels are ranked by: the probability of the label, or that
+            less the highest of the others.
+        features: Whether the network looks at all images again, for those unlike all others.
+        photos: Whether photos are measured: too dark, blurred, empty.
+        out: Folder to write into; None for ``clean`` in the target.
+        progress: Whether to show any, or an ``Observer`` of your own.
+
+    Returns:
+        The images to look at, in order: ``.suspects[0].reason``.
+
+    Raises:
+        TargetError: If there is no such run or cross-validation.
+        RequestError: If a run held no images out.
+        RunError: If it is not finished.
+    """
+    from tfclassify.workflows.clean import CleanRequest, clean_target
+
+    folder = None if out is None else Path(out)
+    request = CleanRequest(Path(target), rank, features, photos, folder)
+    return clean_target(request, choose_observer(progress))

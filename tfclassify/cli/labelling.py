@@ -1,4 +1,4 @@
-"""Verbs about labels and those who give them: ``agree``."""
+"""Verbs about labels and those who give them: ``agree``, ``clean``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tfclassify import api
-from tfclassify.cli.options import Json, Quiet, Verbose
+from tfclassify.cli.options import Json, Quiet, Verbose, complete_runs
 from tfclassify.cli.output import call, show, to_json
 
 
@@ -21,9 +21,17 @@ class Distance(StrEnum):
     masi = "masi"
 
 
+class Rank(StrEnum):
+    """What contradicted labels are ranked by."""
+
+    self_confidence = "self_confidence"
+    margin = "margin"
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.command("agree", epilog="Example: tfclassify agree sessions/clothing")(agree)
+    app.command("clean", epilog="Example: tfclassify clean reports/clothing/cv-001")(clean)
 
 
 def agree(
@@ -53,3 +61,46 @@ def agree(
         show(to_json(result.to_dict()))
     else:
         show(f"{result.describe()}\n\n{result.page}")
+
+
+def clean(
+    target: Annotated[
+        Path,
+        typer.Argument(
+            help="A cross-validation, which judges every image, or a run, which judges those that "
+            "it held out.",
+            autocompletion=complete_runs,
+        ),
+    ],
+    rank: Annotated[
+        Rank,
+        typer.Option(
+            "--rank",
+            help="What contradicted labels are ranked by: the label's probability, or that less "
+            "the highest of the others.",
+        ),
+    ] = Rank.self_confidence,
+    features: Annotated[
+        bool,
+        typer.Option(
+            "--features/--no-features",
+            help="Whether the network looks at all images again, for those unlike all others.",
+        ),
+    ] = True,
+    photos: Annotated[
+        bool,
+        typer.Option(
+            "--photos/--no-photos", help="Whether photos are measured: too dark, blurred, empty."
+        ),
+    ] = True,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder to write into; default: clean in the target."),
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Find labels and photos that look wrong, ranked, each with its reason."""
+    result = call(api.clean, locals())
+    show(to_json(result.to_dict()) if as_json else result.describe())

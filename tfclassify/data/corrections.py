@@ -8,8 +8,9 @@ which labels look wrong (``labelling``), where the table is named (``data.correc
     dress/0044.jpg,,drop,no clothes to be seen
     dress/0051.jpg,,keep,
 
-A correction is of a label as the source says it: merged and dropped labels, and the most
-frequent classes, are settled after it.
+A line without an action is not decided yet and changes nothing, so that a queue of suspects
+can be filled in as it is. A correction is of a label as the source says it: merged and dropped
+labels, and the most frequent classes, are settled after it.
 """
 
 from __future__ import annotations
@@ -99,12 +100,16 @@ def _find_columns(header: Sequence[str], path: Path) -> dict[str, int]:
     return {name: names.index(name) for name in COLUMNS if name in names}
 
 
-def _read_line(fields: Sequence[str], columns: Mapping[str, int], line: int) -> Correction | str:
-    """Return the correction of one line, or what is wrong with it."""
+def _read_line(
+    fields: Sequence[str], columns: Mapping[str, int], line: int
+) -> Correction | str | None:
+    """Return the correction of one line, or what is wrong with it; None where none is decided."""
     if len(fields) <= max(columns.values()):
         return f"line {line}: has {len(fields)} fields, the header names more"
     cells = {name: _unguard(fields[position].strip()) for name, position in columns.items()}
     action = cells["action"].lower()
+    if not action:
+        return None
     if action not in ACTIONS:
         hint = suggest(action, ACTIONS)
         return f"line {line}: action must be keep, relabel or drop, got {action!r}{hint}"

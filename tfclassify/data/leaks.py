@@ -136,20 +136,53 @@ def find_near_matches(images: np.ndarray, known: np.ndarray) -> np.ndarray:
     return is_near
 
 
+def find_near_groups(thumbnails: np.ndarray) -> Iterator[tuple[int, int, int]]:
+    """Find every two images that nearly equal one another; equal ones are among them.
+
+    Args:
+        thumbnails: uint8 RGB, ``(n, 9, 9, 3)``; those of next to no contrast match nothing.
+
+    Yields:
+        Positions of both, the lower one first, and the bits in which they differ.
+    """
+    usable = np.flatnonzero(thumbnails.mean(axis=3).std(axis=(1, 2)) >= MIN_CONTRAST)
+    if not len(usable):
+        return
+    prints = make_fingerprints(thumbnails[usable])
+    for pairs in find_near_pairs(prints, prints):
+        pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+        lefts, rights = usable[pairs[:, 0]], usable[pairs[:, 1]]
+        is_near = find_colour_differences(lefts, rights, thumbnails) <= MAX_COLOUR_DIFFERENCE
+        yield from zip(
+            lefts[is_near].tolist(),
+            rights[is_near].tolist(),
+            pairs[is_near, 2].tolist(),
+            strict=True,
+        )
+
+
+def find_colour_differences(
+    lefts: np.ndarray, rights: np.ndarray, thumbnails: np.ndarray
+) -> np.ndarray:
+    """Return the mean difference of two thumbnails' colours, pair by pair, ``(pairs,)``."""
+    if not len(lefts):
+        return np.zeros(0)
+    parts = -(-len(lefts) // 4096)
+    return np.concatenate(
+        [
+            np.abs(thumbnails[one].astype(np.int16) - thumbnails[other]).mean(axis=(1, 2, 3))
+            for one, other in zip(
+                np.array_split(lefts, parts), np.array_split(rights, parts), strict=True
+            )
+        ]
+    )
+
+
 def _keep_nearest(
     lefts: np.ndarray, rights: np.ndarray, distances: np.ndarray, thumbnails: np.ndarray
 ) -> list[tuple[int, int, int]]:
     """Drop pairs of other colours, and keep the nearest ``right`` of each ``left``."""
-    differences = np.concatenate(
-        [
-            np.abs(thumbnails[one].astype(np.int16) - thumbnails[other]).mean(axis=(1, 2, 3))
-            for one, other in zip(
-                np.array_split(lefts, -(-len(lefts) // 4096)),
-                np.array_split(rights, -(-len(rights) // 4096)),
-                strict=True,
-            )
-        ]
-    )
+    differences = find_colour_differences(lefts, rights, thumbnails)
     is_near = differences <= MAX_COLOUR_DIFFERENCE
     best: dict[int, tuple[int, float, int]] = {}
     for left, right, distance, difference in zip(

@@ -123,7 +123,8 @@ class ActivationMaps:
         parts = [
             share * activate(each.numpy()) for share, each in zip(self._shares, logits, strict=True)
         ]
-        return features.numpy(), np.sum(parts, axis=0, dtype=np.float32)
+        whole = np.stack(parts).sum(axis=0).astype(np.float32)
+        return features.numpy(), whole
 
     @cached_property
     def _reading(self) -> Any:

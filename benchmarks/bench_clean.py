@@ -74,7 +74,7 @@ def see_photos(index: Index, size: int, weights: str) -> np.ndarray:
 
 def change_labels(index: Index, share: float, seed: int) -> np.ndarray:
     """Return class ids of which some were changed, ``(n,)``: drawn sender by sender."""
-    given, groups = index.class_ids(), index.frame["group"].to_numpy(dtype=object)
+    given, groups = index.class_ids().copy(), index.frame["group"].to_numpy(dtype=object)
     for number, sender in enumerate(sorted(set(groups))):
         rows = np.flatnonzero(groups == sender)
         generator = np.random.default_rng([seed, number])
@@ -135,6 +135,8 @@ def compare(
 def draw_sheet(index: Index, issues: LabelIssues, rows: np.ndarray, path: Path) -> None:
     """Draw the first suspects with their label and what is suggested."""
     side, columns = 180, 8
+    if not len(rows):
+        return
     sheet = Image.new("RGB", (columns * side, -(-len(rows) // columns) * (side + 30)), "white")
     draw = ImageDraw.Draw(sheet)
     for number, row in enumerate(rows):

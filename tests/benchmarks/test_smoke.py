@@ -35,11 +35,11 @@ def write_photos_of_senders(home: Path) -> None:
     """Write photos of three colours by 20 senders, with the table of the clothing data set."""
     lines = ["image,sender_id,label,kids"]
     (home / "images").mkdir()
-    for number in range(60):
-        label = list(COLOURS)[number % 3]
-        make_photo(number, (48, 48), COLOURS[label]).save(home / "images" / f"{number}.jpg")
+    for number in range(63):
+        colour = list(COLOURS)[number % 3]
+        label = colour if number < 60 else ("Not sure", "Other", "Skip")[number - 60]
+        make_photo(number, (48, 48), COLOURS[colour]).save(home / "images" / f"{number}.jpg")
         lines.append(f"{number},{number // 3},{label},False")
-    lines += [f"60,x,{label},False" for label in ("Not sure", "Other", "Skip")]
     (home / "images.csv").write_text("\n".join(lines))
 
 

@@ -18,7 +18,7 @@ from tfclassify.api.networks import backbones, profile
 from tfclassify.api.publishing import publish, verify
 from tfclassify.api.run import Run, load
 from tfclassify.api.runs import runs
-from tfclassify.api.show import explain, serve
+from tfclassify.api.show import demo, explain, serve
 from tfclassify.api.training import check, crossval, preview, train, tune
 from tfclassify.errors import TfclassifyError
 from tfclassify.events import Observer
@@ -51,6 +51,7 @@ __all__ = [
     "compare",
     "compress",
     "crossval",
+    "demo",
     "ensemble",
     "evaluate",
     "explain",

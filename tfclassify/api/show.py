@@ -1,4 +1,4 @@
-"""Verbs that show a model at work: ``explain``, ``serve``."""
+"""Verbs that show a model at work: ``explain``, ``demo``, ``serve``."""
 
 from __future__ import annotations
 
@@ -57,6 +57,44 @@ def explain(
     targets = (None if path is None else Path(path) for path in (out, maps, overlays))
     request = ExplainRequest(Path(run), images, names, tta, method, *targets)
     return explain_paths(request, choose_observer(progress))
+
+
+def demo(
+    runs: RunPath | Sequence[RunPath],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    browser: bool = True,
+    static: str | os.PathLike[str] | None = None,
+    runtime: str | os.PathLike[str] | None = None,
+    progress: bool | Observer = True,
+) -> Path | None:
+    """Show a page on which one gives photos to models; returns when it is stopped.
+
+    Args:
+        runs: A run, a bundle or an artefact, or up to four side by side.
+        host: Address to listen at; others than 127.0.0.1 are reached from elsewhere.
+        port: Port; 0 for any that is free.
+        browser: Whether to open the page in the browser.
+        static: Folder to write the page to instead, without Python behind it.
+        runtime: static: the npm package of onnxruntime-web to put in.
+        progress: Whether to show any, or an ``Observer`` of your own.
+
+    Returns:
+        The folder that was written; None where the page was served.
+
+    Raises:
+        MissingExtraError: If the extra ``web`` is not installed.
+        TargetError: If there is no such run.
+        RequestError: If the port is taken, or too many runs are named.
+    """
+    from tfclassify.web.demo import DemoRequest, run_demo
+
+    named = [runs] if isinstance(runs, (str, os.PathLike)) else list(runs)
+    folder, package = (None if path is None else Path(path) for path in (static, runtime))
+    request = DemoRequest(tuple(map(Path, named)), host, port, browser, folder, package)
+    observer = choose_observer(progress)
+    return run_demo(request, observer, lambda address: observer.on_note(f"open {address}"))
 
 
 def serve(

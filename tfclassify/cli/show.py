@@ -1,4 +1,4 @@
-"""Verbs that show a model at work: ``explain``, ``serve``."""
+"""Verbs that show a model at work: ``explain``, ``demo``, ``serve``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfclassify import api
-from tfclassify.cli.options import Json, Quiet, RunPath, Tta, Verbose
+from tfclassify.cli.options import Json, Quiet, RunPath, Tta, Verbose, complete_runs
 from tfclassify.cli.output import call, show, to_json
 from tfclassify.errors import DataError
 from tfclassify.pages.tables import Column, render_table
@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         "explain", epilog="Example: tfclassify explain reports/plants/001 photos/ --out sheet.png"
     )(explain)
+    app.command("demo", epilog="Example: tfclassify demo reports/plants/001")(demo)
     app.command("serve", epilog="Example: tfclassify serve reports/plants/001 --port 8000")(serve)
 
 
@@ -70,6 +71,36 @@ def explain(
     show(_render_explain(found, written, as_json=as_json))
     if not found:
         raise DataError(f"explain: none of {count_of(len(found.failed), 'file')} could be used")
+
+
+def demo(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Runs, bundles or artefacts, up to four side by side.",
+            autocompletion=complete_runs,
+        ),
+    ],
+    host: Annotated[str, typer.Option("--host", help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port; 0: any that is free.")] = 0,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
+    ] = True,
+    static: Annotated[
+        Path | None,
+        typer.Option("--static", help="Write the page to a folder, without Python behind it."),
+    ] = None,
+    runtime: Annotated[
+        Path | None,
+        typer.Option("--runtime", help="static: npm's package of onnxruntime-web to put in."),
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show a page on which one gives photos to models."""
+    folder = call(api.demo, locals())
+    if folder is not None:
+        show(f"{folder}: show it with python -m http.server --directory {folder}")
 
 
 def serve(

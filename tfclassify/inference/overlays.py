@@ -48,9 +48,23 @@ def lay_over(photo: Image.Image, heat: np.ndarray, opacity: float = 0.6) -> Imag
     """
     pixels = np.asarray(photo.convert("RGB"), np.float32)
     colours = _colours()[(heat * 255).round().astype(np.uint8)]
-    # Where there is no evidence the photo is a little darker, so that the rest stands out.
-    share = (opacity * (0.35 + 0.65 * np.sqrt(heat)))[..., None]
+    share = opacity * _cover(heat)[..., None]
     return Image.fromarray((pixels * (1 - share) + colours * share).round().astype(np.uint8))
+
+
+def colour_heat(heat: np.ndarray) -> Image.Image:
+    """Colour a map ``(h, w)`` of 0 to 1 as RGBA, to be laid over a photo by whoever shows it."""
+    colours = _colours()[(heat * 255).round().astype(np.uint8)]
+    cover = 255 * _cover(heat)[..., None]
+    return Image.fromarray(np.concatenate([colours, cover], axis=2).round().astype(np.uint8))
+
+
+def _cover(heat: np.ndarray) -> np.ndarray:
+    """Return how much of the photo a map covers, from 0 to 1.
+
+    Where there is no evidence the photo is a little darker, so that the rest stands out.
+    """
+    return np.asarray(0.35 + 0.65 * np.sqrt(heat))
 
 
 def draw_sheet(rows: Sequence[Explanation], *, title: str, opacity: float = 0.6) -> Image.Image:

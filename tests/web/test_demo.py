@@ -1,0 +1,365 @@
+"""The demo's answers, its page in a browser, and the page without Python behind it."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.tiny_run import TinyRun
+from tfclassify.errors import RequestError, TargetError
+from tfclassify.web import static_demo
+from tfclassify.web.demo import DemoRequest, make_demo, name_exhibits, run_demo
+from tfclassify.web.exhibits import Exhibit
+from tfclassify.web.static_demo import write_static_demo
+from tfclassify.workflows.predict import PredictRequest, predict_paths_of_run
+
+
+@pytest.fixture(scope="module")
+def exhibit(tiny_run: TinyRun) -> Exhibit:
+    return Exhibit(tiny_run.run, "tiny")
+
+
+@pytest.fixture(scope="module")
+def photos(tiny_run: TinyRun) -> list[Path]:
+    return sorted(tiny_run.photos.rglob("*.png"))
+
+
+@pytest.mark.parametrize("with_views", [False, True])
+def test_it_answers_as_predict_does(
+    exhibit: Exhibit, tiny_run: TinyRun, photos: list[Path], with_views: bool
+) -> None:
+    request = PredictRequest(tiny_run.run, [str(photos[0])], use_tta=with_views, is_calibrated=True)
+    expected = predict_paths_of_run(request).predictions
+    found = exhibit.answer(photos[0].read_bytes(), with_views=with_views)
+    assert np.allclose(found["probabilities"], expected.probabilities[0], atol=1e-6)
+    assert found["views"] == (2 if with_views else 1)
+    assert [exhibit.plain.classes[column] for column in found["labels"]] == [expected[0].label]
+
+
+def test_trust_is_that_of_the_held_out_images(exhibit: Exhibit, tiny_run: TinyRun) -> None:
+    content = json.loads((tiny_run.run / "metrics.json").read_text("utf-8"))
+    found = content["splits"]["test"]["plain"]["calibration"]
+    (full, *_) = (part for part in found["curve_after"] or found["curve"] if part["count"])
+    trust = exhibit.find_trust(full["high"], False)
+    assert trust is not None
+    assert trust.images == full["count"]
+    assert trust.right == round(full["count"] * full["accuracy"])
+    assert trust.low <= trust.right / trust.images <= trust.high
+    assert sum(each["images"] for each in exhibit.list_trust()) == content["headline"]["n"]
+
+
+def test_examples_are_misclassified_held_out_images(exhibit: Exhibit, tiny_run: TinyRun) -> None:
+    assert exhibit.examples
+    for number, example in enumerate(exhibit.examples):
+        assert example.truth.startswith("is ")
+        with Image.open(io.BytesIO(exhibit.read_example(number))) as shown:
+            assert not shown.info
+            assert np.array_equal(np.asarray(shown), np.asarray(Image.open(example.path)))
+    with pytest.raises(RequestError, match=r"example: there are \d+, got number 99"):
+        exhibit.read_example(99)
+
+
+def test_a_map_covers_the_whole_photo(exhibit: Exhibit, photos: list[Path]) -> None:
+    drawn = Image.open(io.BytesIO(exhibit.draw_map(photos[0].read_bytes(), 1)))
+    with Image.open(photos[0]) as photo:
+        assert drawn.size == photo.size
+    assert drawn.mode == "RGBA"
+    with pytest.raises(RequestError, match="class: must be from 0 to 2, got 3"):
+        exhibit.draw_map(photos[0].read_bytes(), 3)
+
+
+@pytest.mark.parametrize(
+    ("runs", "names"),
+    [
+        (["reports/plants/003"], ["plants/003"]),
+        (["a/plants", "b/plants"], ["a/plants", "b/plants"]),
+        (["reports/plants/001", "reports/shoes/001"], ["plants/001", "shoes/001"]),
+        (["plants", "shoes"], ["plants", "shoes"]),
+    ],
+)
+def test_names_tell_runs_apart(runs: list[str], names: list[str]) -> None:
+    assert name_exhibits([Path(run) for run in runs]) == names
+
+
+def test_too_many_runs() -> None:
+    with pytest.raises(RequestError, match="shows 1 to 4 runs side by side, got 5"):
+        name_exhibits([Path(name) for name in "abcde"])
+
+
+def test_wrong_requests(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="no such run"):
+        run_demo(DemoRequest((tmp_path / "none",), opens_browser=False))
+    with pytest.raises(RequestError, match="--runtime: goes with --static FOLDER only"):
+        run_demo(DemoRequest((tmp_path,), runtime=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "words"),
+    [
+        ("answer?model=0", b"", 422, "body"),
+        ("answer?model=0", b"no image", 409, "not an image"),
+        ("answer?model=7", b"x", 400, "model: there are 1, got number 7"),
+        ("map?model=0&column=9", b"x", 400, "class: must be from 0 to 2, got 9"),
+        ("answer?model=x", b"x", 422, "query.model"),
+    ],
+)
+def test_bad_requests(
+    serve_app: Callable[..., Any],
+    exhibit: Exhibit,
+    path: str,
+    body: bytes,
+    status: int,
+    words: str,
+) -> None:
+    client = serve_app(lambda door: make_demo(door, [exhibit])).client
+    answer = client.post(
+        f"/api/{path}", content=body, headers={"content-type": "application/octet-stream"}
+    )
+    assert answer.status_code == status, answer.text
+    assert words in answer.json()["error"]
+
+
+def give(page: Any, *photos: Path) -> None:
+    before = page.locator("#history-rows tr").count()
+    page.set_input_files("#files", [str(photo) for photo in photos])
+    page.locator("#history-rows tr").nth(before + len(photos) - 1).wait_for()
+
+
+@pytest.mark.parametrize("look", [(1280, "light"), (400, "dark")])
+def test_the_page(
+    serve_app: Callable[..., Any],
+    open_page: Callable[..., Any],
+    exhibit: Exhibit,
+    photos: list[Path],
+    look: tuple[int, str],
+) -> None:
+    served = serve_app(lambda door: make_demo(door, [exhibit]))
+    width, scheme = look
+    page = open_page(served.address, viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.wait_for_selector("body[data-ready]")
+    give(page, photos[0])
+    expected = exhibit.answer(photos[0].read_bytes())
+    shown = page.locator(".bars .share").all_inner_texts()
+    best = max(expected["probabilities"])
+    assert shown[0] == f"{100 * best:.1f} %"
+    assert page.inner_text(".verdict") == exhibit.plain.classes[expected["labels"][0]]
+    assert "held-out image" in page.inner_text(".answer .quiet")
+    page.locator(".bars button").nth(1).focus()
+    page.wait_for_selector("#map:not([hidden])")
+    assert page.get_attribute("#map", "alt").startswith("Where ")
+    page.locator("#opacity").fill("20")
+    assert page.evaluate("document.getElementById('map').style.opacity") == "0.2"
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#map", state="hidden")
+    page.locator("#views").check()
+    page.locator("#history-rows tr").nth(1).wait_for()
+    page.locator("#example-list button").first.click()
+    page.locator("#history-rows tr").nth(2).wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert photos[0].name in page.inner_text("#history-rows")
+    with page.expect_download() as loading:
+        page.click("#download")
+    rows = list(csv.DictReader(io.StringIO(Path(loading.value.path()).read_text("utf-8"))))
+    assert [row["file"] for row in rows][:2] == [photos[0].name] * 2
+    assert [row["views"] for row in rows] == ["1", "2", "2"]
+    written = [float(rows[0][f"probability:{name}"]) for name in exhibit.plain.classes]
+    assert np.allclose(written, expected["probabilities"], rtol=1e-6)
+
+
+def test_a_photo_that_cannot_be_read_is_said(
+    serve_app: Callable[..., Any],
+    open_page: Callable[..., Any],
+    exhibit: Exhibit,
+    photos: list[Path],
+    tmp_path: Path,
+) -> None:
+    broken = tmp_path / "<b>broken.png"
+    broken.write_bytes(photos[0].read_bytes()[:60])
+    page = open_page(serve_app(lambda door: make_demo(door, [exhibit])).address)
+    page.expected_errors.append("409")
+    page.wait_for_selector("body[data-ready]")
+    page.set_input_files("#files", [str(broken)])
+    page.wait_for_selector("#trouble:not([hidden])")
+    assert page.inner_text("#trouble").startswith("<b>broken.png: ")
+    give(page, photos[1])
+    assert page.is_hidden("#trouble")
+
+
+def test_two_models_and_thresholds(
+    serve_app: Callable[..., Any],
+    open_page: Callable[..., Any],
+    exhibit: Exhibit,
+    tiny_sets: TinyRun,
+    photos: list[Path],
+) -> None:
+    sets = Exhibit(tiny_sets.run, "sets")
+    served = serve_app(lambda door: make_demo(door, [exhibit, sets]))
+    page = open_page(served.address)
+    page.wait_for_selector("body[data-ready]")
+    give(page, photos[0])
+    assert page.locator(".answers h2").all_inner_texts() == ["tiny", "sets"]
+    panel = page.locator(".answer").nth(1)
+    assert panel.locator(".mark").count() == panel.locator(".bars li").count()
+    page.locator("#limit").fill("99")
+    assert panel.locator(".verdict").inner_text() == "no label"
+    page.locator("#limit").fill("1")
+    assert panel.locator(".bars .given").count() == panel.locator(".bars li").count()
+    page.click("#limit-own")
+    expected = sets.answer(photos[0].read_bytes())["labels"]
+    assert panel.locator(".bars .given").count() == len(expected)
+
+
+@pytest.fixture
+def show_folder() -> Iterator[Callable[[Path], str]]:
+    """Serve folders as any web server does; returns the address of each."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(folder: Path) -> str:
+        class Quiet(SimpleHTTPRequestHandler):
+            def guess_type(self, path: Any) -> str:
+                return "text/javascript" if str(path).endswith("js") else super().guess_type(path)
+
+            def log_message(self, *words: object) -> None:
+                pass
+
+        handler = functools.partial(Quiet, directory=str(folder))
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/index.html"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def static(tiny_run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("static") / "page"
+    return write_static_demo([tiny_run.run], ["tiny"], target)
+
+
+def test_a_static_page_tells_nothing_of_this_machine(static: Path, tiny_run: TinyRun) -> None:
+    files = [path for path in static.rglob("*") if path.is_file()]
+    assert {"index.html", "models.json", "demo_answers.js", "0.onnx"} <= {f.name for f in files}
+    assert not [path for path in files if str(tiny_run.home).encode() in path.read_bytes()]
+    assert not list(static.rglob("*.png"))
+    assert "sdk: static" in (static / "README.md").read_text("utf-8")
+
+
+def test_a_static_page_without_its_runtime_says_so(
+    static: Path, show_folder: Callable[[Path], str], open_page: Callable[..., Any]
+) -> None:
+    page = open_page(show_folder(static))
+    page.expected_errors += ["404", "Failed to fetch dynamically"]
+    page.wait_for_selector("#trouble:not([hidden])")
+    assert "README.md of this folder says where to get it" in page.inner_text("#trouble")
+
+
+def test_the_browser_resizes_as_pillow_does(
+    static: Path,
+    show_folder: Callable[[Path], str],
+    open_page: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    from tfclassify.data.images import decode_image
+
+    page = open_page(show_folder(static))
+    page.expected_errors += ["404", "Failed to fetch dynamically"]
+    draw = np.random.default_rng(0)
+    for resize in ("stretch", "crop", "letterbox"):
+        for shape in ((37, 53), (90, 20), (8, 8)):
+            file = tmp_path / "noise.png"
+            Image.fromarray(draw.integers(0, 256, (*shape, 3), dtype=np.uint8)).save(file)
+            expected = decode_image(file, (24, 16), resize)
+            found = page.evaluate(
+                """async ([bytes, resize]) => {
+                  const { readPhoto } = await import("./resizing.js");
+                  const photo = new Blob([new Uint8Array(bytes)]);
+                  const model = { size: [24, 16], resize, max_pixels: 1e8 };
+                  return Array.from((await readPhoto(photo, model)).pixels);
+                }""",
+                [list(file.read_bytes()), resize],
+            )
+            assert np.array_equal(np.reshape(found, (24, 16, 3)), expected), (resize, shape)
+
+
+def test_a_wrong_runtime_is_refused(tiny_run: TinyRun, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"no such file; `npm pack onnxruntime-web@"):
+        write_static_demo([tiny_run.run], ["x"], tmp_path / "a", runtime=tmp_path / "none.tgz")
+    (tmp_path / "other.tgz").write_bytes(b"x")
+    with pytest.raises(RequestError, match=r"is not onnxruntime-web .* whose integrity is sha512-"):
+        write_static_demo([tiny_run.run], ["x"], tmp_path / "a", runtime=tmp_path / "other.tgz")
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_folder_with_other_things_is_not_replaced(tiny_run: TinyRun, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years", "utf-8")
+    with pytest.raises(RequestError, match="holds something else; choose a new folder"):
+        write_static_demo([tiny_run.run], ["x"], tmp_path)
+
+
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package of onnxruntime-web, from npm where its registry can be reached."""
+    import shutil
+    import subprocess
+
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed, so onnxruntime-web cannot be fetched")
+    folder = tmp_path_factory.mktemp("npm")
+    wanted = f"{static_demo.RUNTIME}@{static_demo.RUNTIME_VERSION}"
+    done = subprocess.run(
+        [npm, "pack", "--silent", wanted], cwd=folder, capture_output=True, timeout=300, check=False
+    )
+    found = list(folder.glob("*.tgz"))
+    if done.returncode or not found:
+        pytest.skip("npm's registry cannot be reached, so onnxruntime-web cannot be fetched")
+    return found[0]
+
+
+@pytest.mark.slow
+def test_a_static_page_answers_as_python_does(
+    tiny_run: TinyRun,
+    tiny_sets: TinyRun,
+    tmp_path: Path,
+    runtime: Path,
+    photos: list[Path],
+    show_folder: Callable[[Path], str],
+    open_page: Callable[..., Any],
+) -> None:
+    runs = [tiny_run.run, tiny_sets.run]
+    folder = write_static_demo(runs, ["tiny", "sets"], tmp_path / "page", runtime=runtime)
+    page = open_page(show_folder(folder))
+    page.wait_for_selector("body[data-ready]")
+    exhibits = [Exhibit(run, "x") for run in runs]
+    for photo in photos[:5]:
+        give(page, photo)
+        for number, exhibit in enumerate(exhibits):
+            expected = exhibit.answer(photo.read_bytes())
+            found = page.evaluate(
+                """async ([number, bytes]) => {
+                  const { answer } = await import("./demo_answers.js");
+                  return answer(number, new Blob([new Uint8Array(bytes)]));
+                }""",
+                [number, list(photo.read_bytes())],
+            )
+            assert np.allclose(found["probabilities"], expected["probabilities"], atol=1e-3)
+            assert found["labels"] == expected["labels"]
+            if expected["trust"] is not None:
+                assert found["trust"]["images"] == expected["trust"]["images"]
+    page.locator(".bars button").first.focus()
+    page.wait_for_selector("#map:not([hidden])")

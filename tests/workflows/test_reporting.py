@@ -84,7 +84,7 @@ def test_mistakes_are_the_most_confident_first_with_their_pictures(tiny_run: Tin
     mapped = describe_verdict(verdict, recipe, bundle).mistakes
     assert all(mistake.map and mistake.map != mistake.thumbnail for mistake in mapped)
     page = (tiny_run.run / "report.html").read_text("utf-8")
-    assert "where the model saw it in " in page
+    assert "evidence for " in page
 
 
 def test_validation_scores_come_with_a_caution(tiny_run: TinyRun) -> None:

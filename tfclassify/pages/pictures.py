@@ -51,6 +51,7 @@ class Photo:
         titles: Lines that are set off, such as what was predicted.
         lines: Lines below them.
         map: The image with what a model looked at laid over it; None where there is none.
+        map_of: The class whose evidence it shows.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Photo:
     titles: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
     map: Thumbnail | None = None
+    map_of: str = ""
 
     @property
     def alt(self) -> str:

@@ -397,7 +397,8 @@ class Mistake:
         self, answers: Answers, thumbnail: Thumbnail | None, map: Thumbnail | None = None
     ) -> Photo:
         """Put it below the image, and the image with what the model looked at."""
-        return Photo(answers.images[self.position], thumbnail, self.titles, self.lines, map)
+        name, label = answers.images[self.position], answers.classes[self.shown_class]
+        return Photo(name, thumbnail, self.titles, self.lines, map, label if map else "")
 
 
 def list_mistakes(answers: Answers, limit: int = 24) -> list[Mistake]:

@@ -124,7 +124,7 @@ def test_a_call_leaves_keras_as_it_was(tiny_run: TinyRun, in_tmp: Path) -> None:
     run = tfc.train(
         tiny_run.recipe,
         epochs=1,
-        set={"runtime.mixed_precision": True, "tta": None},
+        set={"runtime.precision": "bfloat16", "tta": None},
         progress=False,
     )
     assert run.path == Path("reports/tiny/001")

@@ -350,3 +350,10 @@ def test_a_package_brings_functions_that_load_when_they_are_used(
     assert names.list_own_names("losses") == ()
     assert load(phases__schedule={"custom": "gone"}).phases[0].schedule.custom == "gone"
     assert names.find_own_function("schedules", "root")(0.25) == 0.5
+
+
+@pytest.mark.parametrize(("former", "precision"), [(True, "float16"), (False, "float32")])
+def test_recipes_of_former_runs_name_their_precision(former: bool, precision: str) -> None:
+    content = make_recipe(runtime={"mixed_precision": former, "jit": True})
+    runtime = Recipe.model_validate(content).runtime
+    assert (runtime.precision, runtime.jit) == (precision, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras.src.applications.convnext import LayerScale
 
 from tests.training.builders import make_recipe
@@ -61,6 +62,30 @@ def take_step(optimizer: str, factor: float | None, **phase: object) -> tuple[fl
     built.build([near, far])
     built.apply_gradients([(np.float32(2.0), near), (np.float32(2.0), far)])
     return float(near.numpy()), float(far.numpy())
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_adam_in_one_pass_is_keras_own(kind: str, is_compiled: bool) -> None:
+    generator = np.random.default_rng(0)
+    start = [generator.normal(size=shape).astype(np.float32) for shape in ((3, 4), (5,))]
+    given = {"weight_decay": 0.1, "clip_norm": 2.0}
+    phase = PhaseRecipe.model_validate({"name": "p", "epochs": 1, "optimizer": kind, **given})
+    own = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[kind]
+    ends = []
+    for optimizer in (build_optimizer(phase), own(weight_decay=0.1, global_clipnorm=2.0)):
+        variables = [keras.Variable(value) for value in start]
+        optimizer.build(variables)
+        take = optimizer.apply_gradients if not is_compiled else tf.function(optimizer.apply)
+        draw = np.random.default_rng(1)
+        for rate in (0.1, 0.02, 0.3):
+            optimizer.learning_rate = rate
+            gradients = [tf.constant(draw.normal(size=v.shape), tf.float32) for v in variables]
+            take(gradients if is_compiled else zip(gradients, variables, strict=True))
+        ends.append([v.numpy() for v in variables])
+    for ours, theirs, first in zip(*ends, start, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+        assert np.abs(ours - first).min() > 1e-3
 
 
 def test_a_step_is_as_long_as_its_factor() -> None:

@@ -3,10 +3,12 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.training.builders import make_recipe
+from tfclassify.model.folding import fold_all
 from tfclassify.training.optimizers import build_optimizer
-from tfclassify.training.steps import TrainingStep
+from tfclassify.training.steps import ForwardPass, TrainingStep
 
 PHASE = {"name": "p", "epochs": 1, "optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.0}
 
@@ -63,7 +65,7 @@ def test_a_step_by_hand() -> None:
 
 @pytest.mark.slow
 def test_gathering_goes_with_mixed_precision() -> None:
-    runtime = {"mixed_precision": True}
+    runtime = {"precision": "float16"}
     head, step = make_step(True, runtime=runtime)
     before = head.get_weights()[0]
     step(INPUTS[:4], TARGETS[:4], WEIGHTS[:4], 4 / 6, ends_group=False)
@@ -84,3 +86,20 @@ def test_images_weigh_what_the_teacher_says_too() -> None:
     soft = np.array([1.0, 1.0, 2**0.5]) / (2 + 2**0.5)
     cost = 0.25 * 4 * np.sum(soft * np.log(soft * 3)) + 0.75 * np.log(3)
     assert float(loss) == pytest.approx(3 * cost + 0.06, abs=1e-5)
+
+
+def test_a_pass_rounds_as_the_model_does_unless_it_is_folded() -> None:
+    """The saved model is compared with the trained one to the last digits."""
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((9, 9, 3)), layers.Conv2D(16, 3), layers.BatchNormalization()]
+    )
+    generator = np.random.default_rng(4)
+    for weight in model.weights:
+        weight.assign(generator.uniform(0.3, 1.7, weight.shape))
+    images = generator.uniform(0, 255, (4, 9, 9, 3)).astype(np.float32)
+    expected = tf.function(lambda batch: model(batch, training=False))(images).numpy()
+    np.testing.assert_array_equal(ForwardPass(model)(images), expected)
+    found = ForwardPass(model, fold_all(model))(images).numpy()
+    assert not np.array_equal(found, expected)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)

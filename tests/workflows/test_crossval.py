@@ -299,7 +299,8 @@ def test_an_executor_trains_every_fold_from_what_lies_in_the_folder(
         for each in fake.recipes[4:]
     ]
     assert one.judgement.metrics == other.judgement.metrics
-    for name in ("predictions.csv", "repeat-2/fold-1/index.csv"):
+    fold = "repeat-2/fold-1"
+    for name in ("predictions.csv", f"{fold}/index.csv", f"{fold}/thumbnails.npz"):
         assert (one.path / name).read_bytes() == (other.path / name).read_bytes()
 
 

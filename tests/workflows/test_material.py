@@ -18,6 +18,7 @@ from tfclassify.runs.directory import RunDirectory
 from tfclassify.workflows.material import (
     anchor_images,
     build_network,
+    find_precision_warnings,
     open_material,
     open_teacher,
 )
@@ -126,3 +127,16 @@ def test_a_teacher_that_knows_held_out_images_is_told(tiny_run: TinyRun) -> None
     teacher = open_teacher(recipe, index.with_frame(index.frame.assign(split=splits)), SILENT)
     assert teacher is not None
     assert f"was trained on 2 of the {held_out} held-out images" in teacher.caution
+
+
+@pytest.mark.parametrize(("precision", "gpus"), [("float16", 0), ("bfloat16", 0), ("float16", 1)])
+def test_a_lower_precision_is_warned_of_where_it_takes_longer(
+    tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch, precision: str, gpus: int
+) -> None:
+    monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda kind: ["one"] * gpus)
+    assert find_precision_warnings(load_recipe(tiny_run.recipe)) == []
+    warnings = find_precision_warnings(
+        load_recipe(tiny_run.recipe, (f"runtime.precision={precision}",))
+    )
+    assert len(warnings) == (0 if gpus else 1)
+    assert all(precision in warning and "use float32" in warning for warning in warnings)

@@ -42,7 +42,7 @@ def read_switches() -> tuple[object, ...]:
 
 
 def test_a_verb_leaves_no_switch_behind(tiny_run: TinyRun) -> None:
-    recipe = load_recipe(tiny_run.recipe, ("runtime.mixed_precision=true",))
+    recipe = load_recipe(tiny_run.recipe, ("runtime.precision=float16",))
 
     @start.verb
     def work() -> str:

@@ -14,8 +14,9 @@ gradient of the same ``k``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -77,6 +78,11 @@ def find_pairs(model: keras.Model) -> list[FoldedPair]:
 def find_frozen_pairs(model: keras.Model) -> list[FoldedPair]:
     """Find those pairs whose BatchNorm runs in inference mode, however the model is called."""
     return [pair for pair in find_pairs(model) if not pair.norm.trainable]
+
+
+def fold_all(model: keras.Model) -> Callable[[], AbstractContextManager[None]]:
+    """Return what opens a block in which all pairs of a model are folded: for inference."""
+    return partial(folded, find_pairs(model))
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def predict_store(
         raise ModelError(
             f"predict: the network's answer is not finite (NaN or infinite) for {broken} of "
             f"{len(answer)} images; its weights or its precision overflow: train again at a lower "
-            "learning_rate, or without runtime.mixed_precision"
+            "learning_rate, or with runtime.precision: float32"
         )
     return answer
 

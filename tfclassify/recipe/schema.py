@@ -154,9 +154,21 @@ class RuntimeRecipe(Section):
     """How the work is run; none of it changes what is learnt, but for rounding."""
 
     deterministic: bool = Field(True, description="Bit-identical runs, at some cost in time.")
-    mixed_precision: bool = Field(False, description="float16 compute; for GPUs.")
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32",
+        description="Of the activations; weights, gradients and loss are float32. For GPUs.",
+    )
     jit: bool = Field(False, description="XLA; slower on a CPU.")
     tensorboard: bool = Field(False, description="Also write TensorBoard logs.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_former_key(cls, content: Any) -> Any:
+        """Understand ``mixed_precision: true`` of runs that were made before there was a choice."""
+        if not isinstance(content, dict) or not isinstance(content.get("mixed_precision"), bool):
+            return content
+        rest = {key: value for key, value in content.items() if key != "mixed_precision"}
+        return {"precision": "float16" if content["mixed_precision"] else "float32"} | rest
 
 
 class Recipe(Section):

@@ -15,6 +15,7 @@ import numpy as np
 
 from tfclassify.events import Observer
 from tfclassify.model.assembly import Classifier
+from tfclassify.model.folding import fold_all
 from tfclassify.model.prediction import predict_store
 from tfclassify.pipeline.augmentation import is_changing
 from tfclassify.pipeline.cache import ImageStore, naming_broken_images
@@ -174,7 +175,7 @@ class FeatureSource:
         self._views = min(features.views, phase.epochs)
 
         def compute() -> list[np.ndarray]:
-            extract = ForwardPass(extractor)
+            extract = ForwardPass(extractor, fold_all(extractor))
             views = self._extract_views(material, phase, extract, observer)
             arrays = [array for view in views for array in view]
             held_out = np.zeros((0, 1), np.float32)

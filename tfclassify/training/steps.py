@@ -7,7 +7,7 @@ Owns: the gradient step and the evaluation pass of one phase. Does not own: the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -39,7 +39,7 @@ class TrainingStep:
         within: Opens what the network runs within; None folds BatchNorms that are frozen.
 
     Attributes:
-        optimizer: As given, or what scales its losses under mixed precision.
+        optimizer: As given, or what scales its losses under float16.
         head: As given.
         models: The models that the phase trains.
         variables: What the optimizer changes.
@@ -65,7 +65,7 @@ class TrainingStep:
         if recipe.distil is not None:
             self._loss = add_teacher(self._loss, recipe.distil, recipe.task)
             self._columns *= 2
-        self._is_scaled = recipe.runtime.mixed_precision
+        self._is_scaled = recipe.runtime.precision == "float16"
         if self._is_scaled:
             optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
         self.optimizer = optimizer
@@ -187,12 +187,13 @@ class ForwardPass:
 
     Args:
         model: The model.
-        within: Opens what it runs within; None folds its BatchNorms.
+        within: Opens what it runs within, such as ``fold_all(model)``, which is faster and
+            rounds differently; None runs the model as it is.
     """
 
     def __init__(self, model: keras.Model, within: Within | None = None) -> None:
         self._model = model
-        self._within = within or (lambda: folded(find_pairs(model)))
+        self._within = within or nullcontext
         shape = tf.TensorSpec([None, *model.inputs[0].shape[1:]], tf.float32)
         self._run = tf.function(self._compute, input_signature=[shape])
 

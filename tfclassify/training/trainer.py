@@ -19,6 +19,7 @@ import numpy as np
 from tfclassify.errors import ModelError, RunError, TrainingError
 from tfclassify.events import SILENT, Observer
 from tfclassify.model.assembly import Classifier
+from tfclassify.model.folding import fold_all
 from tfclassify.model.prediction import predict_store
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
 from tfclassify.scoring.epochs import EpochRecord, best_epoch, is_better
@@ -77,7 +78,8 @@ class Trainer:
         self._recipe, self.classifier, self._material = recipe, classifier, material
         self._state, self._on_record, self._observer = StateFolder(state_dir), on_record, observer
         self._task = get_task(recipe.task)
-        self._network = ForwardPass(classifier.network)
+        network = classifier.network
+        self._network = ForwardPass(network, fold_all(network))
         self._images = len(material.train.images)
         self._records: list[EpochRecord] = []
         self.kept_phase, self.caution = recipe.phases[-1].name, ""

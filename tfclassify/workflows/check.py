@@ -17,6 +17,7 @@ from tfclassify.recipe.schema import PhaseRecipe, Recipe
 from tfclassify.workflows.material import (
     build_network,
     find_augmentation_warnings,
+    find_precision_warnings,
     open_teacher,
 )
 from tfclassify.workflows.recipes import Given, open_recipe
@@ -99,7 +100,7 @@ def check_recipe(request: CheckRequest, observer: Observer = SILENT) -> CheckRes
     recipe = open_recipe(request.recipe, request.overrides, observer, request.columns)
     data = prepare_data(recipe, observer=observer)
     set_up_keras(recipe)
-    for warning in find_augmentation_warnings(recipe):
+    for warning in [*find_augmentation_warnings(recipe), *find_precision_warnings(recipe)]:
         observer.on_warning(warning)
     classifier = build_network(recipe, data.index)
     train = data.index.in_split("train")
@@ -118,6 +119,7 @@ def plan_phase(
     teacher: Teacher | None,
 ) -> PhasePlan:
     """Time a few steps of a phase as the training would take them, its teacher's answers too."""
+    from tfclassify.model.folding import fold_all
     from tfclassify.training.class_weights import resolve_class_weights
     from tfclassify.training.phases import build_step, freeze
     from tfclassify.training.sources import count_steps
@@ -138,7 +140,7 @@ def plan_phase(
         asking = _time(lambda: teacher.join(pixels, plain)) * steps
     inputs, caching = pixels, 0.0
     if extractor is not None and phase.features is not None:
-        extract = ForwardPass(extractor)
+        extract = ForwardPass(extractor, fold_all(extractor))
         inputs = extract(pixels)
         views = min(phase.features.views, phase.epochs)
         caching = (_time(lambda: np.asarray(extract(pixels))) * steps + asking) * views

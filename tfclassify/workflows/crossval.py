@@ -280,8 +280,9 @@ def train_fold(place: str, repeat: int, number: int, observer: Observer = SILENT
         observer: Told of progress.
     """
     folder = CrossvalDirectory.open(Path(place))
-    data = PreparedData.load(folder.index_path, folder.integrity_path)
-    folds = _list_folds(folder, load_recipe(folder.recipe_path), data.index)
+    recipe = load_recipe(folder.recipe_path)
+    data = _prepare(folder, recipe, observer)
+    folds = _list_folds(folder, recipe, data.index)
     places = zip(folder.plan.places(), folds, strict=True)
     _train_fold(dict(places)[repeat, number], data, observer)
 

@@ -211,13 +211,14 @@ def _list_candidates(fitting: Fitting, index: Index) -> Iterator[Recipe]:
 
 def probe_network(recipe: Recipe, sample: Index, observer: Observer) -> Probed:
     """Look at a network by a linear probe on its features of some training images."""
+    from tfclassify.model.folding import fold_all
     from tfclassify.model.prediction import predict_store
     from tfclassify.training.sources import split_at_pooling
     from tfclassify.training.steps import ForwardPass
 
     images = open_training_set(recipe, sample, observer).images
     extractor, _ = split_at_pooling(build_network(recipe, sample))
-    extract = ForwardPass(extractor)
+    extract = ForwardPass(extractor, fold_all(extractor))
     extract(images.read(np.arange(min(len(sample), recipe.batch_size))))  # compiles
     started = time.perf_counter()
     features = predict_store(extract, images, recipe.batch_size)

@@ -92,7 +92,7 @@ def open_material(recipe: Recipe, index: Index, observer: Observer) -> Material:
     from tfclassify.training.class_weights import resolve_class_weights
     from tfclassify.training.sources import Material
 
-    for warning in find_augmentation_warnings(recipe):
+    for warning in [*find_augmentation_warnings(recipe), *find_precision_warnings(recipe)]:
         observer.on_warning(warning)
     train, validation = index.in_split("train"), index.in_split("validation")
     training_set = open_training_set(recipe, train, observer)
@@ -168,6 +168,19 @@ def find_augmentation_warnings(recipe: Recipe) -> list[str]:
     from tfclassify.pipeline.augmentation import find_warnings
 
     return find_warnings(recipe.augment)
+
+
+def find_precision_warnings(recipe: Recipe) -> list[str]:
+    """Say where a lower precision costs time instead of saving it: without a GPU."""
+    import tensorflow as tf
+
+    precision = recipe.runtime.precision
+    if precision == "float32" or tf.config.list_physical_devices("GPU"):
+        return []
+    return [
+        f"runtime.precision: {precision} takes longer than float32 on a processor, and there is "
+        "no GPU here; use float32"
+    ]
 
 
 def open_training_set(recipe: Recipe, index: Index, observer: Observer) -> TrainingSet:

@@ -211,8 +211,8 @@ def set_up_keras(recipe: Recipe) -> None:
     keras.utils.set_random_seed(recipe.seed)
     if recipe.runtime.deterministic:
         tf.config.experimental.enable_op_determinism()
-    policy = "mixed_float16" if recipe.runtime.mixed_precision else "float32"
-    keras.config.set_dtype_policy(policy)
+    precision = recipe.runtime.precision
+    keras.config.set_dtype_policy(precision if precision == "float32" else f"mixed_{precision}")
 
 
 @contextmanager

@@ -91,8 +91,9 @@ def label(
         port=port,
         opens_browser=browser,
     )
-    return label_images(request, choose_observer(progress), on_ready=_tell_address)
+    return label_images(request, choose_observer(progress), on_ready=tell_address)
 
 
-def _tell_address(address: str) -> None:
+def tell_address(address: str) -> None:
+    """Say on standard error where the page is, and how to stop it."""
     print(f"label at {address}\nstop with Ctrl-C", file=sys.stderr, flush=True)

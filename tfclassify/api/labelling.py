@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from tfclassify.api.label import tell_address
 from tfclassify.api.progress import choose_observer
 from tfclassify.events import Observer
 
@@ -53,6 +54,9 @@ def clean(
     features: bool = True,
     photos: bool = True,
     out: str | os.PathLike[str] | None = None,
+    review: bool = False,
+    port: int | None = None,
+    browser: bool = True,
     progress: bool | Observer = True,
 ) -> CleanResult:
     """Find labels and photos of a run's or a cross-validation's data that look wrong.
@@ -64,6 +68,10 @@ def clean(
         features: Whether the network looks at all images again, for those unlike all others.
         photos: Whether photos are measured: too dark, blurred, empty.
         out: Folder to write into; None for ``clean`` in the target.
+        review: Whether to serve a page on which each is kept, relabelled or dropped, until it
+            is stopped; ``corrections.csv`` holds what was decided.
+        port: review: its port; None for 8400, 0 for any.
+        browser: review: whether to open the page in the browser.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Returns:
@@ -71,11 +79,22 @@ def clean(
 
     Raises:
         TargetError: If there is no such run or cross-validation.
-        RequestError: If a run held no images out.
+        RequestError: If a run held no images out, or there is nothing to review.
         RunError: If it is not finished.
+        MissingExtraError: review: if the extra ``web`` is not installed.
     """
     from tfclassify.workflows.clean import CleanRequest, clean_target
 
     folder = None if out is None else Path(out)
     request = CleanRequest(Path(target), rank, features, photos, folder)
-    return clean_target(request, choose_observer(progress))
+    observer = choose_observer(progress)
+    if not review:
+        return clean_target(request, observer)
+    from tfclassify.web.server import require_web
+
+    require_web()
+    from tfclassify.web.cleaning import review_suspects
+
+    return review_suspects(
+        request, observer, port=port, opens_browser=browser, on_ready=tell_address
+    )

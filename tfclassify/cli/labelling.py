@@ -97,6 +97,20 @@ def clean(
         Path | None,
         typer.Option("--out", help="Folder to write into; default: clean in the target."),
     ] = None,
+    review: Annotated[
+        bool,
+        typer.Option(
+            "--review",
+            help="Serve a page on which each is kept, relabelled or dropped, until Ctrl-C.",
+        ),
+    ] = False,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65535, help="Of that page; default: 8400, 0: any."),
+    ] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open that page in the browser.")
+    ] = True,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from tfclassify.data.journals import Answer
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
+from tfclassify.labelling.board import Suggestion
 from tfclassify.labelling.features import Features, read_features
 from tfclassify.labelling.lookalikes import find_alike, order_by_cluster, project
 from tfclassify.labelling.vocabulary import Vocabulary
@@ -36,21 +36,6 @@ ORDERS = {
     "disagreement": "the model most surely says another label than the image has first",
     "lookalikes": "images that look alike one after another",
 }
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """What a model says of an image.
-
-    Attributes:
-        labels: In the vocabulary's order.
-        probability: Of them; of several, of all.
-        reason: Why, in words; may be empty.
-    """
-
-    labels: tuple[str, ...]
-    probability: float
-    reason: str = ""
 
 
 class ModelAdviser:

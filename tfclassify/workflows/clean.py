@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfclassify.data.corrections import read_corrections
+from tfclassify.data.corrections import (
+    Action,
+    count_actions,
+    read_corrections,
+    write_corrections,
+)
 from tfclassify.data.images import open_image
 from tfclassify.data.index import Index, load_index
 from tfclassify.data.scan import scan
@@ -22,6 +27,7 @@ from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_text
 from tfclassify.judging.answers import read_answers
 from tfclassify.judging.folds import read_folds
+from tfclassify.labelling.board import Board
 from tfclassify.labelling.clean_page import (
     SHOWN_PHOTOS,
     CleanReport,
@@ -42,6 +48,8 @@ from tfclassify.labelling.issues import (
     rank_suspects,
 )
 from tfclassify.labelling.quality import measure_photos
+from tfclassify.labelling.review import list_corrections, open_review
+from tfclassify.labelling.session import is_session, open_session
 from tfclassify.pages.pictures import Photo, make_thumbnail
 from tfclassify.pages.rendering import Command, format_now
 from tfclassify.pages.wording import count_of
@@ -83,11 +91,25 @@ class CleanResult:
         report: Everything.
         page: The page.
         queue: ``issues.csv``: the suspects, to be filled in as corrections.
+        answers: The images and what the model said.
+        data: The section ``data`` of their recipe.
     """
 
     report: CleanReport
     page: Path
     queue: Path
+    answers: Answers
+    data: Mapping[str, Any]
+
+    @property
+    def session(self) -> Path:
+        """The session of a review; it need not be there."""
+        return self.queue.with_name("session")
+
+    @property
+    def corrections(self) -> Path:
+        """``corrections.csv``: what a review decided; it need not be there."""
+        return self.queue.with_name("corrections.csv")
 
     @property
     def suspects(self) -> tuple[Suspect, ...]:
@@ -96,11 +118,14 @@ class CleanResult:
 
     def describe(self) -> str:
         """Write it for a terminal."""
-        return f"{describe_suspects(self.report)}\n\n{self.page}\n{self.queue}"
+        files = [self.page, self.queue, *([self.corrections] if self.corrections.exists() else [])]
+        return "\n".join([f"{describe_suspects(self.report)}\n", *map(str, files)])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {**self.report.to_dict(), "page": str(self.page), "queue": str(self.queue)}
+        corrections = str(self.corrections) if self.corrections.exists() else None
+        paths = {"page": str(self.page), "queue": str(self.queue), "corrections": corrections}
+        return {**self.report.to_dict(), **paths}
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +171,42 @@ def clean_target(request: CleanRequest, observer: Observer = SILENT) -> CleanRes
     page, queue = folder / "clean.html", folder / "issues.csv"
     write_queue(queue, left)
     write_text(page, render_clean_page(report))
-    return CleanResult(report, page, queue)
+    data = material.recipe.data.model_dump(mode="json", exclude_defaults=True)
+    result = CleanResult(report, page, queue, material.answers, data)
+    conclude_review(result)
+    return result
+
+
+def start_review(result: CleanResult) -> Board:
+    """Open the suspects for somebody to keep, relabel or drop.
+
+    Raises:
+        RequestError: If there are none.
+    """
+    answers = result.answers
+    return open_review(
+        result.session,
+        result.suspects,
+        answers.classes,
+        result.data,
+        is_multi_label=answers.task.is_multi_label,
+    )
+
+
+def conclude_review(result: CleanResult) -> dict[Action, int]:
+    """Write ``corrections.csv`` of what was decided so far, where there was a review.
+
+    Returns:
+        How many of each kind; nothing where there was no review.
+    """
+    if not is_session(result.session):
+        return {}
+    answers = result.answers
+    given = dict(zip(answers.images, answers.label_names, strict=True))
+    reasons = {each.image: each.reason for each in result.suspects}
+    found = list_corrections(open_session(result.session), given, reasons)
+    write_corrections(result.corrections, found)
+    return count_actions(found)
 
 
 def _open(target: Path) -> _Material:
@@ -250,6 +310,7 @@ def _list_commands(request: CleanRequest, folder: Path) -> tuple[Command, ...]:
     repeat += f" --out {shlex.quote(str(request.out))}" if request.out else ""
     queue = f"data:\n  corrections: {folder / 'issues.csv'}"
     return (
-        Command("Fill in the column action (keep, relabel, drop), then in the recipe", queue),
+        Command("Look at them one by one: keep, relabel, drop", f"{repeat} --review"),
+        Command("Or fill in the column action (keep, relabel, drop), then in the recipe", queue),
         Command("Look again", repeat),
     )

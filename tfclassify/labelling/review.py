@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tfclassify.data.corrections import Correction
 from tfclassify.data.journals import Answer
 from tfclassify.errors import RequestError
@@ -22,28 +24,39 @@ from tfclassify.labelling.issues import Suspect
 from tfclassify.labelling.session import Facts, Session, create_session, is_session, open_session
 from tfclassify.labelling.vocabulary import check_vocabulary
 from tfclassify.recipe.data_schema import JOINING_SIGN
+from tfclassify.scoring.verdicts import Answers, name_labels
 
 #: The mark of an image that is to be left out, and its key.
 DROP, _DROP_KEY = "drop", "x"
 
 
 class SuspectAdviser:
-    """Why each image is shown, and what it is suggested to be; the images are the suspects.
+    """What the model said of each suspect, and why it is one.
 
     Attributes:
         orders: None beside the suspects' own, in which the images are.
+
+    Args:
+        suspects: The images, in order.
+        answers: What the model said of all images.
     """
 
     orders: Mapping[str, str] = {}
 
-    def __init__(self, suspects: Sequence[Suspect]) -> None:
+    def __init__(self, suspects: Sequence[Suspect], answers: Answers) -> None:
         self._suspects = suspects
+        rows = np.array([each.row for each in suspects], np.int64)
+        is_said = np.asarray(answers.outcome.is_predicted)[rows]
+        self._labels = name_labels(answers.classes, is_said)
+        sure = np.where(is_said, answers.probabilities[rows], 1.0)
+        if answers.task.is_multi_label:  # what it leaves out is an answer too
+            sure = np.where(is_said, sure, 1.0 - answers.probabilities[rows])
+        self._sure = sure.min(axis=1)
 
     def suggest(self, place: int) -> Suggestion | None:
-        """Say why an image is suspect, and which label may be meant."""
-        each = self._suspects[place]
-        labels = _split(each.suggestion or each.given)
-        return Suggestion(labels, 1.0 - each.issues[0].score, each.reason)
+        """Say what the model takes an image for, and why it is suspect."""
+        reason = self._suspects[place].reason
+        return Suggestion(self._labels[place], float(self._sure[place]), reason)
 
     def order(self, kind: str, answers: Mapping[int, Answer]) -> Sequence[int]:
         """Return all places, the most suspect first."""
@@ -68,19 +81,16 @@ class SuspectAdviser:
 def open_review(
     folder: Path,
     suspects: Sequence[Suspect],
-    classes: Sequence[str],
+    answers: Answers,
     data: Mapping[str, Any],
-    *,
-    is_multi_label: bool,
 ) -> Board:
     """Open the session of a review, or make it.
 
     Args:
         folder: Of the session.
         suspects: The images to look at.
-        classes: Their labels.
+        answers: What the model said of all images.
         data: The section ``data`` of the recipe that they come from.
-        is_multi_label: Whether an image may have several labels.
 
     Raises:
         RequestError: If there is nothing to look at, or the session there has other labels.
@@ -89,9 +99,9 @@ def open_review(
         raise RequestError("--review: there is nothing to look at")
     words = check_vocabulary(
         {
-            "labels": list(classes),
+            "labels": list(answers.classes),
             "marks": [{"name": DROP, "key": _DROP_KEY}],
-            "several": is_multi_label,
+            "several": answers.task.is_multi_label,
         },
         "--review",
     )
@@ -108,7 +118,7 @@ def open_review(
         tuple(each.path for each in suspects),
         tuple(_split(each.given) for each in suspects),
     )
-    return Board(session, images, SuspectAdviser(suspects))
+    return Board(session, images, SuspectAdviser(suspects, answers))
 
 
 def list_corrections(

@@ -183,14 +183,7 @@ def start_review(result: CleanResult) -> Board:
     Raises:
         RequestError: If there are none.
     """
-    answers = result.answers
-    return open_review(
-        result.session,
-        result.suspects,
-        answers.classes,
-        result.data,
-        is_multi_label=answers.task.is_multi_label,
-    )
+    return open_review(result.session, result.suspects, result.answers, result.data)
 
 
 def conclude_review(result: CleanResult) -> dict[Action, int]:

@@ -96,7 +96,7 @@ def try_error(
             train_on(work.recipe, folder)
     except TfclassifyError as error:
         message = str(error)
-        is_told = "go on with" in message.lower() or not is_run(folder)
+        is_told = "resume " in message.lower() or not is_run(folder)
         faults += [] if is_told and "\n" not in message else [f"the error is {message!r}"]
     except type(make_error()) as error:
         faults += [f"the error came through: {error!r}"] if isinstance(error, Exception) else []

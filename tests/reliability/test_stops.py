@@ -47,7 +47,7 @@ def test_an_image_that_is_lost_while_training(tmp_path: Path) -> None:
         train_recipe(TrainRequest(recipe, out=run), Remover(photo, 2))
     told = str(raised.value)
     assert str(photo) in told
-    assert told.endswith(f"are kept. Then go on with: tfclassify train --resume {run}")
+    assert told.endswith(f"are kept. Then resume with: tfclassify train --resume {run}")
     assert count_epochs(run) >= 2
     with pytest.raises(RunError, match=r"image red/001\.png: removed"):
         train_on(recipe, run)
@@ -87,7 +87,7 @@ def test_a_read_only_or_full_disk_is_told_on_the_command_line(
     assert answer.code == 1
     assert re.fullmatch(
         rf"error: {run}: stopped: {run}/state/\S+: Read-only file system; no epoch was finished "
-        rf"yet\. Make it writable, then go on with: tfclassify train --resume {run}",
+        rf"yet\. Make it writable, then resume with: tfclassify train --resume {run}",
         answer.err.splitlines()[-1],
     )
     assert is_run(run)

@@ -47,7 +47,7 @@ def test_a_fold_finds_its_cross_validation(tmp_path: Path, repeats: int) -> None
 
 def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     CrossvalDirectory.create_at(tmp_path / "cv", "", PLAN)
-    with pytest.raises(TargetError, match=r"already; go on with it by `tfclassify crossval --res"):
+    with pytest.raises(TargetError, match=r"already; resume it with `tfclassify crossval --res"):
         CrossvalDirectory.create_at(tmp_path / "cv", "", PLAN)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").touch()

@@ -69,7 +69,7 @@ def test_a_run_in_a_folder_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     RunDirectory.create_at(tmp_path / "empty", TEXT)
     with pytest.raises(
-        TargetError, match="there is a run already; go on with it by `tfclassify train"
+        TargetError, match="there is a run already; resume it with `tfclassify train"
     ):
         RunDirectory.create_at(run.path, TEXT)
     with pytest.raises(TargetError, match="the folder is not empty; choose a new one for the run"):

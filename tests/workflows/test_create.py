@@ -65,7 +65,7 @@ def test_a_problem_cites_the_source_and_no_line_that_nobody_wrote(
         create_recipe(CreateRequest("my flowers", photos, in_tmp / "a.yaml"))
     assert str(caught.value) == (
         "a recipe 'my flowers' for my photos: 1 problem\n  name: must start with a letter or "
-        "digit and go on with letters, digits, '.', '_' or '-', got 'my flowers'"
+        "digit and continue with letters, digits, '.', '_' or '-', got 'my flowers'"
     )
 
 

@@ -358,7 +358,7 @@ def test_numbers_that_make_no_sense_are_refused(
 
 def test_resuming_names_what_it_lacks(tmp_path: Path) -> None:
     run = RunDirectory.create_at(tmp_path / "run", "name: tiny\n").path
-    with pytest.raises(RequestError, match="crossval --resume: name what to go on with"):
+    with pytest.raises(RequestError, match="crossval --resume: name what to resume"):
         resume_crossval(None, None, ())
     with pytest.raises(RequestError, match="--set cannot be given"):
         resume_crossval(run, None, ("seed=1",))

@@ -35,7 +35,7 @@ def test_the_systems_errors_say_how_to_go_on(tmp_path: Path, number: int, advice
     assert raised.value.exit_code == 1
     assert str(raised.value) == (
         f"{tmp_path}: stopped: state/last.npz: {os.strerror(number)}; 2 epochs are kept. "
-        f"{advice} go on with: tfclassify train --resume x"
+        f"{advice} resume with: tfclassify train --resume x"
     )
 
 

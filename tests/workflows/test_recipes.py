@@ -55,7 +55,7 @@ def test_what_is_not_there_names_what_is_near(in_tmp: Path) -> None:
 
 
 def test_a_run_is_not_trained_anew_by_mistake(tiny_run: TinyRun) -> None:
-    with pytest.raises(RequestError, match="is a run; go on with it by `tfclassify train --resume"):
+    with pytest.raises(RequestError, match="is a run; resume it with `tfclassify train --resume"):
         open_recipe(tiny_run.run)
 
 

@@ -73,7 +73,7 @@ def test_a_finished_run_resumes_to_itself(
 
 
 def test_resuming_names_what_it_lacks(tiny_run: TinyRun) -> None:
-    with pytest.raises(RequestError, match="train --resume: name the run to go on with"):
+    with pytest.raises(RequestError, match="train --resume: name the run to resume"):
         resume_training(None, None, ())
     with pytest.raises(RequestError, match="--set cannot be given"):
         resume_training(tiny_run.run, None, ("seed=1",))

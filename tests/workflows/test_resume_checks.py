@@ -60,7 +60,7 @@ def refuse(run: Path, line: str) -> str:
         resume_training(run, None, ())
     lines = str(raised.value).splitlines()
     assert f"  {line}" in lines
-    assert lines[-1].endswith(f"go on all the same with: tfclassify train --resume {run} --force")
+    assert lines[-1].endswith(f"resume all the same with: tfclassify train --resume {run} --force")
     return str(raised.value)
 
 

@@ -293,7 +293,7 @@ def test_there_must_be_images_to_compare_on(home: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_taken_or_no_search(done: TuneResult, home: Path, tmp_path: Path) -> None:
-    with pytest.raises(TargetError, match="there is a search already; go on with it by"):
+    with pytest.raises(TargetError, match="there is a search already; resume it with"):
         search(home, done.search)
     (tmp_path / "file").touch()
     with pytest.raises(TargetError, match="is not a search; `tfclassify tune` makes one"):

@@ -57,7 +57,7 @@ def train(
             are fitted to it; for images without a recipe, backbone and image size are chosen.
         out: The run's folder; None makes ``reports/<name>/<number>``.
         resume: Resume an interrupted run.
-        force: With ``resume``: go on though recipe, images or versions have changed.
+        force: With ``resume``: resume although recipe, images or versions have changed.
         keep_state: Keep what only resuming needs, though the run is finished.
         progress: Whether to show any, or an ``Observer`` of your own.
 
@@ -79,7 +79,7 @@ def train(
     if seconds is not None and (resume or seconds <= 0):
         raise RequestError(
             f"--time: must be above 0 and belongs to a new training, got {time!r}"
-            f"{' with --resume, which goes on with the recipe as it was fitted' * resume}"
+            f"{' with --resume, which resumes with the recipe as it was fitted' * resume}"
         )
     changes = list_overrides(set, backbone=backbone, image_size=image_size, epochs=epochs)
     folder = None if out is None else Path(out)
@@ -140,7 +140,7 @@ def crossval(
         epochs: Short for ``set={"phases[].epochs": …}``.
         out: The folder; None makes ``reports/<name>/cv-<number>``.
         resume: Resume an interrupted cross-validation.
-        force: With ``resume``: go on though recipe, images or versions have changed.
+        force: With ``resume``: resume although recipe, images or versions have changed.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Raises:
@@ -216,7 +216,7 @@ def tune(
         image_size: Short for ``set={"data.image_size": …}``.
         epochs: Short for ``set={"phases[].epochs": …}``.
         out: The folder; None makes ``reports/<name>/search-<number>``.
-        resume: Go on with a search; ``trials`` and ``time`` are then new bounds.
+        resume: Resume a search; ``trials`` and ``time`` are then new bounds.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Returns:
@@ -347,7 +347,7 @@ def _need_path(recipe: Given, verb: str) -> str | os.PathLike[str]:
     if isinstance(recipe, str | os.PathLike):
         return recipe
     raise RequestError(
-        f"{verb}: with resume, name the folder to go on with, got a {type(recipe).__name__}"
+        f"{verb}: with resume, name the folder to resume, got a {type(recipe).__name__}"
     )
 
 

@@ -14,7 +14,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Force = Annotated[
     bool,
     typer.Option(
-        "--force", help="With --resume: go on though recipe, images or versions have changed."
+        "--force", help="With --resume: resume although recipe, images or versions have changed."
     ),
 ]
 Executor = Annotated[

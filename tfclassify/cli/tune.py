@@ -110,7 +110,7 @@ def tune(
         Path | None, typer.Option("--out", help="Folder; default: reports/NAME/search-NUMBER.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a search, under new bounds if given.")
+        bool, typer.Option("--resume", help="Resume a search, under new bounds if given.")
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,

@@ -139,7 +139,7 @@ class IntegrityReport:
             f"{self.source}: {self.quarantined:,} of {self.images:,} images cannot be used, and "
             "data.strict is true\n  "
             + "\n  ".join(line.replace(" (quarantined)", "") for line in lines)
-            + "\nmend or remove them, or set data.strict: false to go on without them"
+            + "\nmend or remove them, or set data.strict: false to leave them out"
         )
 
     def to_dict(self) -> dict[str, Any]:

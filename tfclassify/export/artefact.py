@@ -100,22 +100,15 @@ def write_artefact(
     if tta is not None:  # probabilities, whatever a competition's server wants
         tta = tta.model_copy(update={"average": "mean"})
     views = build_view_model(bundle.model, tta)
-    facts: dict[str, Any] = {
+    facts = {
         "format": FORMAT,
         "artefact": form.name,
         "file": form.file,
         "precision": precision,
         "batch": form.default_batch if batch is None else batch,
-        "task": bundle.recipe.task,
-        "classes": list(bundle.classes),
-        "image_size": list(bundle.image_size),
-        "resize": bundle.resize,
-        "max_pixels": bundle.max_pixels,
-        "thresholds": _name_thresholds(bundle),
+        **_list_facts(bundle),
         "temperature": bundle.temperature if tta is None else bundle.views_temperature,
         "views": list(views.names),
-        "input": "images: float32 (n, height, width, 3), RGB 0..255",
-        "output": "probabilities: float32 (n, classes)",
     }
     labels = "".join(f"{name}\n" for name in bundle.classes)
     texts = {"labels.txt": labels, FACTS: json.dumps(facts, ensure_ascii=False)}
@@ -130,15 +123,28 @@ def write_artefact(
         found = run_artefact(work, exam.answers.files, form.refused, str(folder))
         agreement = judge_artefact(str(folder), bundle.recipe, exam, found, precision)
         size = sum(path.stat().st_size for path in list_files(file))
-        parts = [*list_files(file), work / RECIPE]
-        facts |= {
-            "proof": to_plain(asdict(agreement)),
-            "size_bytes": size,
-            "sha256": {path.relative_to(work).as_posix(): hash_file(path) for path in parts},
+        facts |= {"proof": to_plain(asdict(agreement)), "size_bytes": size}
+        facts["sha256"] = {
+            path.relative_to(work).as_posix(): hash_file(path)
+            for path in (*list_files(file), work / RECIPE)
         }
         write_json(work / FACTS, {**facts, "checksum": sum_facts(facts)})
         write_text(work / "README.md", write_readme(form, bundle, facts, scores))
     return Artefact(folder, form.name, precision, size, agreement)
+
+
+def _list_facts(bundle: Bundle) -> dict[str, Any]:
+    """Return what whoever runs a model must know of it, whatever its form."""
+    return {
+        "task": bundle.recipe.task,
+        "classes": list(bundle.classes),
+        "image_size": list(bundle.image_size),
+        "resize": bundle.resize,
+        "max_pixels": bundle.max_pixels,
+        "thresholds": _name_thresholds(bundle),
+        "input": "images: float32 (n, height, width, 3), RGB 0..255",
+        "output": "probabilities: float32 (n, classes)",
+    }
 
 
 def replace_recipe(folder: Path, recipe: Recipe) -> None:

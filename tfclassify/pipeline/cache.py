@@ -142,7 +142,7 @@ class ImageStore:
         if now != before and -1 not in (before[0], now[0]):
             raise ImageError(
                 f"{path}: the image was changed while it was in use ({before[0]:,} bytes before, "
-                f"{now[0]:,} now); put it back and go on with --resume, or start a new run"
+                f"{now[0]:,} now); put it back and use --resume, or start a new run"
             )
 
 

@@ -33,7 +33,7 @@ from tfclassify.recipe.schema import SINGLE_VALUES, Recipe, check_recipe, fill_d
 from tfclassify.recipe.wording import KeyPath, find_nearest, join_names, render_path, show, suggest
 
 _PATTERNS = {
-    "name": "must start with a letter or digit and go on with letters, digits, '.', '_' or '-'",
+    "name": "must start with a letter or digit and continue with letters, digits, '.', '_' or '-'",
     "sha256": "must be 64 lower-case hexadecimal digits",
 }
 #: Faults that are told at once; a file with more of them is no recipe.

@@ -132,7 +132,7 @@ class CrossvalDirectory(ResultsFolder):
     def describe_way_on(self) -> str:
         """Say how an unfinished one is ended."""
         words = ["tfclassify", "crossval", "--resume", str(self.path)]
-        return f"go on with it by `{shlex.join(words)}`"
+        return f"resume it with `{shlex.join(words)}`"
 
     def describe_kept(self) -> str:
         """Say what is not lost where the training of a fold is broken off."""

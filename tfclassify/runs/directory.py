@@ -246,14 +246,14 @@ class RunDirectory(ResultsFolder):
         return self.ensemble_path.exists() and not self.report_path.exists()
 
     def describe_way_on(self) -> str:
-        """Say how an unfinished run is ended: ``go on with it by …``.
+        """Say how an unfinished run is ended: ``resume it with …``.
 
         Raises:
             RunError: If it is an ensemble whose facts are damaged.
         """
         if not self.ensemble_path.exists():
             words = ["tfclassify", "train", "--resume", str(self.path)]
-            return f"go on with it by `{shlex.join(words)}`"
+            return f"resume it with `{shlex.join(words)}`"
         facts = read_document(EnsembleFacts, self.ensemble_path, "remove the folder")
         words = ["tfclassify", "ensemble", *(member.run for member in facts.members)]
         words += ["--weights", facts.weights]

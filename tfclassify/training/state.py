@@ -190,7 +190,7 @@ def _opened(path: Path) -> Iterator[Any]:
     except OSError as error:  # nothing is known of the state itself: it may be whole
         raise RunError(
             f"{path}: the training state cannot be read: {error.strerror or error}; mend that "
-            "and go on with the run, its state is kept"
+            "and resume the run, its state is kept"
         ) from error
     except Exception as error:  # whatever bytes that nobody wrote make NumPy and zipfile raise
         raise _call_damaged(path, error) from error

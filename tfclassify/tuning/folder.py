@@ -113,7 +113,7 @@ class SearchFolder(ResultsFolder):
 
     def describe_way_on(self) -> str:
         """Say how an unfinished one is ended."""
-        return f"go on with it by `{self.command}`"
+        return f"resume it with `{self.command}`"
 
     def describe_kept(self) -> str:
         """Say what is not lost where the search is broken off."""

@@ -158,7 +158,7 @@ def resume_crossval(
     force: bool = False,
     executor: ExecutorOptions | None = None,
 ) -> CrossvalResult:
-    """Go on with a cross-validation: finished folds are kept, the broken one goes on.
+    """Resume a cross-validation: finished folds are kept, the broken one goes on.
 
     Args:
         given: The cross-validation.
@@ -176,7 +176,7 @@ def resume_crossval(
     folder = out or given
     if folder is None:
         raise RequestError(
-            "crossval --resume: name what to go on with, such as reports/plants/cv-001"
+            "crossval --resume: name what to resume, such as reports/plants/cv-001"
         )
     if overrides:
         raise RequestError(

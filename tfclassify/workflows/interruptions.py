@@ -24,7 +24,7 @@ def explain_interruption(
     Args:
         place: The folder that is worked in.
         describe_kept: Says what is not lost, such as ``3 finished epochs are kept``.
-        command: The command line that goes on.
+        command: The command line that resumes.
 
     Raises:
         InterruptedTraining: After Ctrl-C or SIGTERM.
@@ -42,13 +42,13 @@ def explain_interruption(
         told = StorageError.explain(error)
         raise RunError(
             f"{place}: stopped: {told.fact}; {describe_kept()}. "
-            f"{told.way_out[0].upper()}{told.way_out[1:]}, then go on with: {command}"
+            f"{told.way_out[0].upper()}{told.way_out[1:]}, then resume with: {command}"
         ) from error
     except DataError as error:
         if not place.exists():  # nothing had begun
             raise
         reason = str(error).rstrip(".")
-        raise DataError(f"{reason}; {describe_kept()}. Then go on with: {command}") from error
+        raise DataError(f"{reason}; {describe_kept()}. Then resume with: {command}") from error
 
 
 @contextmanager

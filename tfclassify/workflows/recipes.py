@@ -101,7 +101,7 @@ def _check_source(source: str) -> None:
     path = Path(source).expanduser()
     if is_run(path):
         raise RequestError(
-            f"{source}: is a run; go on with it by `tfclassify train --resume {source}`, or train "
+            f"{source}: is a run; resume it with `tfclassify train --resume {source}`, or train "
             f"its recipe anew: `tfclassify train {path / 'recipe.yaml'}`"
         )
     refuse_absent([source], "give a recipe (.yaml), or a folder, zip, tar or table of images")

@@ -103,7 +103,7 @@ def refuse_changes(place: Path, changes: list[str], command: str) -> None:
     Args:
         place: What is to be resumed.
         changes: Their lines.
-        command: The command line that goes on.
+        command: The command line that resumes.
 
     Raises:
         RunError: If there is any change; it lists them line by line.
@@ -116,7 +116,7 @@ def refuse_changes(place: Path, changes: list[str], command: str) -> None:
     listed = "\n".join(f"  {line}" for line in lines)
     raise RunError(
         f"{place}: not what the training began with, so it would not end as it would have:\n"
-        f"{listed}\nundo that, train anew, or go on all the same with: {command} --force"
+        f"{listed}\nundo that, train anew, or resume all the same with: {command} --force"
     )
 
 
@@ -135,7 +135,7 @@ def check_unchanged(
         run: The run.
         recipe: Its recipe, as it is now.
         index: Its images.
-        command: The command line that goes on.
+        command: The command line that resumes.
         observer: Warned of another machine.
         force: Take what there is now.
 

@@ -176,7 +176,7 @@ def resume_training(
     """
     folder = out or given
     if folder is None:
-        raise RequestError("train --resume: name the run to go on with, such as reports/plants/001")
+        raise RequestError("train --resume: name the run to resume, such as reports/plants/001")
     if overrides:
         raise RequestError(
             "train --resume: a run resumes with its own recipe, so --set cannot be given; "

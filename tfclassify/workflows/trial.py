@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -80,7 +80,7 @@ def run_trial(search: str, number: int, observer: Observer = SILENT) -> str:
             halved += 1
             recipe = recipe.model_copy(update={"batch_size": recipe.batch_size // 2})
             observer.on_warning(
-                f"trial {number}: out of memory; going on with batch_size {recipe.batch_size}"
+                f"trial {number}: out of memory; continuing with batch_size {recipe.batch_size}"
             )
             shutil.rmtree(folder.trial(number).path, ignore_errors=True)
         finally:
@@ -104,15 +104,11 @@ def _train_trial(
     set_up_keras(recipe)
     from tfclassify.training.trainer import Trainer
 
-    facts = folder.facts
     index = PreparedData.load(folder.index_path, folder.integrity_path).index
     classifier = build_network(recipe, index)
-    cost = measure_cost(classifier, recipe, facts.also) if facts.also else None
-    if facts.max_macs is not None:
-        macs = cost if facts.also == "macs" and cost else measure_cost(classifier, recipe, "macs")
-        if macs > facts.max_macs:
-            reason = f"{format_large(macs)} MACs, over --max-macs {format_large(facts.max_macs)}"
-            return Ended(number=number, state="refused", cost=cost, reason=reason)
+    cost, refusal = _find_cost(folder, recipe, classifier)
+    if refusal:
+        return Ended(number=number, state="refused", cost=cost, reason=refusal)
     run = folder.trial(number)
     write_text(run.recipe_path, dump_recipe(recipe))
     watch = _Watch(folder, number, recipe, known)
@@ -120,32 +116,42 @@ def _train_trial(
     trainer = Trainer(
         recipe, classifier, material, run.state_dir, on_record=watch.note, observer=observer
     )
-    pruned = ""
+    state: Literal["complete", "pruned", "failed"] = "complete"
+    reason, score = "", None
     try:
         trainer.run(resume=True)
+        score = _keep_answers(folder, number, trainer, recipe, material)
     except _Pruned as stop:
-        pruned = str(stop)
+        state, reason = "pruned", str(stop)
     except TfclassifyError as error:
         if number == 0:
             raise
-        return Ended(
-            number=number,
-            state="failed",
-            reason=str(error),
-            curve=watch.curve,
-            seconds=time.perf_counter() - started,
-        )
-    score = None if pruned else _keep_answers(folder, number, trainer, recipe, material)
-    shutil.rmtree(run.state_dir, ignore_errors=True)
+        state, reason, cost = "failed", str(error), None
+    if state != "failed":  # whose state may be looked into
+        shutil.rmtree(run.state_dir, ignore_errors=True)
     return Ended(
         number=number,
-        state="pruned" if pruned else "complete",
+        state=state,
         score=score,
         cost=cost,
         seconds=time.perf_counter() - started,
         curve=watch.curve,
-        reason=pruned,
+        reason=reason,
     )
+
+
+def _find_cost(
+    folder: SearchFolder, recipe: Recipe, classifier: Classifier
+) -> tuple[float | None, str]:
+    """Return what a network costs where that is an aim, and why it is refused, if it is."""
+    facts = folder.facts
+    cost = measure_cost(classifier, recipe, facts.also) if facts.also else None
+    if facts.max_macs is None:
+        return cost, ""
+    macs = cost if facts.also == "macs" and cost else measure_cost(classifier, recipe, "macs")
+    if macs <= facts.max_macs:
+        return cost, ""
+    return cost, f"{format_large(macs)} MACs, over --max-macs {format_large(facts.max_macs)}"
 
 
 class _Pruned(Exception):

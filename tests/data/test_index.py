@@ -30,18 +30,11 @@ def test_a_name_twice_is_an_error() -> None:
         make_frame(["a", "b", "a"], ["x", "y", "z"])
 
 
-def test_class_ids_are_positions_and_minus_one_without_a_label() -> None:
-    index = make_index(["dog", "", "cat"])
-    assert index.classes == ("cat", "dog")
-    assert index.class_ids().tolist() == [1, -1, 0]
-    assert index.class_ids().dtype == np.int64
-
-
 def test_a_label_that_is_no_class_is_an_error() -> None:
     index = make_index(["a", "b"])
     wrong = index.with_frame(index.frame.assign(label=["a", "c"]))
     with pytest.raises(DataError, match=r"made up: image '00001\.png' has the class 'c'"):
-        wrong.class_ids()
+        wrong.targets()
 
 
 def test_targets_are_one_hot() -> None:
@@ -76,11 +69,6 @@ def test_a_set_with_a_label_that_is_no_class_is_an_error() -> None:
     match = r"image '00001\.png' has the class 'c', which is not among the 2 classes"
     with pytest.raises(DataError, match=match):
         wrong.targets()
-
-
-def test_several_labels_have_no_class_id() -> None:
-    with pytest.raises(DataError, match=r"made up: .* no single class id; use targets\(\)"):
-        make_set_index(["a", "b"]).class_ids()
 
 
 def test_no_images_have_no_targets() -> None:

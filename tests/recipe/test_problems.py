@@ -112,7 +112,10 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ),
     ({"class_weights": {"a": 0}}, "class_weights.a: must be above 0 and at most 100, got 0"),
     ({"class_weights": 3}, "class_weights: must be none, balanced or a mapping of names to"),
-    ({"name": "a b"}, "name: must start with a letter or digit and continue with letters, digits, "),
+    (
+        {"name": "a b"},
+        "name: must start with a letter or digit and continue with letters, ",
+    ),
     ({"name": "a" * 81}, "name: is too long, got 'aaa"),
     (
         {"image_size": 96},

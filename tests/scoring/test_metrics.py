@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,17 +23,20 @@ from tfclassify.scoring.metrics import (
     LABEL_METRICS,
     METRICS,
     Metric,
-    compute_label_metrics,
-    compute_metrics,
-    get_label_metric,
-    get_metric,
+    compute_scores,
+    find_measure,
     register_metric,
 )
-from tfclassify.scoring.outcome import LabelOutcome
+from tfclassify.scoring.outcome import LabelOutcome, Outcome
 
 #: Three images of three classes; the second is wrong, the third by a tie.
 TARGETS = np.array([0, 1, 2])
 PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.4, 0.2, 0.4]])
+
+
+def score_sets(*given: Any) -> dict[str, float]:
+    """Score targets, probabilities and maybe thresholds with every measure of label sets."""
+    return compute_scores(LabelOutcome(*given), LABEL_METRICS.values())
 
 
 def score(name: str, targets: np.ndarray, probabilities: np.ndarray) -> float:
@@ -106,7 +110,7 @@ def test_loss_stays_finite_when_the_true_class_has_probability_zero() -> None:
 
 
 def test_hand_worked_numbers() -> None:
-    values = compute_metrics(METRICS, TARGETS, PROBABILITIES)
+    values = compute_scores(Outcome(TARGETS, PROBABILITIES), METRICS.values())
     # Predicted 0, 0, 0: the tie of the third image goes to the lower class id.
     assert values["accuracy"] == pytest.approx(1 / 3)
     # The true class ranks 0, 1 and 1.
@@ -138,7 +142,7 @@ def test_a_tie_never_lets_accuracy_and_ranks_disagree() -> None:
 
 
 def test_a_single_image_has_every_metric_but_the_area() -> None:
-    values = compute_metrics(METRICS, [1], [[0.2, 0.8]])
+    values = compute_scores(Outcome([1], [[0.2, 0.8]]), METRICS.values())
     assert np.isnan(values.pop("roc_auc"))
     assert np.isfinite(list(values.values())).all()
     assert values["accuracy"] == values["f1_macro"] == values["balanced_accuracy"] == 1.0
@@ -159,7 +163,7 @@ def test_contract_of_every_metric(metric) -> None:
 
 
 def test_a_missing_value_beats_nothing() -> None:
-    metric = get_metric("roc_auc")
+    metric = METRICS["roc_auc"]
     assert metric.is_better(0.5, than=float("nan"))
     assert not metric.is_better(float("nan"), than=0.5)
     assert not metric.is_better(float("nan"), than=float("nan"))
@@ -173,7 +177,7 @@ def test_names_equal_those_of_the_recipe() -> None:
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(ScoringError, match=r"'acuracy'; did you mean 'accuracy'\? allowed: loss"):
-        get_metric("acuracy")
+        find_measure("acuracy", METRICS)
 
 
 #: Four images of three classes; the last has no label and is given none.
@@ -206,7 +210,7 @@ def test_averages_agree_with_scikit_learn_of_label_sets(sample, kind: str, avera
 def test_the_rest_agrees_with_scikit_learn(sample) -> None:
     targets, probabilities = sample
     given = probabilities >= 0.5
-    values = compute_label_metrics(LABEL_METRICS, *sample)
+    values = score_sets(*sample)
     expected = {
         "iou": oracle.jaccard_score(targets, given, average="samples", zero_division=1),
         "f1_samples": oracle.f1_score(targets, given, average="samples", zero_division=1),
@@ -224,7 +228,7 @@ def test_the_rest_agrees_with_scikit_learn(sample) -> None:
 
 
 def test_hand_worked_numbers_of_label_sets() -> None:
-    values = compute_label_metrics(LABEL_METRICS, SET_TARGETS, SET_PROBABILITIES)
+    values = score_sets(SET_TARGETS, SET_PROBABILITIES)
     # Given: {a}, {a, b}, {}, {} for {a, b}, {b}, {c}, {}.
     assert values["iou"] == pytest.approx((1 / 2 + 1 / 2 + 0 + 1) / 4)
     assert values["f1_samples"] == pytest.approx((2 / 3 + 2 / 3 + 0 + 1) / 4)
@@ -245,10 +249,10 @@ def test_hand_worked_numbers_of_label_sets() -> None:
 
 
 def test_thresholds_move_the_line_but_not_the_ranking() -> None:
-    values = compute_label_metrics(LABEL_METRICS, SET_TARGETS, SET_PROBABILITIES, [0.8, 0.2, 0.35])
+    values = score_sets(SET_TARGETS, SET_PROBABILITIES, [0.8, 0.2, 0.35])
     assert values["recall_micro"] == 1.0
     assert values["precision_micro"] == pytest.approx(4 / 5)
-    plain = compute_label_metrics(LABEL_METRICS, SET_TARGETS, SET_PROBABILITIES)
+    plain = score_sets(SET_TARGETS, SET_PROBABILITIES)
     assert all(values[name] == plain[name] for name in ("loss", "map", "roc_auc"))
 
 
@@ -258,7 +262,7 @@ def test_the_loss_stays_finite_where_a_label_has_probability_zero() -> None:
 
 
 def test_nothing_there_and_nothing_given() -> None:
-    values = compute_label_metrics(LABEL_METRICS, np.zeros((2, 3)), np.full((2, 3), 0.1))
+    values = score_sets(np.zeros((2, 3)), np.full((2, 3), 0.1))
     for name in ("iou", "f1_samples", "exact_match"):
         assert values.pop(name) == 1.0
     assert values.pop("hamming") == 0.0
@@ -320,7 +324,7 @@ def test_names_equal_those_of_the_recipe_of_label_sets() -> None:
 
 def test_an_unknown_name_is_refused_with_the_nearest_of_label_sets() -> None:
     with pytest.raises(ScoringError, match=r"'f1_sample'; did you mean 'f1_samples'\? allowed: lo"):
-        get_label_metric("f1_sample")
+        find_measure("f1_sample", LABEL_METRICS)
 
 
 @pytest.fixture

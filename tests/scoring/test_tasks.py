@@ -8,7 +8,7 @@ import pytest
 from tests.builders import make_label_outcome, make_outcome
 from tfclassify.errors import ScoringError
 from tfclassify.recipe.names import list_metric_names
-from tfclassify.scoring.metrics import compute_label_metrics
+from tfclassify.scoring.metrics import LABEL_METRICS
 from tfclassify.scoring.tasks import TASKS, find_class_ids, find_metric, get_task, is_higher_better
 
 
@@ -32,7 +32,8 @@ def test_one_hot_targets_score_like_their_class_ids() -> None:
 def test_multi_label_takes_thresholds() -> None:
     targets, probabilities = make_label_outcome(seed=0, images=50, classes=4)
     values = get_task("multi_label").compute(["iou"], targets, probabilities, 0.3)
-    assert values == compute_label_metrics(["iou"], targets, probabilities, np.full(4, 0.3))
+    expected = LABEL_METRICS["iou"].compute(targets, probabilities, np.full(4, 0.3))
+    assert values == {"iou": expected}
     assert values != get_task("multi_label").compute(["iou"], targets, probabilities)
 
 

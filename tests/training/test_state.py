@@ -53,7 +53,9 @@ def test_a_state_that_is_compressed_or_of_another_kind_is_damaged(tmp_path: Path
 
 def test_a_state_that_may_not_be_read_is_not_called_damaged(tmp_path: Path) -> None:
     (tmp_path / "phase-0.npz").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(RunError, match=r"cannot be read: .*; mend that and resume .* state is kept"):
+    with pytest.raises(
+        RunError, match=r"cannot be read: .*; mend that and resume .* state is kept"
+    ):
         load_facts(tmp_path / "phase-0.npz")
 
 

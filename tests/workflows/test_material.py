@@ -30,12 +30,12 @@ def test_material_is_in_the_order_of_the_index(tiny_run: TinyRun) -> None:
     index = PreparedData.load(run.index_path, run.integrity_path).index
     material = open_material(recipe, index, SILENT)
     train = index.in_split("train")
-    assert np.array_equal(material.train.targets.argmax(axis=1), train.class_ids())
+    assert np.array_equal(material.train.targets.argmax(axis=1), train.targets().argmax(axis=1))
     assert np.array_equal(material.train.keys, train.keys())
     assert np.array_equal(material.validation_targets, index.in_split("validation").targets())
     assert material.class_weights is not None
     # Balanced weights give the mean image a weight of 1.
-    assert np.isclose(material.class_weights[train.class_ids()].mean(), 1.0)
+    assert np.isclose(material.class_weights[train.targets().argmax(axis=1)].mean(), 1.0)
 
 
 def test_material_of_label_sets(tiny_run: TinyRun) -> None:

@@ -77,25 +77,6 @@ class Index:
         """Return where the files are, in row order."""
         return self.frame["path"].tolist()
 
-    def class_ids(self) -> np.ndarray:
-        """Return class ids, ``(n,)`` int64, -1 for an unlabelled image.
-
-        Raises:
-            DataError: If a label is not among the classes, or images may have several.
-        """
-        if self.is_multi_label:
-            raise DataError(
-                f"{self.source}: an image of these may have several labels, so it has no single "
-                "class id; use targets() or label_sets()"
-            )
-        positions = {name: number for number, name in enumerate(self.classes)}
-        positions.setdefault("", -1)
-        ids = self.frame["label"].map(positions)
-        if ids.isna().any():
-            row = self.frame[ids.isna()].iloc[0]
-            raise self._unknown_class(row["image"], row["label"])
-        return ids.to_numpy(dtype=np.int64)
-
     def label_sets(self) -> list[tuple[str, ...]]:
         """Return the labels of each image, in row order; none for an unlabelled one."""
         labels = self.frame["label"].tolist()

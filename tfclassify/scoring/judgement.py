@@ -32,7 +32,7 @@ from tfclassify.scoring.metrics import (
     LABEL_METRICS,
     METRICS,
     Measure,
-    compute_metrics,
+    compute_scores,
     weigh_class_scores,
 )
 from tfclassify.scoring.outcome import (
@@ -445,16 +445,16 @@ def _judge_classes(
         is_true, is_predicted = outcome.is_true[:, number], outcome.is_predicted[:, number]
         behind = (is_predicted, is_true, is_true | is_predicted, is_true)
         scores = {
-            score: make_interval(
+            name_of_score: make_interval(
                 float(values[position, number]),
                 samples[:, position, number],
                 n=int(behind[position].sum()),
                 level=level,
                 # Only the first two are shares of images, so only they have exact bounds.
                 trials=np.unique(plan.units[behind[position]]).size if position < 2 else None,
-                recentred=score == "ap",
+                recentred=name_of_score == "ap",
             )
-            for position, score in enumerate(kind.SCORES)
+            for position, name_of_score in enumerate(kind.SCORES)
         }
         counted = (is_true, is_predicted, is_true & is_predicted)
         support, predicted, hits = (int(images.sum()) for images in counted)
@@ -477,7 +477,7 @@ def _judge_calibration(
     softened = crossed
     if softened is None:
         softened = apply_temperature(outcome.probabilities, temperature)
-    after = compute_metrics(("ece", "loss"), outcome.targets, softened)
+    after = compute_scores(Outcome(outcome.targets, softened), (METRICS["ece"], METRICS["loss"]))
     return Calibration(
         curve=curve,
         temperature=temperature,

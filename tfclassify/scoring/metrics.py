@@ -123,34 +123,16 @@ def find_measure(name: str, registry: Mapping[str, MeasureT]) -> MeasureT:
     raise ScoringError(f"metric: unknown name {name!r}; {hint}allowed: {', '.join(registry)}")
 
 
-def get_metric(name: str) -> Metric:
-    """Look a metric up by its name.
-
-    Raises:
-        ScoringError: If there is none of that name.
-    """
-    return find_measure(name, METRICS)
-
-
-def compute_metrics(
-    names: Iterable[str], targets: ArrayLike, probabilities: ArrayLike
+def compute_scores(
+    outcome: Outcome | LabelOutcome, measures: Iterable[Measure[Any]]
 ) -> dict[str, float]:
-    """Score with several metrics at once, sharing what they have in common.
-
-    Args:
-        names: Metrics, in the order of the result.
-        targets: True class ids, ``(n,)``.
-        probabilities: ``(n, C)``, rows summing to 1.
+    """Score with several measures at once, sharing what they have in common.
 
     Returns:
-        Value by name; NaN where a metric has no value on these images.
-
-    Raises:
-        ScoringError: On an unknown name, or arrays that do not fit together.
+        Value by name; NaN where a measure has no value on these images.
     """
-    metrics = [get_metric(name) for name in names]
-    weighting = Weighting(Outcome(targets, probabilities))
-    return {metric.name: float(metric.weigh(weighting)[0]) for metric in metrics}
+    weighting = outcome.weigh()
+    return {measure.name: float(measure.weigh(weighting)[0]) for measure in measures}
 
 
 def divide(numerator: FloatArray, denominator: FloatArray, empty: float) -> FloatArray:
@@ -345,40 +327,6 @@ class LabelMetric(Measure[LabelWeighting]):
         """
         outcome = LabelOutcome(targets, probabilities, thresholds)
         return float(self.weigh(outcome.weigh())[0])
-
-
-def get_label_metric(name: str) -> LabelMetric:
-    """Look a multi-label metric up by its name.
-
-    Raises:
-        ScoringError: If there is none of that name.
-    """
-    return find_measure(name, LABEL_METRICS)
-
-
-def compute_label_metrics(
-    names: Iterable[str],
-    targets: ArrayLike,
-    probabilities: ArrayLike,
-    thresholds: ArrayLike | None = None,
-) -> dict[str, float]:
-    """Score with several metrics at once, sharing what they have in common.
-
-    Args:
-        names: Metrics, in the order of the result.
-        targets: Multi-hot labels, ``(n, C)``.
-        probabilities: ``(n, C)`` from 0 to 1.
-        thresholds: One number, ``(C,)`` or ``(n, C)``; None is 0.5.
-
-    Returns:
-        Value by name; NaN where a metric has no value on these images.
-
-    Raises:
-        ScoringError: On an unknown name, or arrays that do not fit together.
-    """
-    metrics = [get_label_metric(name) for name in names]
-    weighting = LabelOutcome(targets, probabilities, thresholds).weigh()
-    return {metric.name: float(metric.weigh(weighting)[0]) for metric in metrics}
 
 
 def compute_losses(outcome: LabelOutcome) -> FloatArray:

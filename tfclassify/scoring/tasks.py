@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfclassify.errors import ScoringError
-from tfclassify.scoring.metrics import LABEL_METRICS, METRICS, Measure, find_measure
+from tfclassify.scoring.metrics import LABEL_METRICS, METRICS, Measure, compute_scores, find_measure
 from tfclassify.scoring.outcome import (
     DEFAULT_THRESHOLD,
     BoolArray,
@@ -95,9 +95,8 @@ class Task(ABC):
         Raises:
             ScoringError: On an unknown name, or arrays that do not fit together.
         """
-        measures = {name: find_measure(name, self.metrics) for name in names}
-        weighting = self.make_outcome(targets, probabilities, thresholds).weigh()
-        return {name: float(each.weigh(weighting)[0]) for name, each in measures.items()}
+        measures = [find_measure(name, self.metrics) for name in names]
+        return compute_scores(self.make_outcome(targets, probabilities, thresholds), measures)
 
     def list_thresholds(
         self, stored: Mapping[str, float] | None, classes: Sequence[str]

@@ -37,7 +37,6 @@ from tfclassify.tuning.trials import TrialJournal
 FACTS_FILE, RECIPE_FILE = "search.json", "search.yaml"
 
 Cost = Literal["macs", "parameters", "latency"]
-COSTS: tuple[Cost, ...] = ("macs", "parameters", "latency")
 
 
 class SearchFacts(Document):

@@ -175,9 +175,7 @@ def resume_crossval(
     """
     folder = out or given
     if folder is None:
-        raise RequestError(
-            "crossval --resume: name what to resume, such as reports/plants/cv-001"
-        )
+        raise RequestError("crossval --resume: name what to resume, such as reports/plants/cv-001")
     if overrides:
         raise RequestError(
             "crossval --resume: it resumes with its own recipe, so --set cannot be given; "

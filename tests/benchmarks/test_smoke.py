@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ ARGUMENTS = {
     "bench_features": "--weights none --size 32 --images 16 --validation 8 --rounds 1 "
     "--streamed-epochs 1 --cached-epochs 1",
     "bench_lookalikes": "--rows 300 --width 160 --exact-rows 100",
+    "bench_label": "--images 30 --keys 4",
     "bench_noise": "--seeds 1 --images 20 --folds 2",
     "bench_pipeline": "--size 32 --images 64 --rounds 1 --warm-up 1 --batches 1",
     "bench_profiler": "MobileNet --size 32 --rounds 1",
@@ -57,6 +59,8 @@ def test_it_runs_through(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    if name == "bench_label" and not shutil.which("chromium"):
+        pytest.skip("no Chromium on this machine")
     out = tmp_path / "result.json"
     monkeypatch.syspath_prepend(str(FOLDER))
     if "HOME" in ARGUMENTS[name]:

@@ -141,7 +141,10 @@ class Board:
         self._open = ExitStack()
         self._turn = threading.RLock()
         facts = session.facts
-        self._is_shared = mark_shared(images.names, overlap=facts.overlap, seed=facts.seed)
+        self._is_shared: Sequence[bool] = [False] * len(images.names)
+        if facts.overlap:  # hashing the names of a large source takes its time
+            shared = mark_shared(images.names, overlap=facts.overlap, seed=facts.seed)
+            self._is_shared = shared.tolist()
 
     def close(self) -> None:
         """Let go of all journals."""
@@ -174,6 +177,8 @@ class Board:
     def _deal(self, labeller: str, people: Sequence[str]) -> Sequence[bool]:
         """Say which images are a labeller's, as it depends on who is there."""
         desk = self._desks[labeller]
+        if len(people) == 1:
+            return [True] * len(self.images.names)
         if desk.people != tuple(people):
             facts = self.session.facts
             dealt = deal_images(

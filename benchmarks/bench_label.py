@@ -61,7 +61,7 @@ def make_photos(home: Path, images: int) -> Path:
 
 
 def serve_and_label(photos: Path, session: Path, browser: Any, keys: int) -> dict[str, Any]:
-    """Run the command once, label, and end it by Ctrl-C."""
+    """Run the command once, label, and end it as a service would."""
     words = [sys.executable, "-m", "tfclassify", "label", str(photos), "--session", str(session)]
     words += ["--port", "0", "--no-browser", "--labeller", "ann", "--quiet"]
     began = time.perf_counter()
@@ -77,7 +77,7 @@ def serve_and_label(photos: Path, session: Path, browser: Any, keys: int) -> dic
             times = label(page, keys)
             page.close()
             memory = read_peak(work.pid)
-            work.send_signal(signal.SIGINT)
+            work.send_signal(signal.SIGTERM)
             out, err = work.communicate(timeout=60)
         finally:
             work.kill()

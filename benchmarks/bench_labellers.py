@@ -1,4 +1,4 @@
-"""Two people label one session on the real page, one of whom errs, while the server is killed.
+r"""Two people label one session on the real page, one of whom errs, while the server is killed.
 
     python benchmarks/bench_labellers.py --source data/clothing.zip --table images.csv \\
         --columns file=image,label=label --images 300
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
 import signal

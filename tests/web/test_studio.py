@@ -87,7 +87,7 @@ def test_the_order_at_random_is_the_same_again_and_holds_all(desk: Desk) -> None
         ("list", {"state": "disputed"}, 400, "others' answers are not shown to a labeller"),
         ("list", {"by": "ben"}, 400, "others' answers are not shown to a labeller"),
         ("list", {"label": "rde"}, 400, "did you mean 'red'"),
-        ("list", {"order": "doubt"}, 400, "order 'doubt': needs a model; use --run RUN"),
+        ("list", {"order": "doubt"}, 400, "--order doubt: there are name, random; others need"),
         ("retrain", {}, 400, "there is no model to train; use --run RUN"),
     ],
 )

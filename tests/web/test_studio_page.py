@@ -351,6 +351,16 @@ def test_screens_show_everything_within_their_width(
             " && each.offsetHeight < 28).map(each => each.outerHTML)"
         )
         assert small == []
+    page.set_viewport_size({"width": width, "height": 420})
+    edges = page.evaluate(
+        "() => [...document.querySelectorAll('.tile')].map(each => each.getBoundingClientRect())"
+        ".map(each => [each.left, each.top, each.bottom, each.width])"
+    )
+    for left, top, bottom, side in edges:
+        assert bottom - top == pytest.approx(side, abs=1)
+        below = [each[1] for each in edges if each[0] == left and each[1] > top]
+        assert not below or min(below) >= bottom
+    page.set_viewport_size({"width": width, "height": 800})
     if width == 400:  # by touch alone
         page.click("#view")
         page.tap("#labels [data-name=pencil]")

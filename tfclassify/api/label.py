@@ -28,6 +28,8 @@ def label(
     columns: Columns = None,
     answers: str | os.PathLike[str] | None = None,
     review: bool = False,
+    run: str | os.PathLike[str] | None = None,
+    order: str = "name",
     out: str | os.PathLike[str] | None = None,
     form: Literal["columns", "original", "folders"] = "columns",
     host: str = "127.0.0.1",
@@ -52,6 +54,9 @@ def label(
         columns: Which column of a table holds what, where it is taken wrongly.
         answers: Somebody's table, or folders by class, to go on with.
         review: Whether to show who said what, and adjudicate.
+        run: A run whose model suggests labels, knows look-alikes and learns from the answers.
+        order: Which images come first: ``name``, ``random``, and with a run ``doubt``,
+            ``disagreement`` and ``lookalikes``.
         out: Table or folder to write in place of labelling.
         form: Which kind: ``columns``, ``original`` (``Name;Label;Sublabel;Extra;Author``) or
             ``folders`` by class.
@@ -85,6 +90,8 @@ def label(
         columns=read_columns(columns),
         answers=None if answers is None else Path(answers),
         review=review,
+        run=None if run is None else Path(run),
+        order=order,
         out=None if out is None else Path(out),
         form=form,
         host=host,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfclassify import api
-from tfclassify.cli.options import Columns, Json, Quiet, Verbose
+from tfclassify.cli.options import Columns, Json, Quiet, Verbose, complete_runs
 from tfclassify.cli.output import call, show, to_json
 from tfclassify.pages.wording import count_of
 
@@ -63,6 +63,21 @@ def label(
     review: Annotated[
         bool, typer.Option("--review", help="Show who said what, and adjudicate.")
     ] = False,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--run",
+            help="A run whose model suggests labels and learns from yours.",
+            autocompletion=complete_runs,
+        ),
+    ] = None,
+    order: Annotated[
+        str,
+        typer.Option(
+            "--order",
+            help="Which come first: name, random; with --run doubt, disagreement, lookalikes.",
+        ),
+    ] = "name",
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Write the answers to this table or folder; no page is served."),

@@ -231,7 +231,7 @@ def open_bundle(path: Path) -> Bundle:
         TargetError: If it is none of them, or the run has no model yet.
         BundleError: If its model is damaged, changed, or could run code.
     """
-    return load_artefact(path) if is_artefact(path) else load_bundle(_find_bundle(path))
+    return load_artefact(path) if is_artefact(path) else load_bundle(find_bundle(path))
 
 
 def hash_model(path: Path) -> str:
@@ -243,11 +243,16 @@ def hash_model(path: Path) -> str:
         TargetError: If there is none.
         BundleError: If what it says of itself is damaged or was changed.
     """
-    sums = read_facts(path)["sha256"] if is_artefact(path) else list_sums(_find_bundle(path))
+    sums = read_facts(path)["sha256"] if is_artefact(path) else list_sums(find_bundle(path))
     return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()
 
 
-def _find_bundle(path: Path) -> Path:
+def find_bundle(path: Path) -> Path:
+    """Return the bundle that a folder is, or that a run holds.
+
+    Raises:
+        TargetError: If it is neither, or the run has no model yet.
+    """
     if (path / BUNDLE_FACTS).is_file():
         return path
     return RunDirectory.open(path, needs_bundle=True).bundle_dir

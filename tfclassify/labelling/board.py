@@ -213,8 +213,18 @@ class Board:
             )
         if wish.labeller and wish.labeller not in heard:
             raise RequestError(f"labeller {wish.labeller!r}: has answered nothing here")
-        if wish.order not in (*ORDERS, *(self.adviser.orders if self.adviser else ())):
-            raise RequestError(f"order {wish.order!r}: needs a model; use --run RUN")
+        self.check_order(wish.order)
+
+    def check_order(self, name: str) -> None:
+        """Check that images can be put in an order.
+
+        Raises:
+            RequestError: If there is no such order, or it needs a model.
+        """
+        known = (*ORDERS, *(self.adviser.orders if self.adviser else ()))
+        if name not in known:
+            advice = "" if self.adviser else "; others need a model: --run RUN"
+            raise RequestError(f"--order {name}: there are {', '.join(known)}{advice}")
 
     def _order(self, kind: str, own: Mapping[str, Answer]) -> Sequence[int]:
         if kind == "name":

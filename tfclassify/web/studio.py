@@ -80,6 +80,7 @@ def label_images(
                 door,
                 observer,
                 remarks=work.remarks,
+                order=request.order,
                 opens_browser=request.opens_browser,
                 on_ready=on_ready,
             )
@@ -93,6 +94,7 @@ def serve_board(
     observer: Observer = SILENT,
     *,
     remarks: tuple[str, ...] = (),
+    order: str = "name",
     opens_browser: bool = False,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
@@ -104,10 +106,11 @@ def serve_board(
         door: Where it listens.
         observer: Told of a door that is open to other machines.
         remarks: What the user should know of the session at its start.
+        order: The order that images come in until the user chooses another.
         opens_browser: Whether to open the page in the user's browser.
         on_ready: Called with the page's address when it can be opened.
     """
-    app = make_studio(door, board, labeller, remarks)
+    app = make_studio(door, board, labeller, remarks, order)
     tell = None if on_ready is None else partial(on_ready, door.address)
     serve(app, door, observer, opens_browser=opens_browser, on_ready=tell)
 
@@ -167,7 +170,13 @@ class GivenLabeller(_Given):
     labeller: str
 
 
-def make_studio(door: Door, board: Board, labeller: str, remarks: tuple[str, ...] = ()) -> FastAPI:
+def make_studio(
+    door: Door,
+    board: Board,
+    labeller: str,
+    remarks: tuple[str, ...] = (),
+    order: str = "name",
+) -> FastAPI:
     """Make the application.
 
     Args:
@@ -175,10 +184,11 @@ def make_studio(door: Door, board: Board, labeller: str, remarks: tuple[str, ...
         board: The session at work.
         labeller: Who labels unless the page says otherwise.
         remarks: What the user should know of the session at its start.
+        order: The order that images come in until the user chooses another.
     """
     app = make_app("tfclassify label", door, body_limit=_BODY_LIMIT)
     gallery = Gallery(board.images.paths)
-    _add_page(app, board, labeller, remarks)
+    _add_page(app, board, {**describe_session(board, labeller, remarks), "order": order})
     _add_answers(app, board)
 
     @app.get("/image/{place}/{side}")
@@ -200,9 +210,8 @@ def make_studio(door: Door, board: Board, labeller: str, remarks: tuple[str, ...
     return app
 
 
-def _add_page(app: FastAPI, board: Board, labeller: str, remarks: tuple[str, ...]) -> None:
+def _add_page(app: FastAPI, board: Board, facts: dict[str, Any]) -> None:
     """Add the page and what it asks for first."""
-    facts = describe_session(board, labeller, remarks)
     page = render_page("studio.html", SERVED_TEMPLATES, title=facts["title"])
 
     @app.get("/")

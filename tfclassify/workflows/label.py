@@ -19,7 +19,7 @@ from tfclassify.data.columns import conclude_source
 from tfclassify.data.readers import read_source
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
-from tfclassify.labelling.board import Board, Images
+from tfclassify.labelling.board import Adviser, Board, Images
 from tfclassify.labelling.session import (
     FACTS,
     Facts,
@@ -56,6 +56,9 @@ class LabelRequest:
         columns: Which column of a table holds what, where the user says it.
         answers: Somebody's table or folders to go on with.
         review: Whether to show all labellers' answers and adjudicate.
+        run: A run whose model suggests labels and knows look-alikes; None for no model.
+        order: In which order images come first, by a name of ``labelling.board.ORDERS`` or of
+            the model's orders.
         out: Table or folder to write in place of labelling.
         form: Which kind.
         host: Where the page is served.
@@ -73,6 +76,8 @@ class LabelRequest:
     columns: Mapping[str, str | None] = field(default_factory=dict)
     answers: Path | None = None
     review: bool = False
+    run: Path | None = None
+    order: str = "name"
     out: Path | None = None
     form: Form = "columns"
     host: str = "127.0.0.1"
@@ -153,8 +158,10 @@ def start_labelling(request: LabelRequest, observer: Observer = SILENT) -> Label
         from tfclassify.data.journals import ADJUDICATOR
 
         labeller = ADJUDICATOR
-    board = Board(session, images, is_review=request.review)
+    adviser = None if request.run is None else _ask_model(request.run, session, images, observer)
+    board = Board(session, images, adviser, is_review=request.review)
     try:
+        board.check_order(request.order)
         board.sit_down(labeller)
         if request.answers is not None:
             remarks += _take_answers(board, request.answers, labeller)
@@ -164,6 +171,19 @@ def start_labelling(request: LabelRequest, observer: Observer = SILENT) -> Label
     for remark in remarks:
         observer.on_warning(remark)
     return LabelWork(board, labeller, tuple(remarks))
+
+
+def _ask_model(run: Path, session: Session, images: Images, observer: Observer) -> Adviser:
+    """Have a run's model look at the images; what it saw is kept in the session."""
+    from tfclassify.export.artefact import find_bundle
+    from tfclassify.labelling.suggestions import make_adviser
+    from tfclassify.workflows.start import start_tensorflow
+
+    start_tensorflow()
+    bundle = find_bundle(run)
+    return make_adviser(
+        bundle, images.paths, images.given, session.vocabulary, session.folder / "model", observer
+    )
 
 
 def finish_labelling(request: LabelRequest, observer: Observer = SILENT) -> LabelResult:

@@ -66,6 +66,7 @@ class Studio {
     ]);
     if (session.is_review) form.state.value = "disputed";
     fill("order", Object.entries(session.orders));
+    form.order.value = session.order;
     fill("label", anyOf(session.labels.map(({ name }) => name)));
     fill("mark", anyOf(session.marks.map(({ name }) => name)));
     fill("given", anyOf(session.given));
@@ -259,7 +260,9 @@ class Studio {
   }
 
   count() {
-    part("progress").textContent = this.work.describe();
+    const order = part("wish").order;
+    const said = order.value === "name" ? "" : ` · ${order.selectedOptions[0]?.text ?? ""}`;
+    part("progress").textContent = this.work.describe() + said;
     part("undo").disabled = !this.work.progress.can_undo;
   }
 

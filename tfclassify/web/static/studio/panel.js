@@ -1,6 +1,7 @@
 // The words that may be said of an image, as buttons: labels, sub-labels, marks, a note.
 
 const SHOWN = 40;
+const DENSE = 12; // labels, above which they stand in two columns
 
 /** An answer that says nothing yet. */
 export const BLANK = Object.freeze({
@@ -22,6 +23,7 @@ export class Panel {
     for (const { name, key } of session.marks) if (key) this.byKey.set(key, ["mark", name]);
     this.hasMany = session.labels.length > SHOWN;
     this.part("find").hidden = !this.hasMany;
+    this.part("labels").classList.toggle("dense", session.labels.length > DENSE);
     this.part("find").addEventListener("input", () => this.#list());
     this.part("find").addEventListener("keydown", (event) => this.#pick(event));
     this.part("note").addEventListener("input", () => tell.note(this.part("note").value));

@@ -31,7 +31,7 @@ ARGUMENTS = {
     "bench_tta": "--size 32 --images 1 --batch-size 7 --rounds 1",
 }
 #: Those that start processes or train many networks.
-SLOW = {"bench_determinism", "bench_noise", "bench_serve", "bench_sparse"}
+SLOW = {"bench_determinism", "bench_labellers", "bench_noise", "bench_serve", "bench_sparse"}
 
 
 def write_photos_of_senders(home: Path) -> None:

@@ -10,12 +10,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from tests.builders import make_photo, make_photo_folder
 from tests.web.desk import Desk, open_desk
+from tfclassify.labelling.board import Suggestion
 from tfclassify.labelling.session import open_session
 
 SCHOOL = """
@@ -382,6 +383,58 @@ def test_everything_that_can_be_pressed_has_a_name(page: Any) -> None:
             ".map(each => each.outerHTML)"
         )
         assert nameless == []
+
+
+class Known:
+    """A model that says pencil of every even image, and knows which are alike."""
+
+    orders: ClassVar = {"doubt": "least sure first"}
+
+    def __init__(self) -> None:
+        self.learned: Any = None
+
+    def suggest(self, place: int) -> Suggestion | None:
+        return None if place % 2 else Suggestion(("pencil",), place / 12, f"like {place}")
+
+    def order(self, kind: str, answers: Any) -> list[int]:
+        return list(range(11, -1, -1))
+
+    def find_alike(self, place: int, count: int) -> list[int]:
+        return [5, 3, 1]
+
+    def retrain(self, answers: Any) -> str:
+        self.learned = sorted(answers)
+        return "learned"
+
+
+def test_a_model_suggests_orders_and_learns(desk: Desk, open_page: Callable[..., Any]) -> None:
+    adviser = desk.work.board.adviser = Known()
+    page = open_ready(open_page, desk)
+    # What the page knows of the session was settled before there was a model.
+    page.evaluate("document.getElementById('retrain').hidden = false")
+    said = page.inner_text("#suggestion")
+    assert "The model says pencil (0 %)" in said
+    assert "like 0" in said
+    press(page, ".", "01.png")
+    assert labels_of(desk) == {"00.png": "pencil"}
+    assert not page.is_visible("#suggestion")
+    page.keyboard.press(".")  # nothing is suggested, so nothing is written
+    press(page, "1", "02.png")
+    page.click("#retrain")
+    wait_for(page, "#trouble", "learned")
+    assert adviser.learned == [0, 1]
+    listed = desk.post("list", order="doubt")
+    assert listed["places"][:2] == [11, 10]
+    assert desk.post("list", doubt=0.5)["places"] == [2, 4, 6]
+    assert desk.post("list", state="done", is_against=True)["places"] == []
+    page.keyboard.press("F2")
+    page.wait_for_selector("#tile-8")
+    page.evaluate("document.querySelector('[data-do=alike]').hidden = false")
+    page.click("#tile-2")
+    page.click("[data-do=alike]")
+    wait_for(page, "#trouble", "look most like")
+    names = page.evaluate("() => [...document.querySelectorAll('.tile')].map(t => t.title)")
+    assert names == ["04.png", "05.png", "03.png", "01.png"]
 
 
 SERVE = """

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.builders import make_photo, make_photo_folder
+from tests.tiny_run import TinyRun
 from tfclassify.data.journals import ADJUDICATOR, Answer
 from tfclassify.errors import DataError, RequestError, RunError, TfclassifyError
+from tfclassify.labelling.board import Wish
 from tfclassify.labelling.session import open_session
 from tfclassify.workflows import label
 from tfclassify.workflows.label import (
@@ -194,3 +196,30 @@ def test_a_machine_without_users(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(label.getpass, "getuser", fail)
     assert guess_name() == "me"
+
+
+def test_a_run_suggests_and_puts_the_images_in_its_orders(tiny_run: TinyRun, in_tmp: Path) -> None:
+    request = LabelRequest(
+        source=str(tiny_run.photos), labeller="ann", run=tiny_run.run, order="doubt"
+    )
+    work = start_labelling(request)
+    board = work.board
+    try:
+        [first, *rest] = board.list_places("ann", Wish(order="doubt"))
+        assert sorted([first, *rest]) == list(range(len(board.images.names)))
+        said = [item["suggestion"] for item in board.describe("ann", [first, rest[-1]])]
+        assert said[0]["probability"] <= said[1]["probability"]
+        assert set(said[0]["labels"]) <= set(board.vocabulary.names)
+        assert len(board.find_alike(first, 3)) == 3
+        doubtful = board.list_places("ann", Wish(order="doubt", doubt=said[0]["probability"]))
+        assert first in doubtful
+        assert len(doubtful) <= len(rest)
+        assert (board.session.folder / "model").is_dir()
+    finally:
+        board.close()
+
+
+def test_an_order_that_needs_a_model_is_refused_before_anything_opens(photos: Path) -> None:
+    with pytest.raises(RequestError, match=r"--order doubt: there are name, random; others need"):
+        start_labelling(ask(order="doubt"))
+    start_labelling(ask()).board.close()  # nobody holds the journal

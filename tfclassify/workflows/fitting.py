@@ -89,8 +89,9 @@ def fit_recipe(fitting: Fitting) -> tuple[Recipe, Choice]:
     index = prepare_data(fitting.recipe, observer=fitting.observer).index
     recipe, lines = fitting.recipe, list[str]()
     if fitting.chooses:
-        recipe, lines = _choose(fitting, index)
-    cost = measure_cost(recipe, index, fitting.observer)
+        recipe, cost, lines = _choose(fitting, index)
+    else:
+        cost = measure_cost(recipe, index, fitting.observer)
     phases = fit_phases(recipe.phases, cost, fitting.left)
     lines.append(_say_fit(fitting, recipe.phases, phases, cost))
     for line in lines:
@@ -119,7 +120,7 @@ def _say_fit(
     )
 
 
-def _choose(fitting: Fitting, index: Index) -> tuple[Recipe, list[str]]:
+def _choose(fitting: Fitting, index: Index) -> tuple[Recipe, Cost, list[str]]:
     """Choose backbone and size by probes and by what the time allows."""
     train = index.in_split("train")
     most = int(min(_MOST_IMAGES, max(_LEAST_IMAGES, fitting.seconds / 2)))
@@ -127,14 +128,16 @@ def _choose(fitting: Fitting, index: Index) -> tuple[Recipe, list[str]]:
     sample = train.with_frame(train.frame.iloc[rows].reset_index(drop=True))
     candidates = list(_list_candidates(fitting, index))
     started, probes = fitting.elapsed(), list[Probed]()
+    spent = usual = 0.0
     fitting.observer.on_task_start("probes", len(candidates))
     for recipe in candidates:
-        if probes and fitting.elapsed() - started > _PROBING * fitting.seconds:
+        if probes and spent + usual > _PROBING * fitting.seconds:
             break
         probes.append(probe_network(recipe, sample, fitting.observer))
         fitting.observer.on_task_step("probes", len(probes))
+        spent = fitting.elapsed() - started
+        usual = spent / len(probes)
     fitting.observer.on_task_end("probes")
-    spent = fitting.elapsed() - started
     ranked = rank_probes(probes)
     metric = fitting.recipe.metric
     shown = ", ".join(f"{probe.name} {probe.score:.3f}" for probe in ranked[:3])
@@ -143,8 +146,8 @@ def _choose(fitting: Fitting, index: Index) -> tuple[Recipe, list[str]]:
         f"training images in {format_seconds(spent)}; {metric}: {shown}"
     ]
     by_name = {(each.model.backbone, each.data.image_size[0]): each for each in candidates}
-    chosen, reason = _look_closer(fitting, index, ranked, by_name)
-    return chosen, [*lines, reason]
+    chosen, cost, reason = _look_closer(fitting, index, ranked, by_name)
+    return chosen, cost, [*lines, reason]
 
 
 def _look_closer(
@@ -152,10 +155,10 @@ def _look_closer(
     index: Index,
     ranked: Sequence[Probed],
     by_name: dict[tuple[str, int], Recipe],
-) -> tuple[Recipe, str]:
+) -> tuple[Recipe, Cost, str]:
     """Take the first network of the ranking whose training fits well enough into the time."""
     wanted = min(_LEAST_EPOCHS, fitting.recipe.phases[-1].epochs)
-    tried: list[tuple[int, Probed, Recipe]] = []
+    tried: list[tuple[int, Probed, Cost]] = []
     for probe in ranked[:_LOOKS]:
         recipe = by_name[probe.backbone, probe.size]
         cost = measure_cost(recipe, index, fitting.observer)
@@ -163,10 +166,10 @@ def _look_closer(
             epochs = fit_phases(recipe.phases, cost, fitting.left)[-1].epochs
         except RequestError:
             epochs = 0
-        tried.append((epochs, probe, recipe))
+        tried.append((epochs, probe, cost))
         if epochs >= wanted:
             break
-    epochs, probe, recipe = max(tried, key=lambda each: (min(each[0], wanted), each[1].score))
+    epochs, probe, cost = max(tried, key=lambda each: (min(each[0], wanted), each[1].score))
     best = max(ranked, key=lambda each: each.score)
     if probe is best:
         why = "the best probe"
@@ -176,7 +179,7 @@ def _look_closer(
     else:
         short = [f"{other.name} would get {count}" for count, other, _ in tried if count < epochs]
         why = f"{epochs} epochs of the whole network fit; {', '.join(short) or best.name}"
-    return recipe, f"chosen {probe.name}: {why}"
+    return by_name[probe.backbone, probe.size], cost, f"chosen {probe.name}: {why}"
 
 
 def _list_candidates(fitting: Fitting, index: Index) -> Iterator[Recipe]:

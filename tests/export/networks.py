@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tests.builders import make_photo
 from tfclassify.model.assembly import build_classifier
 from tfclassify.model.bundle import save_bundle, save_model
 from tfclassify.recipe.loading import parse_recipe
@@ -47,11 +48,20 @@ def enliven(network: keras.Model, size: int, seed: int = 0) -> None:
     network(photos, training=True)
     for norm, momentum in kept:
         norm.momentum = momentum
+    # Photos unlike those may give features many times as large: their logits are to stay small
+    # too, lest a probability hang on the last bits of a float.
+    photos = np.concatenate([photos, *(_make_plain_photo(number, size) for number in range(8))])
     logits = np.asarray(network(photos, training=False))
     last = next(each for each in _list_layers(network) if each.name == "logits")
     kernel, bias = last.get_weights()
     scale = 2.0 / np.maximum(logits.std(axis=0), 1e-6)
     last.set_weights([kernel * scale, (bias - logits.mean(axis=0)) * scale])
+
+
+def _make_plain_photo(number: int, size: int) -> np.ndarray:
+    """Draw a photo as the exams' are: one colour, a little noise; ``(1, size, size, 3)``."""
+    colour = (30 * number, 120, 250 - 30 * number)
+    return np.asarray(make_photo(number, (size, size), colour), np.float32)[None]
 
 
 def _list_layers(model: Any) -> list[Any]:

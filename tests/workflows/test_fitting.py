@@ -52,7 +52,7 @@ def cost_of(epoch: float) -> Cost:
 
 
 def test_a_recipe_keeps_all_but_its_epochs(tiny_run: TinyRun, fitted, tmp_path: Path) -> None:
-    # 850 s are planned with, less what reading takes: of 51 and 21 epochs 100 s each, about 8.
+    # 850 s are planned with, less what reading takes: 51 epochs of 0.1 s, and of 100 s about 8.
     (recipe,) = fitted(
         tiny_run.recipe,
         1000.0,
@@ -61,14 +61,14 @@ def test_a_recipe_keeps_all_but_its_epochs(tiny_run: TinyRun, fitted, tmp_path: 
         "phases[1].epochs=21",
     )
     epochs = [phase.epochs for phase in recipe.phases]
-    assert 1 < epochs[0] < 51
-    assert epochs[1] in (7, 8)
+    assert epochs[0] == 51
+    assert 5 <= epochs[1] <= 8
     own = load_recipe(tiny_run.recipe)
     assert (recipe.model, recipe.data.image_size) == (own.model, own.data.image_size)
     choice = json.loads((tmp_path / "run" / "choice.json").read_text("utf-8"))
     assert choice["seconds"] == 1000.0
     (line,) = choice["lines"]
-    assert f"epochs head {epochs[0]} of 51, whole {epochs[1]} of 21" in line
+    assert f"epochs head 51, whole {epochs[1]} of 21" in line
     stored = load_recipe(tmp_path / "run" / "recipe.yaml")
     assert [phase.epochs for phase in stored.phases] == epochs
 

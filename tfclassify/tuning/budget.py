@@ -58,8 +58,9 @@ def _cost_phase(phase: PhaseRecipe, cost: PhaseCost) -> float:
 def fit_phases(
     phases: Sequence[PhaseRecipe], cost: Cost, seconds: float
 ) -> tuple[PhaseRecipe, ...]:
-    """Shorten phases, all by the same share, until the training fits into a time.
+    """Shorten the phases that take longest until the training fits into a time.
 
+    They are cut to one length of time; a phase that takes less than that keeps its epochs.
     No phase becomes longer. Of cached views one is kept before epochs are given up.
 
     Args:
@@ -71,14 +72,16 @@ def fit_phases(
         RequestError: If one epoch of each phase is too much.
 
     Example:
-        >>> phase = PhaseRecipe(name="a", epochs=21)
-        >>> fit_phases([phase], Cost(10, (PhaseCost(0, 5),), 15), 82)[0].epochs
-        11
+        >>> phases = [PhaseRecipe(name="a", epochs=30), PhaseRecipe(name="b", epochs=20)]
+        >>> cost = Cost(10, (PhaseCost(0, 1), PhaseCost(0, 5)), 15)
+        >>> [phase.epochs for phase in fit_phases(phases, cost, 82)]
+        [29, 5]
     """
     if cost.total(phases) <= seconds:
         return tuple(phases)
     kept = [_keep_one_view(phase) for phase in phases]
-    least = cost.total([_cut(phase, 0.0) for phase in kept])
+    pairs = list(zip(kept, cost.phases, strict=True))
+    least = cost.total([_cut(phase, each, 0.0) for phase, each in pairs])
     if least > seconds:
         raise RequestError(
             f"--time: {format_seconds(seconds)} are left, but reading the images, one epoch of "
@@ -87,16 +90,17 @@ def fit_phases(
         )
     if cost.total(kept) <= seconds:
         return tuple(kept)
-    low, high = 0.0, 1.0  # the share of each phase's epochs beyond its first
-    for _ in range(30):
+    low, high = 0.0, seconds  # what the epochs of one phase may take
+    for _ in range(40):
         middle = (low + high) / 2
-        fits = cost.total([_cut(phase, middle) for phase in kept]) <= seconds
+        fits = cost.total([_cut(phase, each, middle) for phase, each in pairs]) <= seconds
         low, high = (middle, high) if fits else (low, middle)
-    return tuple(_cut(phase, low) for phase in kept)
+    return tuple(_cut(phase, each, low) for phase, each in pairs)
 
 
-def _cut(phase: PhaseRecipe, share: float) -> PhaseRecipe:
-    return shorten_phase(phase, 1 + math.floor(share * (phase.epochs - 1)))
+def _cut(phase: PhaseRecipe, cost: PhaseCost, seconds: float) -> PhaseRecipe:
+    """Leave a phase the epochs that fit into a time, one at least."""
+    return shorten_phase(phase, max(1, min(phase.epochs, math.floor(seconds / cost.epoch))))
 
 
 def _keep_one_view(phase: PhaseRecipe) -> PhaseRecipe:

@@ -220,7 +220,7 @@ async def load(
     async def ask(number: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         position = number
-        while time.perf_counter() < end:
+        while position == number or time.perf_counter() < end:
             position += 1
             started = time.perf_counter()
             writer.write(write_request(bodies[position % len(bodies)], port))
@@ -262,7 +262,7 @@ def soak(run: Path, bodies: list[bytes], arguments: Any) -> dict[str, Any]:
         while (passed := time.perf_counter() - begun) < arguments.soak:
             span = min(30.0, arguments.soak)
             seen = asyncio.run(load(port, bodies, 8, span, arguments.pause))
-            over = asyncio.run(load(port, bodies, 600, 1.0))
+            over = asyncio.run(load(port, bodies, 320, 1.0))
             after = asyncio.run(load(port, bodies, 1, 1.0))
             row = {
                 "minute": passed / 60,

@@ -232,7 +232,7 @@ def test_past_the_limit_requests_are_refused_and_then_taken_again(serve_app: Any
         assert two.status_code == 429
         assert two.headers["retry-after"] == "1"
         assert two.json()["type"] == "busy"
-        assert "images are under way, allowed are 2; try again later" in two.json()["error"]
+        assert "2 images are under way, allowed are 2, and no more" in two.json()["error"]
         gate.set()
         assert first.result().status_code == 200
     assert served.client.post("/v1/predict", **form).status_code == 200
@@ -240,6 +240,27 @@ def test_past_the_limit_requests_are_refused_and_then_taken_again(serve_app: Any
     assert "tfclassify_refused_total 1\n" in text
     assert "tfclassify_waiting_images 0\n" in text
     assert 'tfclassify_requests_total{route="/v1/predict",status="429"} 1\n' in text
+
+
+def test_what_could_not_be_answered_in_time_is_refused_at_once(serve_app: Any) -> None:
+    gate, has_begun = threading.Event(), threading.Event()
+
+    def ask(images: np.ndarray) -> np.ndarray:
+        has_begun.set()
+        gate.wait(20)
+        return share_colours(images)
+
+    service = Service([make_model(ask=ask)], limits=Limits(seconds=20))
+    served = serve_app(lambda door: make_service_app(service, door), has_token=False)
+    service.find().batcher.pace = 11.0  # seconds an image, as if the last had taken so long
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        alone = pool.submit(served.client.post, "/v1/predict", files={"file": RED})
+        assert has_begun.wait(20)
+        late = served.client.post("/v1/predict", files={"file": RED})
+        gate.set()
+        assert alone.result().status_code == 200
+    assert (late.status_code, late.headers["retry-after"]) == (429, "11")
+    assert service.find().batcher.pace < 11.0
 
 
 def test_an_answer_that_takes_too_long_is_given_up(serve_app: Any) -> None:

@@ -1,7 +1,7 @@
 """Micro-batching: what many clients ask at once goes through the network together.
 
 Owns: the queue before a model, the one thread that it runs in, and when a batch is full
-enough. Does not own: how many may wait (``admission`` of ``serving``).
+enough. Does not own: how many may wait (``service``).
 
 A batch is sent as soon as nothing more is on its way, so that one client alone never waits;
 while others are still being decoded it waits for them, up to a deadline. While the network
@@ -22,6 +22,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 Result = TypeVar("Result")
+
+#: How much the last batch counts in the pace.
+_PACE_SHARE = 0.2
 
 
 @dataclass
@@ -44,6 +47,9 @@ class Batcher:
         wait_ms: Longest wait of the first of a batch for others that are on their way.
         is_more_coming: Whether there are requests that have not asked yet.
         on_batch: Told of the images of each batch, and of the seconds it took.
+
+    Attributes:
+        pace: Seconds that an image takes, of late; 0 before the first.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class Batcher:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._work: asyncio.Task[None] | None = None
         self._is_busy = False
+        self.pace = 0.0
 
     @property
     def waiting(self) -> int:
@@ -138,7 +145,9 @@ class Batcher:
                 if not question.answer.done():
                     question.answer.set_exception(error)
             return
-        self._on_batch(len(images), time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self._on_batch(len(images), seconds)
+        self.pace += (seconds / len(images) - self.pace) * (_PACE_SHARE if self.pace else 1.0)
         start = 0
         for question in batch:
             end = start + len(question.images)

@@ -31,6 +31,8 @@ BUNDLE_FACTS = "bundle.json"
 _VERSION_SIGNS = 12
 #: Images of the largest call that is made before the first request comes.
 _WARM_BATCH = 8
+#: Covered images that an artefact is asked about together: a runtime keeps what it once took.
+_OCCLUSION_BATCH = 8
 
 Floats = np.ndarray
 Ask = Callable[[Floats], Floats]
@@ -236,7 +238,7 @@ def _open_artefact(
         tuple(facts["views"]),
         OcclusionMaps.method,
         ask,
-        OcclusionMaps(ask, (int(height), int(width))),
+        OcclusionMaps(ask, (int(height), int(width)), _OCCLUSION_BATCH),
     )
 
 

@@ -7,6 +7,7 @@ and the way from uploads to answers. Does not own: addresses and words (``servin
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -145,14 +146,17 @@ class Service:
 
         def take(count: int) -> None:
             nonlocal held
-            if self._inside + count > self.limits.waiting:
+            wait = (self._inside + count) * max(slot.batcher.pace for slot in self._slots.values())
+            # What would wait longer than half of its time would hardly be answered within it.
+            is_late = self._inside > held and wait > self.limits.seconds / 2
+            if is_late or self._inside + count > self.limits.waiting:
                 self.metrics.add("tfclassify_refused_total")
                 raise Refusal(
                     429,
                     "busy",
-                    f"{self._inside} images are under way, allowed are {self.limits.waiting}; "
-                    "try again later",
-                    retry_after=1,
+                    f"{self._inside} images are under way, allowed are {self.limits.waiting}, and "
+                    f"no more than half of {self.limits.seconds:g} s takes; try again later",
+                    retry_after=max(1, math.ceil(wait / 2)),
                 )
             held += count
             self._count(count)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -185,6 +186,15 @@ def test_only_what_a_crash_left_unfinished_is_swept(tmp_path: Path) -> None:
     sweep_unfinished(tmp_path)
     assert all(path.exists() for path in kept)
     assert not any(path.exists() for path in [*left, tmp_path / ".0c.old"])
+
+
+def test_a_folder_that_cannot_be_built_is_named_in_the_error(tmp_path: Path) -> None:
+    target = tmp_path / "made"
+    with pytest.raises(OSError, match=f"No space .*'{target}'"), build_folder(target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(FileNotFoundError, match=f"'{target}'"), build_folder(target) as folder:
+        (folder / "deep" / "file").write_bytes(b"")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_regular_files_are_replaced(tmp_path: Path) -> None:

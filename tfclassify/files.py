@@ -146,6 +146,10 @@ def build_folder(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         replace_folder(temporary, target)
+    except OSError as error:
+        if error.filename is None or str(error.filename).startswith(str(temporary)):
+            error.filename = str(target)
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

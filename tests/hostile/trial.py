@@ -35,6 +35,8 @@ STEPS = {"run_folders": 12, "modules": 10}
 ROOT = Path(__file__).parents[2]
 #: Seconds without a line after which the child is taken for stuck beyond its own alarm.
 _STUCK_S = CLOCK_S + 15
+#: The same before its first line, while it makes the inputs, on a busy machine.
+_START_S = 1200.0
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,9 @@ def _read_lines(child: subprocess.Popen[bytes]) -> Iterator[Any]:
     """Yield what the child writes, until it ends or is silent for too long."""
     assert child.stdout is not None
     # One line at a time and no buffer, since ``select`` does not see what is buffered.
-    pending = b""
-    while select.select([child.stdout], [], [], _STUCK_S)[0]:
+    pending, patience = b"", _START_S
+    while select.select([child.stdout], [], [], patience)[0]:
+        patience = _STUCK_S
         part = os.read(child.stdout.fileno(), 1 << 16)
         if not part:
             return

@@ -14,9 +14,11 @@ from __future__ import annotations
 import importlib
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing's own costs a moment in which the command line hears no signal
 if TYPE_CHECKING:
+    from typing import Any
+
     from tfclassify.api import *  # noqa: F403
 
 __version__ = "0.1.0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -113,6 +114,35 @@ def test_a_signal_that_is_ignored_from_the_start_stays_ignored(in_tmp: Path) -> 
     )
     assert done.returncode == 0, done.stderr
     assert "resnet18" in done.stdout
+
+
+#: A signal while code runs that was compiled from a text, or before the app is called.
+WITHIN = """
+import signal, sys
+from tfclassify.cli import main
+place = sys.argv.pop(1)
+raise_it = lambda *given: signal.raise_signal(signal.SIGTERM)
+if place == "text":
+    main._call = lambda words: exec("raise_it()", {"raise_it": raise_it})
+else:
+    setattr(main, place, raise_it)
+main.run()
+"""
+
+
+@pytest.mark.parametrize("place", ["text", "_prepare_streams", "_quiet_libraries", "_judge"])
+def test_a_signal_is_told_alike_wherever_it_comes(in_tmp: Path, place: str) -> None:
+    words = ["absent"] if place == "_judge" else []
+    (in_tmp / "within.py").write_text(WITHIN, "utf-8")  # as a module: Python's end is another
+    done = subprocess.run(
+        [sys.executable, "-m", "within", place, "check", *words],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=hear_signals,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: stopped\n")
 
 
 #: What a native library may make of an exception: another one.

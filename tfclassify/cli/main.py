@@ -11,12 +11,23 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import types
-from typing import NoReturn
 
 from tfclassify.events import stop_signals
 
+TYPE_CHECKING = False  # typing's own costs a moment in which no signal is heard
+if TYPE_CHECKING:
+    import types
+    from typing import NoReturn
+
 STOPPED = 130
+
+
+class _Stop(KeyboardInterrupt):
+    """Raised by a signal.
+
+    Where its base passes through code that was compiled from a text, as dataclasses are,
+    Python kills itself by SIGINT at its end, whatever came of the exception.
+    """
 
 
 def run() -> NoReturn:
@@ -25,6 +36,17 @@ def run() -> NoReturn:
     It is 0, 1 where the work failed, 2 where the request was wrong, 130 where it was
     stopped by Ctrl-C, SIGTERM or SIGHUP, 141 where nobody reads its output any more.
     """
+    try:
+        code, message = _work()
+    except KeyboardInterrupt:  # before the work began, or while its end was told
+        code, message = STOPPED, "error: stopped"
+    if stop_signals and code not in (0, STOPPED):  # whatever it made of a signal
+        code, message = STOPPED, "error: stopped"
+    _leave(code, message)
+
+
+def _work() -> tuple[int, str]:
+    """Run the command line; return its exit code and what is to be said of it."""
     stop_signals.clear()
     _hear_signals()
     _prepare_streams()
@@ -32,15 +54,13 @@ def run() -> NoReturn:
     _quiet_libraries(is_debugging)
     try:
         code = _call(words)
-        message = "error: stopped" if code == STOPPED else ""
         sys.stdout.flush()
+        return code, "error: stopped" if code == STOPPED else ""
     except BaseException as error:
         code, message = _judge(error)
         if is_debugging and message and not isinstance(error, BrokenPipeError):
             raise
-    if stop_signals and code not in (0, STOPPED):  # whatever it made of a signal
-        code, message = STOPPED, "error: stopped"
-    _leave(code, message)
+        return code, message
 
 
 def _call(words: list[str]) -> int:
@@ -120,7 +140,7 @@ def _stop(number: int, frame: types.FrameType | None) -> None:
     if stop_signals:  # asked again: files are whole at any moment
         os._exit(STOPPED)
     stop_signals.append(number)
-    raise KeyboardInterrupt
+    raise _Stop
 
 
 def _prepare_streams() -> None:

@@ -23,7 +23,8 @@ from tfclassify.export.artefact import (
 )
 from tfclassify.export.formats import ARTEFACT_FORMATS, ArtefactFormat
 from tfclassify.export.proof import Exam
-from tfclassify.export.reading import open_network, read_facts
+from tfclassify.export.reading import open_network, read_facts, sum_facts
+from tfclassify.files import hash_file
 from tfclassify.inference.prediction import predict_paths
 from tfclassify.model.bundle import Bundle, load_bundle
 from tfclassify.recipe.schema import TtaRecipe
@@ -273,6 +274,52 @@ def test_changed_facts_are_noticed(old, new, message, onnx: Artefact, tmp_path) 
     (copy / "artefact.json").write_text(text.replace(old, new, 1))
     with pytest.raises(BundleError, match=message):
         load_artefact(copy)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"file": "../model.onnx"},
+        {"file": 5},
+        {"file": "/etc/hostname"},
+        {"classes": []},
+        {"classes": "blue"},
+        {"image_size": [16]},
+        {"image_size": [16, 1 << 40]},
+        {"batch": -1},
+        {"batch": "2"},
+        {"resize": "melt"},
+        {"max_pixels": 0},
+        {"temperature": float("nan")},
+        {"temperature": 0},
+        {"thresholds": {"blue": 0.5}},
+        {"task": "multi_label"},
+        {"views": []},
+        {"sha256": {"model.onnx": 1}},
+        {"sha256": ["model.onnx"]},
+    ],
+)
+def test_facts_that_a_stranger_wrote_are_typed(changes, onnx: Artefact, tmp_path) -> None:
+    copy = copy_of(onnx, tmp_path)
+    facts = json.loads((copy / "artefact.json").read_text()) | changes
+    (copy / "artefact.json").write_text(json.dumps({**facts, "checksum": sum_facts(facts)}))
+    with pytest.raises(BundleError, match=r"artefact\.json: damaged \(.*; export the run anew"):
+        load_artefact(copy)
+
+
+def test_nothing_of_an_artefact_is_opened_through_a_link(onnx: Artefact, tmp_path) -> None:
+    copy = copy_of(onnx, tmp_path)
+    (copy / "labels.txt").unlink()
+    (copy / "labels.txt").symlink_to("/etc/hostname")
+    with pytest.raises(BundleError, match=r"labels\.txt: is a link; an artefact is made of files"):
+        load_artefact(copy)
+    recipe = copy_of(onnx, tmp_path / "other")
+    (recipe / "recipe.json").write_text("{}")
+    facts = json.loads((recipe / "artefact.json").read_text())
+    facts["sha256"]["recipe.json"] = hash_file(recipe / "recipe.json")
+    (recipe / "artefact.json").write_text(json.dumps({**facts, "checksum": sum_facts(facts)}))
+    with pytest.raises(BundleError, match=r"recipe\.json: not a recipe of this version"):
+        load_artefact(recipe)
 
 
 def test_a_program_that_lies_beside_is_never_run_here(onnx: Artefact, tmp_path, photos) -> None:

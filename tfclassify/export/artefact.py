@@ -42,8 +42,8 @@ from tfclassify.export.shipped import predict
 from tfclassify.files import build_folder, hash_file, to_plain, write_json, write_text
 from tfclassify.inference.views import View, ViewModel, build_view_model
 from tfclassify.model.bundle import FACTS as BUNDLE_FACTS
-from tfclassify.model.bundle import Bundle, list_sums, load_bundle
-from tfclassify.model.keras_files import check_keras_file
+from tfclassify.model.bundle import Bundle, list_sums, load_bundle, read_recipe
+from tfclassify.model.keras_files import load_keras_file
 from tfclassify.recipe.schema import Recipe, TtaRecipe
 from tfclassify.runs.directory import RunDirectory
 
@@ -208,7 +208,7 @@ def load_artefact(folder: Path) -> Bundle:
     if facts["artefact"] == "savedmodel":
         check_saved_model(file)
     if facts["artefact"] == "keras":
-        check_keras_file(file)
+        load_keras_file(file)  # its own program looks at nothing
     height, width = facts["image_size"]
     return Bundle(
         ArtefactModel(facts, folder),
@@ -216,7 +216,7 @@ def load_artefact(folder: Path) -> Bundle:
         (int(height), int(width)),
         facts["resize"],
         int(facts["max_pixels"]),
-        Recipe.model_validate_json((folder / RECIPE).read_bytes()),
+        read_recipe(folder / RECIPE),
         facts["temperature"],
         facts["thresholds"],
         folder,

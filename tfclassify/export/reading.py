@@ -11,14 +11,45 @@ import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
 
 from tfclassify.errors import BundleError, MissingExtraError, TargetError
 from tfclassify.export.formats import get_format
-from tfclassify.files import hash_file
+from tfclassify.files import Document, find_irregular, hash_file, read_regular
 
 FACTS, RECIPE = "artefact.json", "recipe.json"
 FORMAT = 1
+_MOST_BYTES = 16 << 20
+
+
+class _Facts(Document):
+    """What ``artefact.json`` must hold, whoever wrote it; the rest is for its readers."""
+
+    format: int
+    artefact: str
+    file: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")
+    precision: str
+    batch: int = Field(ge=0, le=1 << 20)
+    task: Literal["multi_class", "multi_label"]
+    classes: list[str] = Field(min_length=1)
+    image_size: list[Annotated[int, Field(ge=1, le=1 << 14)]] = Field(min_length=2, max_length=2)
+    resize: Literal["stretch", "crop", "letterbox"]
+    max_pixels: int = Field(ge=1)
+    thresholds: dict[str, float] | None
+    temperature: float | None = Field(gt=0)
+    views: list[str] = Field(min_length=1)
+    sha256: dict[str, str]
+    checksum: str
+
+    @model_validator(mode="after")
+    def _check_thresholds(self) -> Self:
+        if (self.task == "multi_label") != (self.thresholds is not None):
+            raise ValueError("thresholds belong to task multi_label, and to no other")
+        if self.thresholds is not None and self.thresholds.keys() != set(self.classes):
+            raise ValueError("thresholds are not of its classes")
+        return self
 
 
 def is_artefact(folder: Path) -> bool:
@@ -52,18 +83,23 @@ def read_facts(folder: Path) -> dict[str, Any]:
         )
     path = folder / FACTS
     try:
-        facts: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        version, checksum, sums = facts["format"], facts["checksum"], dict(facts["sha256"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BundleError(f"{path}: damaged ({error!r}); export the run anew") from error
-    if version != FORMAT:
+        irregular = find_irregular(folder)
+        if irregular is not None:
+            raise BundleError(f"{irregular}; an artefact is made of files and folders alone")
+        facts: dict[str, Any] = json.loads(read_regular(path, limit=_MOST_BYTES))
+        if isinstance(facts, dict) and facts.get("format", FORMAT) != FORMAT:
+            raise BundleError(
+                f"{path}: format {facts['format']!r}, this version reads {FORMAT}; export the run "
+                "anew"
+            )
+        sums = _Facts.model_validate(facts).sha256
+    except (OSError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BundleError(f"{path}: damaged ({reason}); export the run anew") from error
+    if facts["checksum"] != sum_facts(facts):
         raise BundleError(
-            f"{path}: format {version!r}, this version reads {FORMAT}; export the run anew"
-        )
-    if checksum != sum_facts(facts):
-        raise BundleError(
-            f"{path}: was changed after it was written: its checksum is {checksum}, its content's "
-            f"{sum_facts(facts)}; copy the artefact afresh, or export the run anew"
+            f"{path}: was changed after it was written: its checksum is {facts['checksum']}, its "
+            f"content's {sum_facts(facts)}; copy the artefact afresh, or export the run anew"
         )
     parts = {*list_files(folder / facts["file"]), folder / RECIPE}
     strange = {each.relative_to(folder).as_posix() for each in parts} ^ set(sums)

@@ -305,7 +305,7 @@ def load_bundle(folder: Path) -> Bundle:
     for part, sha256 in facts.sha256.items():
         _check_part(folder / part, sha256)
     check_modules(folder, facts.sha256)
-    recipe = _read_recipe(folder / RECIPE)
+    recipe = read_recipe(folder / RECIPE)
     model = load_keras_file(folder / MODEL, find_modules(folder, facts.sha256))
     _check_finite(folder / MODEL, model)
     height, width = facts.image_size
@@ -396,8 +396,12 @@ def _check_part(path: Path, sha256: str | None) -> None:
         )
 
 
-def _read_recipe(path: Path) -> Recipe:
-    """Read the recipe that the model was trained with."""
+def read_recipe(path: Path) -> Recipe:
+    """Read the recipe that a model was trained with.
+
+    Raises:
+        BundleError: If it is none, or of another version.
+    """
     try:
         return Recipe.model_validate_json(read_regular(path, limit=_MOST_RECIPE_BYTES))
     except (OSError, ValueError, RecipeError) as error:

@@ -73,7 +73,7 @@ def test_images_that_cannot_be_read_make_no_recipe(in_tmp: Path) -> None:
     for name in ("red", "green"):
         (in_tmp / "bad" / name).mkdir(parents=True)
         (in_tmp / "bad" / name / "a.png").write_bytes(b"")
-    with pytest.raises(RequestError, match=r"none of its 2 images can be read"):
+    with pytest.raises(DataError, match=r"none of its 2 images can be read"):
         create_recipe(CreateRequest("bad", "bad", in_tmp / "bad.yaml"))
 
 

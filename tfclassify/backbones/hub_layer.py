@@ -322,6 +322,8 @@ def _measure_features(
     try:
         with bounded_run(f"model.backbone: {name!r}"):
             answer = module(tf.zeros((2, *image_size, 3)), False)
+            if module.penalties:  # a training runs them as well
+                _Penalty(module.penalties)(None)
     except ModelError:
         raise
     except Exception as error:  # a module may raise anything on what it was not traced for

@@ -10,7 +10,7 @@ from pathlib import Path
 from tfclassify.data.columns import conclude_source
 from tfclassify.data.preparation import survey_source
 from tfclassify.data.statistics import count_labels, measure_lean
-from tfclassify.errors import RequestError
+from tfclassify.errors import DataError, RequestError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_text
 from tfclassify.recipe.schema import DataRecipe
@@ -69,8 +69,8 @@ def draft_recipe(
             the user knows better: ``{"file": "Id", "label": "Genre"}``.
 
     Raises:
-        RequestError: If the images have no labels, or none can be read.
-        DataError: If the source cannot be read.
+        RequestError: If the images have no labels.
+        DataError: If the source cannot be read, or none of its images.
         RecipeError: If the name cannot be a recipe's.
     """
     concluded = conclude_source(source, columns, observer)
@@ -84,7 +84,7 @@ def draft_recipe(
         )
     frame = survey.index.usable().frame
     if frame.empty:
-        raise RequestError(
+        raise DataError(
             f"{source}: none of its {len(survey.index)} images can be read; "
             f"`tfclassify inspect` says why"
         )

@@ -19,7 +19,7 @@ from tfclassify.api.publishing import publish, verify
 from tfclassify.api.run import Run, load
 from tfclassify.api.runs import runs
 from tfclassify.api.show import demo, explain, serve
-from tfclassify.api.training import check, crossval, preview, train, tune
+from tfclassify.api.training import check, crossval, lr, preview, train, tune
 from tfclassify.errors import TfclassifyError
 from tfclassify.events import Observer
 
@@ -59,6 +59,7 @@ __all__ = [
     "inspect",
     "label",
     "load",
+    "lr",
     "new",
     "predict",
     "preview",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tfclassify.tuning.results import TuneResult
     from tfclassify.workflows.check import CheckResult
     from tfclassify.workflows.crossval import CrossvalResult
+    from tfclassify.workflows.lr import LrResult
     from tfclassify.workflows.recipes import Given
 
 #: What ``set`` takes: key to value, or ``key=value`` texts as after ``--set``.
@@ -333,6 +334,56 @@ def preview(
         recipe, list_overrides(set), path, images, versions, read_columns(columns)
     )
     return preview_recipe(request, observer)
+
+
+def lr(
+    recipe: Given,
+    *,
+    phase: str | None = None,
+    lowest: float = 1e-7,
+    highest: float = 1.0,
+    steps: int = 100,
+    set: Changes = (),
+    columns: Columns = None,
+    backbone: str | None = None,
+    image_size: str | int | tuple[int, int] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    progress: bool | Observer = True,
+) -> LrResult:
+    """Raise the learning rate of a phase from update to update, and read off a good one.
+
+    Args:
+        recipe: As in ``train``.
+        phase: Name of the phase; None tests the first.
+        lowest: The first learning rate.
+        highest: The last one.
+        steps: Updates; the test ends earlier where the loss diverges.
+        set: Changes of the recipe.
+        columns: Which column of a table holds what, where it is taken wrongly:
+            ``{"file": "Id", "label": "Genre"}``.
+        backbone: Short for ``set={"model.backbone": …}``.
+        image_size: Short for ``set={"data.image_size": …}``.
+        out: The page to write; None writes ``lr.html``.
+        progress: Whether to show any, or an ``Observer`` of your own.
+
+    Raises:
+        RequestError: If what was asked for is wrong.
+        TfclassifyError: If the data or the model cannot be used.
+    """
+    from tfclassify.workflows.lr import LrRequest, find_rate
+    from tfclassify.workflows.recipes import list_overrides
+
+    request = LrRequest(
+        recipe,
+        phase,
+        lowest,
+        highest,
+        steps,
+        list_overrides(set, backbone=backbone, image_size=image_size),
+        Path("lr.html" if out is None else out),
+        read_columns(columns),
+    )
+    return find_rate(request, choose_observer(progress))
 
 
 def _need(recipe: Given | None, verb: str) -> Given:

@@ -1,4 +1,4 @@
-"""Verbs that take a recipe: ``train``, ``check``, ``preview``."""
+"""Verbs that take a recipe: ``train``, ``check``, ``lr``, ``preview``."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from tfclassify.cli.options import (
     Verbose,
 )
 from tfclassify.cli.output import call, list_score_facts, say_scores, show, to_json
+from tfclassify.files import to_plain
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import count_of, format_seconds
 
 if TYPE_CHECKING:
     from tfclassify.workflows.check import CheckResult
+    from tfclassify.workflows.lr import LrResult
     from tfclassify.workflows.train import TrainResult
 
 
@@ -33,6 +35,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.command("train", epilog="Example: tfclassify train recipes/plants.yaml --set seed=1")(train)
     app.command("check", epilog="Example: tfclassify check recipes/plants.yaml")(check)
+    app.command("lr", epilog="Example: tfclassify lr recipes/plants_lite.yaml --phase whole")(lr)
     app.command("preview", epilog="Example: tfclassify preview recipes/plants.yaml --out seen.png")(
         preview
     )
@@ -172,6 +175,45 @@ def _tabulate_planned(result: CheckResult) -> str:
         for phase in result.phases
     ]
     return render_table(columns, rows)
+
+
+def lr(
+    recipe: Recipe,
+    phase: Annotated[
+        str | None, typer.Option("--phase", help="Name of the phase; default: the first.")
+    ] = None,
+    lowest: Annotated[float, typer.Option("--lowest", help="The first learning rate.")] = 1e-7,
+    highest: Annotated[float, typer.Option("--highest", help="The last one.")] = 1.0,
+    steps: Annotated[int, typer.Option("--steps", help="Updates.")] = 100,
+    set: Set = None,
+    columns: Columns = None,
+    backbone: Backbone = None,
+    image_size: ImageSize = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Page to write; default: lr.html.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Raise the learning rate from update to update, and read off a good one."""
+    result = call(api.lr, locals())
+    show(_render_lr(result, as_json=as_json))
+
+
+def _render_lr(result: LrResult, *, as_json: bool) -> str:
+    """Write what a range test suggests."""
+    test = result.test
+    if as_json:
+        content = {"phase": result.phase, "key": result.key, **vars(test)}
+        content |= {"caution": result.caution, "report": result.report}
+        return to_json(to_plain(content))
+    lines = [f"{result.phase}: {count_of(len(test.rates), 'update')}"]
+    if test.suggestion is not None:
+        told = "a tenth of the rate with the lowest loss"
+        lines.append(f"{result.key}  {test.suggestion:.2g}  ({told})")
+    lines += [result.caution] if result.caution else []
+    return "\n".join([*lines, f"report  {result.report}"])
 
 
 def preview(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,3 +193,13 @@ def rule_grid(axes: Axes, which: str = "y") -> None:
     axes.grid(visible=True, axis=which)
     axes.tick_params(axis=which, length=0)
     axes.spines["left" if which == "y" else "bottom"].set_visible(False)
+
+
+def scale_log(axes: Axes, say: Callable[[float], str]) -> None:
+    """Make an axis logarithmic, with its ticks as plain text."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(numticks=4))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: say(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())

@@ -7,7 +7,7 @@ what the choice is worth (``tuning.selection``).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from tfclassify.pages.drawing import (
     label,
     new_figure,
     rule_grid,
+    scale_log,
 )
 from tfclassify.pages.rendering import Page, render_page
 from tfclassify.pages.tables import Row, Table
@@ -297,7 +298,7 @@ def draw_front(report: TuneReport) -> Drawing | None:
             )
         costs = [row.cost or 0.0 for row, _ in costed]
         if min(costs) > 0 and max(costs) / min(costs) > 5:
-            _scale_log(axes, report.format_cost)
+            scale_log(axes, report.format_cost)
         axes.set_xlabel(report.cost_title)
         axes.set_ylabel(report.title)
         rule_grid(axes)
@@ -361,18 +362,8 @@ def _draw_slice(axes: Axes, report: TuneReport, key: str) -> None:
         axes.set_xticks(range(len(names)), [label(name, 12) for name in names])
         axes.set_xlim(-0.5, len(names) - 0.5)
     elif key in report.logarithmic:
-        _scale_log(axes, lambda value: f"{value:g}")
+        scale_log(axes, lambda value: f"{value:g}")
     rule_grid(axes)
-
-
-def _scale_log(axes: Axes, say: Callable[[float], str]) -> None:
-    """Make an axis logarithmic, with its ticks as plain text."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(numticks=4))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: say(value)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def draw_parallel(report: TuneReport) -> Drawing | None:

@@ -85,3 +85,9 @@ def test_every_kind_has_a_title_of_its_own() -> None:
     assert len({kind.title for kind in KINDS.values()}) == len(KINDS)
     assert set(KINDS) > STORAGE_KINDS
     assert all(KINDS[name].severity == "remark" for name in STORAGE_KINDS)
+
+
+def test_a_number_of_findings_is_said_in_the_plural() -> None:
+    assert KINDS["few_images"].count(1) == "1 class with few images"
+    assert KINDS["few_images"].count(20) == "20 classes with few images"
+    assert KINDS["missing"].count(1200) == "1,200 not on disk"

@@ -27,28 +27,42 @@ class Kind:
     Attributes:
         title: What a table's row is called.
         severity: ``quarantined`` images are kept out of everything; ``remark`` ones are used.
+        several: What it is called behind a number of them; empty where that is the title.
     """
 
     title: str
     severity: Severity
+    several: str = ""
+
+    def count(self, number: int) -> str:
+        """Write a number of findings, such as ``2 exact duplicates``."""
+        return f"{number:,} {self.several if number > 1 and self.several else self.title}"
 
 
 KINDS = {
     "missing": Kind("not on disk", "quarantined"),
-    "empty": Kind("empty file", "quarantined"),
+    "empty": Kind("empty file", "quarantined", "empty files"),
     "not_an_image": Kind("not an image that is read", "quarantined"),
     "truncated": Kind("truncated", "quarantined"),
     "unreadable": Kind("damaged or unreadable", "quarantined"),
     "too_large": Kind("too many pixels", "quarantined"),
     "label_conflict": Kind("same image under different labels", "quarantined"),
-    "straddling": Kind("training copy of a held-out image", "quarantined"),
+    "straddling": Kind(
+        "training copy of a held-out image", "quarantined", "training copies of held-out images"
+    ),
     "relabelled": Kind("relabelled by data.corrections", "remark"),
     "dropped": Kind("left out by data.corrections", "remark"),
-    "unlabelled": Kind("image without a label, left out", "remark"),
+    "unlabelled": Kind(
+        "image without a label, left out", "remark", "images without a label, left out"
+    ),
     "orphan": Kind("on disk but not in the table, left out", "remark"),
     "listed_twice": Kind("listed twice, read once", "remark"),
-    "other_column": Kind("column that is no class, left out", "remark"),
-    "other_file": Kind("file that is no image, left out", "remark"),
+    "other_column": Kind(
+        "column that is no class, left out", "remark", "columns that are no class, left out"
+    ),
+    "other_file": Kind(
+        "file that is no image, left out", "remark", "files that are no images, left out"
+    ),
     "wrong_extension": Kind("extension of another format", "remark"),
     "animated": Kind("animated, first frame used", "remark"),
     "cmyk": Kind("CMYK colours", "remark"),
@@ -56,12 +70,20 @@ KINDS = {
     "palette": Kind("palette colours", "remark"),
     "alpha": Kind("transparency, shown on white", "remark"),
     "sixteen_bit": Kind("16 bits a channel, read as 8", "remark"),
-    "duplicate": Kind("exact duplicate", "remark"),
-    "near_duplicate": Kind("near-duplicate across splits", "remark"),
-    "shared_group": Kind("group on both sides of the source's own split", "remark"),
-    "few_images": Kind("class with few images", "remark"),
+    "duplicate": Kind("exact duplicate", "remark", "exact duplicates"),
+    "near_duplicate": Kind(
+        "near-duplicate across splits", "remark", "near-duplicates across splits"
+    ),
+    "shared_group": Kind(
+        "group on both sides of the source's own split",
+        "remark",
+        "groups on both sides of the source's own split",
+    ),
+    "few_images": Kind("class with few images", "remark", "classes with few images"),
     "one_class": Kind("a single class", "remark"),
-    "not_held_out": Kind("class without held-out images", "remark"),
+    "not_held_out": Kind(
+        "class without held-out images", "remark", "classes without held-out images"
+    ),
 }
 #: Kinds that were asked for: what the recipe's own file says.
 CORRECTED_KINDS = frozenset({"relabelled", "dropped"})
@@ -120,7 +142,7 @@ class IntegrityReport:
     def describe(self) -> list[str]:
         """Say what was found, one line a kind, with counts and the first names."""
         return [
-            f"{count:,} {KINDS[kind].title}"
+            f"{KINDS[kind].count(count)}"
             f"{' (quarantined)' if KINDS[kind].severity == 'quarantined' else ''}: "
             f"{_name_first(self.of_kind(kind))}"
             for kind, count in self.counts.items()

@@ -217,6 +217,8 @@ def test_page_and_json_hold_the_table(compressed: CompressResult) -> None:
     for row in compressed.report.variants:
         assert row.name in page
     assert page.count("<svg") == 2
+    assert "--prune 0.6 --macs 0.5 --method magnitude" in page
+    assert "--epochs 2 --format litert --rounds 3" in page
     stored = json.loads(compressed.page.with_suffix(".json").read_text("utf-8"))
     assert [each["name"] for each in stored["variants"]][2] == "pruned 60 %"
     assert {row["variant"] for row in stored["kernels"]} == {"pruned 60 %"}

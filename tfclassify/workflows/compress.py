@@ -352,6 +352,10 @@ def _repeat(request: CompressRequest) -> str:
         "distil": request.distil,
         "int8": request.int8,
         "epochs": () if request.epochs is None else (request.epochs,),
+        "format": request.formats,
+        "rounds": (request.rounds,),
+        "layers": (request.layers,) if request.layers else (),
+        "distribution": (request.distribution,) if request.distribution != "erk" else (),
     }
     words += [
         str(word)

@@ -28,10 +28,18 @@ ARGUMENTS = {
     "bench_selection": "--seeds 1",
     "bench_serve": "--clients 2 --seconds 0.3 --rounds 1 --photo-size 64 48 --sides ours plain",
     "bench_sparse": "--size 32 --rounds 1 --sparsity 0.5",
+    "bench_tune": "--images 60 --size 64 --trials 2 --epochs 1",
     "bench_tta": "--size 32 --images 1 --batch-size 7 --rounds 1",
 }
 #: Those that start processes or train many networks.
-SLOW = {"bench_determinism", "bench_labellers", "bench_noise", "bench_serve", "bench_sparse"}
+SLOW = {
+    "bench_determinism",
+    "bench_labellers",
+    "bench_noise",
+    "bench_serve",
+    "bench_sparse",
+    "bench_tune",
+}
 
 
 def write_photos_of_senders(home: Path) -> None:

@@ -11,6 +11,7 @@ import typer
 from tfclassify import api
 from tfclassify.cli.options import Columns, Json, Quiet, Verbose, complete_runs
 from tfclassify.cli.output import call, show, to_json
+from tfclassify.files import to_plain
 from tfclassify.pages.wording import count_of
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def label(
 def _render(result: LabelResult, *, as_json: bool) -> str:
     """Say how far the labeller is, or what was written."""
     if as_json:
-        return to_json({**vars(result), "images_per_hour": result.images_per_hour})
+        facts = to_plain(vars(result))
+        return to_json({**facts, "images_per_hour": result.images_per_hour})
     if result.out is not None:
         return f"{result.out}: {result.answered:,} written"
     said = (

@@ -15,12 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from tfclassify.data.journals import ADJUDICATOR, Answer, Replay
 from tfclassify.errors import RequestError
 from tfclassify.labelling.overlap import deal_images, mark_shared
-from tfclassify.labelling.session import Journal, Session
+from tfclassify.labelling.session import Journal, Session, hash_names
 
 State = Literal["todo", "done", "skipped", "all", "disputed"]
 #: How images may be ordered without a model; an adviser knows more.
@@ -40,6 +41,11 @@ class Images:
     names: tuple[str, ...]
     paths: tuple[str, ...]
     given: tuple[tuple[str, ...], ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the names, by which a source that has changed is known."""
+        return hash_names(self.names)
 
 
 @dataclass(frozen=True)

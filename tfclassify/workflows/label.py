@@ -25,7 +25,6 @@ from tfclassify.labelling.session import (
     Facts,
     Session,
     create_session,
-    hash_names,
     is_session,
     open_session,
     write_facts,
@@ -243,7 +242,7 @@ def _open(request: LabelRequest, observer: Observer) -> tuple[Session, Images]:
         vocabulary=vocabulary,
         overlap=request.overlap or 0.0,
         images=len(images.names),
-        digest=hash_names(images.names),
+        digest=images.digest,
     )
     return create_session(folder, facts), images
 
@@ -330,7 +329,7 @@ def _check_same(request: LabelRequest, session: Session) -> None:
 
 def _follow_source(session: Session, images: Images) -> list[str]:
     """Say what has changed in the source since the session was last opened."""
-    facts, digest = session.facts, hash_names(images.names)
+    facts, digest = session.facts, images.digest
     remarks = []
     if facts.digest and facts.digest != digest:
         known = set(images.names)

@@ -16,7 +16,7 @@ from sklearn.metrics import (
 from tests.builders import make_label_outcome, make_outcome
 from tests.scoring.builders import bootstrap, judge_classes, judge_labels
 from tfclassify.errors import ScoringError
-from tfclassify.scoring.judgement import Addition, Judgement, LabelJudgement
+from tfclassify.scoring.judgement import FORMAT, Addition, Judgement, LabelJudgement
 from tfclassify.scoring.metrics import LABEL_METRICS, METRICS
 
 CLASSES = ("ash", "birch", "cedar", "elm")
@@ -258,3 +258,9 @@ def test_scores_from_before_there_were_two_tasks_are_read(judgement) -> None:
     values = judgement.to_dict()
     del values["task"]
     assert Judgement.from_dict(values) == judgement
+
+
+@pytest.mark.parametrize("task", [[], {}, {"a": 1}, None, 5])
+def test_a_task_that_is_no_name_is_refused(task: object) -> None:
+    with pytest.raises(ScoringError, match="task must be multi_class or multi_label, got"):
+        Judgement.from_dict({"format": FORMAT, "task": task})

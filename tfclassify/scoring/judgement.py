@@ -206,7 +206,7 @@ class Judgement(ABC):
                 f"metrics: this version reads format {FORMAT}, got {values.get('format')!r}; "
                 f"evaluate the run again"
             )
-        if task not in _KINDS:
+        if task not in tuple(_KINDS):  # it may be anything, a list too
             raise ScoringError(
                 f"metrics: task must be {' or '.join(_KINDS)}, got {task!r}; evaluate the run again"
             )

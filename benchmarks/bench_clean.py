@@ -198,7 +198,7 @@ def main() -> None:
             "accuracy": compare(index, true, before, after),
         }
         result["seeds"].append(found)
-        print(seed, found)
+        print(seed, found, flush=True)
     published = judge_out_of_fold(index, unit, true, 0)
     issues = find_label_issues(true, published)
     draw_sheet(index, issues, issues.rank()[:48], options.work / "suspects.png")

@@ -44,9 +44,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     features = make_features(options.rows, options.width)
-    started = time.perf_counter()
+    started, busy = time.perf_counter(), time.process_time()
     found = find_neighbours(features, options.count)
-    seconds = time.perf_counter() - started
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - busy
+    searched = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(
+        f"{seconds:.1f} s, {cpu_seconds:.1f} s of processors, {searched / 1e9:.2f} GB", flush=True
+    )
     started = time.perf_counter()
     order_by_cluster(features)
     cluster_seconds = time.perf_counter() - started
@@ -59,6 +63,7 @@ def main() -> None:
         "width": options.width,
         "neighbours": options.count,
         "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
         "recall": found.recall,
         "cluster_seconds": cluster_seconds,
         "peak_bytes": peak,

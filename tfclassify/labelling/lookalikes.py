@@ -131,9 +131,12 @@ def _find_directions(square: NDArray[np.float64], dimensions: int) -> NDArray[np
     """
     if len(square) <= dimensions:
         return np.eye(len(square))
+    from threadpoolctl import threadpool_limits
+
     directions = np.random.default_rng(0).standard_normal((len(square), dimensions))
-    for _ in range(_SWEEPS):
-        directions = np.linalg.qr(square @ directions)[0]
+    with threadpool_limits(1):  # small steps: threads would mostly wait for one another
+        for _ in range(_SWEEPS):
+            directions = np.linalg.qr(square @ directions)[0]
     return directions
 
 

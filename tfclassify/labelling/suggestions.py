@@ -217,6 +217,7 @@ def train_labels(unit: Floats, places: NDArray[np.int64], marks: NDArray[np.bool
         RequestError: If fewer than two labels were given.
     """
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # has no stubs
 
     labels = marks.argmax(axis=1)
     given = np.unique(labels)
@@ -225,9 +226,10 @@ def train_labels(unit: Floats, places: NDArray[np.int64], marks: NDArray[np.bool
             f"train: needs images of two labels at least, got {len(places)} of {len(given)}; label "
             "more first"
         )
-    head = LogisticRegression(C=_STRENGTH, max_iter=300).fit(unit[places], labels)
     probabilities = np.zeros((len(unit), marks.shape[1]))
-    probabilities[:, head.classes_] = head.predict_proba(unit)
+    with threadpool_limits(1):  # many small steps: threads would mostly wait for one another
+        head = LogisticRegression(C=_STRENGTH, max_iter=300).fit(unit[places], labels)
+        probabilities[:, head.classes_] = head.predict_proba(unit)
     return probabilities
 
 
@@ -246,6 +248,7 @@ def train_sets(unit: Floats, places: NDArray[np.int64], marks: NDArray[np.bool_]
         RequestError: If no label is on some images and not on others.
     """
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # has no stubs
 
     is_mixed = marks.any(axis=0) & ~marks.all(axis=0) if len(marks) else np.zeros(0, bool)
     if not is_mixed.any():
@@ -254,9 +257,10 @@ def train_sets(unit: Floats, places: NDArray[np.int64], marks: NDArray[np.bool_]
             "images; label more first"
         )
     probabilities = np.tile(marks.mean(axis=0), (len(unit), 1))
-    for column in np.flatnonzero(is_mixed):
-        head = LogisticRegression(C=_STRENGTH, max_iter=300).fit(unit[places], marks[:, column])
-        probabilities[:, column] = head.predict_proba(unit)[:, 1]
+    with threadpool_limits(1):
+        for column in np.flatnonzero(is_mixed):
+            head = LogisticRegression(C=_STRENGTH, max_iter=300).fit(unit[places], marks[:, column])
+            probabilities[:, column] = head.predict_proba(unit)[:, 1]
     return probabilities
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +90,14 @@ def find_neighbours(
     return Neighbours(rows, similarities, _measure_recall(features, scales, similarities, seed))
 
 
+def on_one_thread() -> AbstractContextManager[object]:
+    """Let linear algebra use one thread: of many small steps, several mostly wait."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # has no stubs
+
+    limits: AbstractContextManager[object] = threadpool_limits(1)
+    return limits
+
+
 def check_features(features: NDArray[np.floating[Any]]) -> None:
     """Refuse what is no table of finite numbers.
 
@@ -131,10 +140,8 @@ def _find_directions(square: NDArray[np.float64], dimensions: int) -> NDArray[np
     """
     if len(square) <= dimensions:
         return np.eye(len(square))
-    from threadpoolctl import threadpool_limits
-
     directions = np.random.default_rng(0).standard_normal((len(square), dimensions))
-    with threadpool_limits(1):  # small steps: threads would mostly wait for one another
+    with on_one_thread():  # small steps: threads would mostly wait for one another
         for _ in range(_SWEEPS):
             directions = np.linalg.qr(square @ directions)[0]
     return directions
@@ -142,8 +149,6 @@ def _find_directions(square: NDArray[np.float64], dimensions: int) -> NDArray[np
 
 def _search(unit: Floats, count: int) -> tuple[NDArray[np.int64], Floats]:
     """Find the ``count`` largest products of each row with others, ``(n, count)`` both."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # has no stubs
-
     size = len(unit)
     strips = -(-size // _STRIP)
     padded = np.zeros((strips * _STRIP, unit.shape[1]), np.float32)
@@ -166,7 +171,7 @@ def _search(unit: Floats, count: int) -> tuple[NDArray[np.int64], Floats]:
         similarities[start:stop] = np.take_along_axis(values, order, axis=1)
 
     # Each thread multiplies its own block: the choice of the nearest runs beside it.
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with on_one_thread(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         list(pool.map(search_block, range(0, size, _BLOCK)))
     return rows, similarities
 

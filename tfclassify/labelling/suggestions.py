@@ -22,7 +22,12 @@ from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
 from tfclassify.labelling.board import Suggestion
 from tfclassify.labelling.features import Features, read_features
-from tfclassify.labelling.lookalikes import find_alike, order_by_cluster, project
+from tfclassify.labelling.lookalikes import (
+    find_alike,
+    on_one_thread,
+    order_by_cluster,
+    project,
+)
 from tfclassify.labelling.vocabulary import Vocabulary
 
 Floats = NDArray[np.floating[Any]]
@@ -217,7 +222,6 @@ def train_labels(unit: Floats, places: NDArray[np.int64], marks: NDArray[np.bool
         RequestError: If fewer than two labels were given.
     """
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # has no stubs
 
     labels = marks.argmax(axis=1)
     given = np.unique(labels)
@@ -227,7 +231,7 @@ def train_labels(unit: Floats, places: NDArray[np.int64], marks: NDArray[np.bool
             "more first"
         )
     probabilities = np.zeros((len(unit), marks.shape[1]))
-    with threadpool_limits(1):  # many small steps: threads would mostly wait for one another
+    with on_one_thread():  # many small steps: threads would mostly wait for one another
         head = LogisticRegression(C=_STRENGTH, max_iter=300).fit(unit[places], labels)
         probabilities[:, head.classes_] = head.predict_proba(unit)
     return probabilities
@@ -248,7 +252,6 @@ def train_sets(unit: Floats, places: NDArray[np.int64], marks: NDArray[np.bool_]
         RequestError: If no label is on some images and not on others.
     """
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # has no stubs
 
     is_mixed = marks.any(axis=0) & ~marks.all(axis=0) if len(marks) else np.zeros(0, bool)
     if not is_mixed.any():
@@ -257,7 +260,7 @@ def train_sets(unit: Floats, places: NDArray[np.int64], marks: NDArray[np.bool_]
             "images; label more first"
         )
     probabilities = np.tile(marks.mean(axis=0), (len(unit), 1))
-    with threadpool_limits(1):
+    with on_one_thread():
         for column in np.flatnonzero(is_mixed):
             head = LogisticRegression(C=_STRENGTH, max_iter=300).fit(unit[places], marks[:, column])
             probabilities[:, column] = head.predict_proba(unit)[:, 1]

@@ -2,7 +2,8 @@
 
     python benchmarks/bench_explain.py RUN --source data/coco256.zip
 
-For each held-out photo and each of its true labels, the photo's cells are put in the order of
+For each held-out photo and each of its true labels that the network gives a probability of at
+least ``--least``, so that there is an answer to explain, the photo's cells are put in the order of
 a map. Deletion blurs them one after the other, the strongest first: the sooner the label's
 probability falls, the better (a low mean of the curve). Insertion starts from the blurred photo
 and puts the cells back: the sooner it rises, the better (a high mean). Petsiuk et al. 2018,
@@ -53,7 +54,8 @@ def main() -> None:
         run = arguments.run or train_on_squares(Path(folder), arguments.size)
         bundle = open_bundle(Path(run))
         photos, labels = read_photos(bundle, run, arguments)
-        curves = measure(bundle, photos, labels, arguments.occlusion)
+        labels = choose_labels(bundle, photos, labels, arguments.least)
+        curves = measure(bundle, photos, labels, arguments)
     result = {
         "run": bundle.recipe.name,
         "image_size": list(bundle.image_size),
@@ -82,6 +84,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--split", default="validation", help="of the source, where it has any")
     parser.add_argument("--limit", type=int, default=1000, help="photos at most")
     parser.add_argument("--size", type=int, default=64, help="side of drawn squares' photos")
+    parser.add_argument("--least", type=float, default=0.1, help="probability of a label")
+    parser.add_argument("--no-views", dest="views", action="store_false")
     parser.add_argument("--no-occlusion", dest="occlusion", action="store_false")
     parser.add_argument("--out", type=Path, help="JSON to write")
     return parser.parse_args()
@@ -121,16 +125,29 @@ def read_photos(
     return np.stack(photos), [(int(row), int(column)) for row, column in np.argwhere(targets > 0)]
 
 
+def choose_labels(
+    bundle: Bundle, photos: np.ndarray, labels: list[tuple[int, int]], least: float
+) -> list[tuple[int, int]]:
+    """Keep the labels that the network gives so much probability; all, if that is none."""
+    views = Explainer(bundle).views
+    chances = np.concatenate(
+        [views.probabilities(photos[start : start + 16]) for start in range(0, len(photos), 16)]
+    )
+    return [label for label in labels if chances[label] >= least] or labels
+
+
 def measure(
-    bundle: Bundle, photos: np.ndarray, labels: list[tuple[int, int]], has_occlusion: bool
+    bundle: Bundle,
+    photos: np.ndarray,
+    labels: list[tuple[int, int]],
+    arguments: argparse.Namespace,
 ) -> dict[str, np.ndarray]:
     """Return the means of the deletion and insertion curves of each map, ``(labels, 2)``."""
     plain = Explainer(bundle)
-    drawers: dict[str, Drawer] = {
-        plain.method: ask(plain),
-        "views": ask(Explainer(bundle, TtaRecipe(flips=["horizontal"]))),
-    }
-    if has_occlusion:
+    drawers: dict[str, Drawer] = {plain.method: ask(plain)}
+    if arguments.views:
+        drawers["views"] = ask(Explainer(bundle, TtaRecipe(flips=["horizontal"])))
+    if arguments.occlusion:
         drawers["occlusion"] = ask(Explainer(bundle, method="occlusion"))
     generator = np.random.default_rng(0)
     height, width = bundle.image_size

@@ -242,6 +242,22 @@ def read_regular(path: Path, *, limit: int) -> bytes:
     return data
 
 
+def read_yaml(path: Path, *, limit: int) -> Any:
+    """Read a YAML file of plain values, by the fast loader where there is one.
+
+    Raises:
+        OSError: As ``read_regular``.
+        yaml.YAMLError: If it is no YAML, or of more than plain values.
+    """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(read_regular(path, limit=limit))
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
 class Document(BaseModel):
     """A JSON file whose every value has a type: what a subclass's fields say.
 
@@ -394,7 +410,7 @@ def guard_formula(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
-def render_csv(frame: Any, float_format: str | None = None) -> str:
+def render_csv(frame: Any, float_format: str | None = None, *, separator: str = ",") -> str:
     """Write a pandas frame as CSV that runs nothing where a spreadsheet opens it.
 
     Texts are guarded as by ``guard_formula``, names of columns too. Where a text holds a
@@ -403,6 +419,7 @@ def render_csv(frame: Any, float_format: str | None = None) -> str:
     Args:
         frame: The table; its index is left out.
         float_format: Of fractions, such as ``%.8g``; None: as many digits as they have.
+        separator: What stands between two cells.
     """
     import pandas as pd  # slow to import, and whoever has a frame has it already
 
@@ -417,6 +434,7 @@ def render_csv(frame: Any, float_format: str | None = None) -> str:
     return str(
         safe.to_csv(
             index=False,
+            sep=separator,
             header=[_guard(name) for name in frame.columns],
             float_format=float_format,
             lineterminator="\n",

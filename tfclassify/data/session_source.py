@@ -19,12 +19,11 @@ from tfclassify.data.folders import Listing, Row
 from tfclassify.data.journals import ADJUDICATOR, replay_journal
 from tfclassify.errors import SourceError
 from tfclassify.events import Observer
-from tfclassify.files import read_regular
+from tfclassify.files import read_yaml
 from tfclassify.recipe.data_schema import SESSION_FILE, DataRecipe
 from tfclassify.recipe.wording import suggest
 
 _MOST_BYTES = 8 << 20
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def read_session_words(folder: Path) -> SessionWords:
     """
     path = folder / SESSION_FILE
     try:
-        content = yaml.load(read_regular(path, limit=_MOST_BYTES), Loader=_LOADER)  # nosec B506
+        content = read_yaml(path, limit=_MOST_BYTES)
         words = content["vocabulary"]
         return SessionWords(
             DataRecipe(**content["data"]),

@@ -36,8 +36,8 @@ from tfclassify.data.journals import (
     replay_journal,
 )
 from tfclassify.errors import DataError, RequestError, RunError, TargetError
-from tfclassify.files import find_irregular, lock_file, read_regular, write_text
-from tfclassify.labelling.vocabulary import SafeLoader, Vocabulary, check_vocabulary
+from tfclassify.files import find_irregular, lock_file, read_yaml, write_text
+from tfclassify.labelling.vocabulary import Vocabulary, check_vocabulary
 from tfclassify.recipe.data_schema import SESSION_FILE
 from tfclassify.recipe.wording import suggest
 
@@ -326,7 +326,7 @@ def open_session(folder: Path) -> Session:
     """
     path = folder / FACTS
     try:
-        content = yaml.load(read_regular(path, limit=_MOST_BYTES), Loader=SafeLoader)  # nosec B506
+        content = read_yaml(path, limit=_MOST_BYTES)
     except FileNotFoundError:
         near = [each.name for each in folder.parent.glob(f"*/{FACTS}")] if folder.parent else []
         raise TargetError(

@@ -21,7 +21,7 @@ from typing import Literal
 from tfclassify.data.folders import clean_path, read_folder
 from tfclassify.data.journals import Answer
 from tfclassify.errors import DataError, RequestError
-from tfclassify.files import build_folder, guard_formula, read_regular, write_text
+from tfclassify.files import build_folder, guard_formula, read_regular, render_csv, write_text
 from tfclassify.labelling.vocabulary import Vocabulary
 from tfclassify.recipe.data_schema import JOINING_SIGN
 
@@ -47,15 +47,15 @@ def write_table(path: Path, answers: Iterable[Answer], vocabulary: Vocabulary, f
     Returns:
         How many rows there are.
     """
+    import pandas as pd  # slow to import
+
     rows = [answer for answer in answers if not answer.is_skipped]
-    text = io.StringIO()
     is_original = form == "original"
-    writer = csv.writer(text, delimiter=";" if is_original else ",", lineterminator="\n")
-    writer.writerow(_ORIGINAL if is_original else _COLUMNS)
     list_cells = _list_original_cells if is_original else _list_cells
-    for answer in rows:
-        writer.writerow(guard_formula(cell) for cell in list_cells(answer, vocabulary))
-    write_text(path, text.getvalue())
+    cells = [list_cells(answer, vocabulary) for answer in rows]
+    names = list(_ORIGINAL if is_original else _COLUMNS)
+    table = pd.DataFrame(cells, columns=names, dtype=object)
+    write_text(path, render_csv(table, separator=";" if is_original else ","))
     return len(rows)
 
 

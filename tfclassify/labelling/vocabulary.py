@@ -24,12 +24,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tfclassify.errors import RequestError
-from tfclassify.files import read_regular
+from tfclassify.files import read_yaml
 from tfclassify.recipe.data_schema import JOINING_SIGN
 from tfclassify.recipe.wording import suggest
 
-#: Ten times as fast where PyYAML was built with it, and as safe.
-SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 #: Keys that the page needs for itself.
 PAGE_KEYS = " ?/,.;+-=[]"
 #: Keys that labels get where they name none, in this order.
@@ -289,7 +287,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
         RequestError: If it cannot be read or says what is impossible, all of it at once.
     """
     try:
-        content = yaml.load(read_regular(path, limit=_MOST_BYTES), Loader=SafeLoader)  # nosec B506
+        content = read_yaml(path, limit=_MOST_BYTES)
     except OSError as error:
         raise RequestError(
             f"{path}: cannot be read ({error.strerror}); write labels: and marks: into a YAML file"

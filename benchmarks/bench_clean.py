@@ -36,6 +36,7 @@ from tfclassify.labelling.suggestions import LEARNED, train_labels
 from tfclassify.recipe.schema import DataRecipe, ModelRecipe
 from tfclassify.scoring.comparison import resample_difference
 from tfclassify.scoring.intervals import plan_resamples
+from tfclassify.scoring.tasks import find_class_ids
 
 FOLDS = 5
 #: How many of the first suspects are counted.
@@ -74,7 +75,10 @@ def see_photos(index: Index, size: int, weights: str) -> np.ndarray:
 
 def change_labels(index: Index, share: float, seed: int) -> np.ndarray:
     """Return class ids of which some were changed, ``(n,)``: drawn sender by sender."""
-    given, groups = index.class_ids().copy(), index.frame["group"].to_numpy(dtype=object)
+    given, groups = (
+        find_class_ids(index.targets()).copy(),
+        index.frame["group"].to_numpy(dtype=object),
+    )
     for number, sender in enumerate(sorted(set(groups))):
         rows = np.flatnonzero(groups == sender)
         generator = np.random.default_rng([seed, number])
@@ -166,7 +170,7 @@ def main() -> None:
     stored, started = options.work / "features.npy", time.perf_counter()
     if not stored.exists():
         np.save(stored, see_photos(index, options.size, options.weights))
-    unit, true = project(np.load(stored), dimensions=LEARNED), index.class_ids()
+    unit, true = project(np.load(stored), dimensions=LEARNED), find_class_ids(index.targets())
     result: dict[str, Any] = {
         "images": len(index),
         "senders": int(index.frame["group"].nunique()),

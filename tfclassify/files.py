@@ -147,7 +147,8 @@ def build_folder(target: Path) -> Iterator[Path]:
         yield temporary
         replace_folder(temporary, target)
     except OSError as error:
-        if error.filename is None or str(error.filename).startswith(str(temporary)):
+        is_ours = error.filename is None or str(error.filename).startswith(str(temporary))
+        if is_ours and error.errno is not None:  # one of the system's
             error.filename = str(target)
         raise
     finally:

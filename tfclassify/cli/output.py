@@ -56,12 +56,19 @@ def to_json(content: Any) -> str:
 def show(text: str) -> None:
     """Print a result; what is too wide for the terminal goes on in further lines.
 
-    A fact goes on below its text, which stands behind its name.
+    A fact goes on below its text, which stands behind its name. A row of a table stays
+    whole, and so does what holds a word that fits nowhere.
     """
     limit = find_width()
     lines = []
     for line in text.splitlines():
-        if limit is None or len(line) <= limit:
+        is_row = len(re.findall(r"\S  +(?=\S)", line)) > 1
+        if (
+            limit is None
+            or len(line.rstrip()) <= limit
+            or is_row
+            or max(map(len, line.split())) > limit
+        ):
             lines.append(line)
             continue
         name = re.match(r"\S+( \S+)*  +(?=\S)", line)

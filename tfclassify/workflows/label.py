@@ -34,6 +34,7 @@ from tfclassify.labelling.vocabulary import Vocabulary, make_vocabulary, read_vo
 from tfclassify.pages.wording import count_of
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import DataRecipe
+from tfclassify.workflows.start import start_tensorflow, verb
 
 #: Folder of the sessions that are named after their source.
 SESSIONS = Path("sessions")
@@ -142,6 +143,7 @@ class LabelWork:
         )
 
 
+@verb
 def start_labelling(request: LabelRequest, observer: Observer = SILENT) -> LabelWork:
     """Open the session, or make it, and have the labeller sit down.
 
@@ -176,7 +178,6 @@ def _ask_model(run: Path, session: Session, images: Images, observer: Observer) 
     """Have a run's model look at the images; what it saw is kept in the session."""
     from tfclassify.export.artefact import find_bundle
     from tfclassify.labelling.suggestions import make_adviser
-    from tfclassify.workflows.start import start_tensorflow
 
     start_tensorflow()
     bundle = find_bundle(run)
@@ -185,6 +186,7 @@ def _ask_model(run: Path, session: Session, images: Images, observer: Observer) 
     )
 
 
+@verb
 def finish_labelling(request: LabelRequest, observer: Observer = SILENT) -> LabelResult:
     """Write the session's answers as a table or as folders.
 

@@ -16,16 +16,14 @@ from tfclassify.export.operators import check_zeros, count_weights
 from tfclassify.model.bundle import load_bundle
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.workflows import compress
+from tfclassify.workflows import compress, variants
 from tfclassify.workflows.compress import CompressRequest, CompressResult, compress_run
 from tfclassify.workflows.evaluate import EvaluateRequest, evaluate_run
-from tfclassify.workflows.variants import (
-    Source,
-    derive_student,
-    list_kernels,
-    narrow_run,
-    quantise_run,
-)
+from tfclassify.workflows.start import verb
+from tfclassify.workflows.variants import Source, derive_student, list_kernels
+
+# As within the verb that they are parts of: what they switch on is set back.
+narrow_run, quantise_run = map(verb, (variants.narrow_run, variants.quantise_run))
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,14 @@ from tfclassify.recipe.loading import build_recipe, dump_recipe, load_recipe
 from tfclassify.recipe.schema import ModelRecipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.training.pruning import keep_largest
+from tfclassify.workflows import variants
 from tfclassify.workflows.compress import CompressRequest, compress_run
 from tfclassify.workflows.export import ExportRequest, export_run
+from tfclassify.workflows.start import verb
 from tfclassify.workflows.train import TrainRequest, train_recipe
-from tfclassify.workflows.variants import narrow_run, prune_run
+
+# As within the verb that they are parts of: what they switch on is set back.
+narrow_run, prune_run = map(verb, (variants.narrow_run, variants.prune_run))
 
 POINTWISE = """\
     - {conv: 8, stride: 2, batch_norm: true}

@@ -67,6 +67,8 @@ def wait_for(page: Any, selector: str, text: str) -> None:
         "([selector, text]) => document.querySelector(selector).textContent.includes(text)",
         arg=[selector, text],
     )
+    # What is pressed while the page waits for its server is passed over.
+    page.wait_for_selector("body:not([aria-busy='true'])")
 
 
 def labels_of(desk: Desk) -> dict[str, str]:
@@ -168,7 +170,8 @@ def test_the_grid_answers_a_range_at_once(desk: Desk, page: Any) -> None:
     wait_for(page, "#selected", "0 selected")
     assert desk.answers()["03.png"].marks == {"dark"}
     page.keyboard.press("Control+z")
-    wait_for(page, "#tile-3 b", "pencil")
+    page.wait_for_selector("body[aria-busy='false']")
+    assert page.inner_text("#tile-3 b") == "pencil"
     page.keyboard.press("Control+z")
     wait_for(page, "#progress", "0 done")
     assert desk.answers() == {}

@@ -223,3 +223,18 @@ def test_a_tampered_model_is_refused_like_any_other(
     upload(folder)
     with pytest.raises(BundleError, match="was changed after it was written"):
         verify_published(VerifyRequest(Path("hf:me/tiny")))
+
+
+def test_a_server_takes_an_address(
+    hub: LoopbackHub, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tfclassify.web import prediction_server
+    from tfclassify.web.prediction_server import ServeOptions, run_server
+
+    served: list[Path] = []
+    monkeypatch.setattr(
+        prediction_server, "_serve_one", lambda options, *_: served.append(options.model)
+    )
+    place = parse_address(upload(published))
+    run_server(ServeOptions(Path(str(place)), port=0))
+    assert served == [fetch(place)]

@@ -60,6 +60,9 @@ def test_the_scores_are_those_of_the_run(published: Path, tiny_run: TinyRun) -> 
     assert stored["headline"] == own["headline"]
     assert stored["splits"] == own["splits"]
     card = (published / "README.md").read_text("utf-8")
+    # The headline is that of images that chose nothing; validation is warned of beside its own.
+    assert card.index("**Accuracy") < card.index("test images that were not trained on")
+    assert card.count("The validation images") == 1
     (entry,) = read_metadata(card)["model-index"]
     shown = {each["dataset"]["split"]: each["metrics"][0] for each in entry["results"]}
     assert set(shown) == {"validation", "test"}
@@ -281,3 +284,17 @@ def test_several_labels_an_image(tiny_sets: TinyRun, tmp_path: Path) -> None:
     card = (target / "README.md").read_text("utf-8")
     assert "multi-label" in read_metadata(card)["tags"]
     assert "![Average precision of each class](pictures/class_ap.svg)" in card
+
+
+def test_a_headline_of_images_that_chose_the_model_says_so(published: Path) -> None:
+    from tfclassify.model.bundle import load_bundle
+    from tfclassify.publishing.card import write_card
+    from tfclassify.workflows.verify import judge_published
+
+    stored, bundle = read_published(published), load_bundle(published)
+    first = judge_published(published, bundle, stored)[:1]
+    assert first[0].split == "validation"
+    card = write_card(stored.facts, first, bundle.recipe, bundle.classes)
+    top = card[: card.index("## Use it")]
+    assert "validation images that were not trained on" in top
+    assert "The validation images" in top

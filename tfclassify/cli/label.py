@@ -11,7 +11,6 @@ import typer
 from tfclassify import api
 from tfclassify.cli.options import Columns, Json, Quiet, Verbose, complete_runs
 from tfclassify.cli.output import call, show, to_json
-from tfclassify.files import to_plain
 from tfclassify.pages.wording import count_of
 
 if TYPE_CHECKING:
@@ -112,6 +111,8 @@ def label(
 def _render(result: LabelResult, *, as_json: bool) -> str:
     """Say how far the labeller is, or what was written."""
     if as_json:
+        from tfclassify.files import to_plain
+
         facts = to_plain(vars(result))
         return to_json({**facts, "images_per_hour": result.images_per_hour})
     if result.out is not None:

@@ -21,7 +21,6 @@ from tfclassify.cli.options import (
     Verbose,
 )
 from tfclassify.cli.output import call, list_score_facts, say_scores, show, to_json
-from tfclassify.files import to_plain
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import count_of, format_seconds
 
@@ -207,6 +206,8 @@ def _render_lr(result: LrResult, *, as_json: bool) -> str:
     if as_json:
         content = {"phase": result.phase, "key": result.key, **vars(test)}
         content |= {"caution": result.caution, "report": result.report}
+        from tfclassify.files import to_plain
+
         return to_json(to_plain(content))
     lines = [f"{result.phase}: {count_of(len(test.rates), 'update')}"]
     if test.suggestion is not None:

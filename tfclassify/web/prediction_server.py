@@ -27,6 +27,7 @@ from tfclassify.errors import RequestError, RunError, TfclassifyError
 from tfclassify.events import SILENT, Observer
 from tfclassify.web.served_model import locate_model, open_model
 from tfclassify.web.server import listen, require_web, serve
+from tfclassify.workflows.start import verb
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -102,6 +103,7 @@ def read_token(path: Path | None) -> str:
     return token
 
 
+@verb
 def run_server(
     options: ServeOptions,
     observer: Observer = SILENT,

@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 #: Address space that TensorFlow takes at its start, and room for a small network.
 _LEAST_ADDRESSES = 4 << 30
 #: Fields of requests that name models.
-_MODELS = {"run", "runs", "targets"}
+_MODELS = {"model", "run", "runs", "targets"}
 
 
 def verb(work: Callable[Given, Result]) -> Callable[Given, Result]:
@@ -113,13 +113,13 @@ def _keep_switches() -> Iterator[None]:
     import numpy as np
 
     states = random.getstate(), np.random.get_state()
-    before = _read_switches() if "tensorflow" in sys.modules else None
+    before = _read_switches() if sys.modules.get("tensorflow") else None
     try:
         yield
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
-        if "tensorflow" in sys.modules:
+        if sys.modules.get("tensorflow"):
             _set_switches(before)
 
 

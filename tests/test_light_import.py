@@ -43,6 +43,24 @@ def test_a_recipe_error_comes_before_tensorflow(tmp_path: Path) -> None:
     assert "keras" not in line
 
 
+STUDIO = """
+import sys
+from pathlib import Path
+from tfclassify.web.studio import LabelRequest, start_labelling
+start_labelling(LabelRequest(source=sys.argv[1], session=Path(sys.argv[2]))).board.close()
+print(sorted({"tensorflow", "keras", "pandas", "sklearn", "matplotlib"} & set(sys.modules)))
+"""
+
+
+def test_the_studio_opens_without_what_it_does_not_show(tmp_path: Path) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        (tmp_path / "photos" / label / "0.png").touch()
+    words = [sys.executable, "-c", STUDIO, str(tmp_path / "photos"), str(tmp_path / "session")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr
+
+
 WINDOWS = """
 import importlib, os, pathlib, sys, types
 import click, jinja2, numpy, pandas, PIL.Image, pydantic, rich, scipy.stats, typer, yaml

@@ -15,6 +15,7 @@ from tfclassify.data.folders import (
     has_images,
     is_image_file,
     is_junk,
+    list_classes,
     list_folders,
     name_image,
     read_folder,
@@ -242,6 +243,24 @@ def test_wrapping_folders_do_not_show(
     wrapped = read_folder(tmp_path / "wrapped", "x")
     assert summarise(plain) == summarise(wrapped)
     assert plain.findings == wrapped.findings
+
+
+@pytest.mark.parametrize(
+    ("layout", "classes"),
+    [
+        ({"cat": 1, "dog/deep": 1, "empty": 0}, {"cat", "dog"}),
+        ({"train/cat": 1, "test/dog": 1, "samples/x": 1}, {"cat", "dog"}),
+        ({"a/b/cat": 1, "a/b/dog": 1}, {"cat", "dog"}),
+        ({".": 2}, set()),
+        ({"only": 2}, set()),
+    ],
+)
+def test_classes_are_those_of_the_rows(
+    tmp_path: Path, layout: dict[str, int], classes: set[str]
+) -> None:
+    write_images(tmp_path, layout)
+    assert list_classes(tmp_path, "x") == classes
+    assert {row.label for row in read_folder(tmp_path, "x").rows} - {""} == classes
 
 
 def test_a_lone_folder_is_a_class_if_the_recipe_says_so(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.data.builders import Listener, make_box, write_coco, write_images, zip_folder
-from tfclassify.data.readers import ReadResult, read_source
-from tfclassify.errors import SourceError
+from tfclassify.data.readers import ReadResult, read_rows, read_source
+from tfclassify.errors import DataError, SourceError
 from tfclassify.recipe.schema import DataRecipe
 
 
@@ -51,6 +51,30 @@ def test_every_place_of_a_table_gives_one_index(tmp_path: Path) -> None:
         assert [(found.kind, found.image) for found in result.findings] == [
             ("orphan", "images/1.png")
         ]
+
+
+def test_rows_are_those_of_the_index(tmp_path: Path) -> None:
+    write_images(tmp_path, {".": 2})
+    (tmp_path / "labels.csv").write_text("file,label\n1.png,b\n0.png,a\nx.png,b\n")
+    found = read_rows(DataRecipe(source=str(tmp_path / "labels.csv")))
+    assert [(row.image, row.label, bool(row.fault)) for row in found.rows] == [
+        ("0.png", "a", False),
+        ("1.png", "b", False),
+        ("x.png", "b", True),
+    ]
+    assert found.classes == ("a", "b")
+    assert found.findings == read(tmp_path / "labels.csv").findings
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    composed, apart = "caf\u00e9.png", "cafe\u0301.png"
+    write_images(tmp_path, {".": 1})
+    for name in (composed, apart):
+        (tmp_path / name).write_bytes((tmp_path / "0.png").read_bytes())
+    if len(list(tmp_path.iterdir())) < 3:
+        pytest.skip("this file system takes the two for one")
+    with pytest.raises(DataError, match=r"'caf\u00e9.png' is listed twice"):
+        read_rows(DataRecipe(source=str(tmp_path)))
 
 
 def test_missing_images_are_rows_that_are_quarantined(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from tfclassify.data.folders import (
     clean_path,
     find_split,
     is_image_file,
+    list_classes,
     name_image,
-    read_folder,
     walk_files,
 )
 from tfclassify.data.session_source import read_session_words
@@ -129,7 +129,7 @@ def conclude_source(
     tables = [name for name in find_tables(found.root) if name.lower().endswith((".csv", ".tsv"))]
     folders = Conclusion({"source": source})
     if not given or not tables:
-        labels = {row.label for row in read_folder(found.root, source).rows} - {""}
+        labels = list_classes(found.root, source)
         if given:
             raise RequestError(f"columns: {source} holds no table whose columns could be named")
         if not tables or (len(labels) > 1 and not all(map(find_split, labels))):

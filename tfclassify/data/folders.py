@@ -18,6 +18,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +41,7 @@ SPLIT_NAMES = {
 _YEAR = re.compile(r"[-_ ]?(19|20)\d\d$")
 #: Images that are not read, but that are reported instead of passed over.
 _ENDINGS = (*ENDINGS, ".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".jxl")
+_get_name = attrgetter("name")
 _JUNK = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin"}
 
 
@@ -132,7 +134,8 @@ def is_file(path: str) -> bool:
 
 def has_images(folder: Path, *, is_deep: bool = True) -> bool:
     """Say whether a folder holds an image; ``is_deep`` looks into subfolders."""
-    return any(is_image_file(path) for path in walk_files(folder, is_deep=is_deep))
+    files = walk_files(folder, is_deep=is_deep, is_sorted=False)
+    return any(is_image_file(path) for path in files)
 
 
 def list_folders(folder: Path) -> list[Path]:
@@ -144,6 +147,7 @@ def walk_files(
     folder: Path,
     *,
     is_deep: bool = True,
+    is_sorted: bool = True,
     on_fault: Callable[[str, OSError], None] | None = None,
 ) -> Iterator[str]:
     """Yield the files that are not junk, as POSIX paths, by folder and name.
@@ -151,18 +155,21 @@ def walk_files(
     Args:
         folder: Where to start.
         is_deep: Whether to enter subfolders. Linked ones too, but each real one once.
+        is_sorted: Whether their order matters; without it a large folder is read sooner.
         on_fault: Told of each folder that cannot be read; without it such a folder raises.
 
     Raises:
         OSError: If a folder cannot be read, and nobody is to be told.
     """
     # Strings, since a million Path objects take a minute to make and compare.
-    return _walk(folder.as_posix(), is_deep, set(), on_fault)
+    key = _get_name if is_sorted else None
+    return _walk(folder.as_posix(), is_deep, key, set(), on_fault)
 
 
 def _walk(
     folder: str,
     is_deep: bool,
+    key: Callable[[os.DirEntry[str]], str] | None,
     seen: set[str],
     on_fault: Callable[[str, OSError], None] | None,
 ) -> Iterator[str]:
@@ -172,7 +179,7 @@ def _walk(
     seen.add(real)
     try:
         with os.scandir(folder) as entries:
-            ordered = sorted(entries, key=lambda entry: entry.name)
+            ordered = sorted(entries, key=key) if key else list(entries)
     except OSError as error:
         if on_fault is None:
             raise
@@ -184,7 +191,7 @@ def _walk(
         if not entry.is_dir():
             yield f"{folder}/{entry.name}"
         elif is_deep:
-            yield from _walk(f"{folder}/{entry.name}", is_deep, seen, on_fault)
+            yield from _walk(f"{folder}/{entry.name}", is_deep, key, seen, on_fault)
 
 
 def name_image(path: str, root: Path) -> str:
@@ -195,7 +202,12 @@ def name_image(path: str, root: Path) -> str:
     Raises:
         SourceError: If the name is not valid text.
     """
-    name = path.removeprefix(root.as_posix()).lstrip("/")
+    return _name_from(path, root.as_posix())
+
+
+def _name_from(path: str, root: str) -> str:
+    """Return the stable name, as ``name_image``; a root as text is soon taken off many."""
+    name = path.removeprefix(root).lstrip("/")
     if path.isascii():
         return name
     try:
@@ -235,15 +247,46 @@ def read_folder(root: Path, shown: str, known_labels: Collection[str] = ()) -> L
     else:
         _read_flat(listing, root, shown)
     if not listing.rows:
-        packed = [path for path in walk_files(root) if path.lower().endswith((".zip", ".tar"))]
-        advice = (
-            f"unpack {name_image(packed[0], root)!r} in it first"
-            if packed
-            else "expected a folder per class with images, or folders train, validation and test "
-            "with a folder per class in each"
-        )
-        raise AbsentSourceError(f"{shown}: there are no images in it; {advice}")
+        raise _miss_images(root, shown)
     return listing
+
+
+def list_classes(root: Path, shown: str, known_labels: Collection[str] = ()) -> set[str]:
+    """Return the labels that ``read_folder`` gives, without listing every image.
+
+    Args:
+        root: The folder.
+        shown: What to call it in messages.
+        known_labels: As for ``read_folder``.
+
+    Returns:
+        The classes; empty where the images have no labels.
+
+    Raises:
+        AbsentSourceError: If there is no image in it.
+    """
+    root = unwrap(root, known_labels)
+    layers = _find_split_folders(root) or [root]
+    classes = {
+        name_image(child.as_posix(), layer)
+        for layer in layers
+        for child in list_folders(layer)
+        if has_images(child)
+    }
+    if not classes and not has_images(root):
+        raise _miss_images(root, shown)
+    return classes
+
+
+def _miss_images(root: Path, shown: str) -> AbsentSourceError:
+    packed = [path for path in walk_files(root) if path.lower().endswith((".zip", ".tar"))]
+    advice = (
+        f"unpack {name_image(packed[0], root)!r} in it first"
+        if packed
+        else "expected a folder per class with images, or folders train, validation and test "
+        "with a folder per class in each"
+    )
+    return AbsentSourceError(f"{shown}: there are no images in it; {advice}")
 
 
 def unwrap(root: Path, known_labels: Collection[str] = ()) -> Path:
@@ -290,11 +333,12 @@ def _is_layered(folder: Path) -> bool:
 
 def _read_classes(listing: Listing, folder: Path, root: Path, shown: str, split: str) -> None:
     """Add the images of every class folder in ``folder``."""
+    start = root.as_posix()
     for child in list_folders(folder):
         label = name_image(child.as_posix(), folder)
         before = len(listing.rows)
         for path in walk_files(child):
-            name = name_image(path, root)
+            name = _name_from(path, start)
             if is_image_file(path):
                 listing.rows.append(Row(name, path, f"{shown}/{name}", label, split=split))
             else:
@@ -311,9 +355,10 @@ def _read_classes(listing: Listing, folder: Path, root: Path, shown: str, split:
 
 def _read_flat(listing: Listing, root: Path, shown: str) -> None:
     """Add every image without a label."""
+    start = root.as_posix()
     for path in walk_files(root):
         if is_image_file(path):
-            image = name_image(path, root)
+            image = _name_from(path, start)
             listing.rows.append(Row(image, path, f"{shown}/{image}"))
 
 

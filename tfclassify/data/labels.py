@@ -50,7 +50,8 @@ def select_labels(
         check_wishes(sorted({row.label for row in (*rows, *listed)}), data)
     rows = [row for row in rows if row.label not in data.drop_labels]
     renamed = {old: new for new, olds in data.merge_classes.items() for old in olds}
-    rows = [row._replace(label=renamed.get(row.label, row.label)) for row in rows]
+    if renamed:
+        rows = [row._replace(label=renamed.get(row.label, row.label)) for row in rows]
     if data.top_classes is not None:
         kept = (
             set(data.classes)

@@ -1,6 +1,6 @@
-"""Reads any source into an index.
+"""Reads any source, as rows or as an index.
 
-Owns: choosing the reader, putting rows into a frame. Does not own: each reader
+Owns: choosing the reader, putting rows into an index. Does not own: each reader
 (``folders``, ``csv_source``, ``coco_source``), labels (``labels``),
 looking at the images (``scan``), what somebody corrected (``corrections``).
 """
@@ -8,24 +8,49 @@ looking at the images (``scan``), what somebody corrected (``corrections``).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from operator import attrgetter
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from tfclassify.data.coco_source import read_coco_source
 from tfclassify.data.corrections import apply_corrections, read_corrections
 from tfclassify.data.csv_source import Table, read_csv_source, select_by_flags, weigh_flags
 from tfclassify.data.folders import Listing, Row, list_folders, read_folder
-from tfclassify.data.index import Index, make_frame
 from tfclassify.data.integrity import KINDS, Finding
 from tfclassify.data.labels import select_label_sets, select_labels
 from tfclassify.data.session_source import read_session
 from tfclassify.data.sources import Source, find_source, find_tables
-from tfclassify.errors import SourceError
+from tfclassify.errors import DataError, SourceError
 from tfclassify.events import SILENT, Observer
 from tfclassify.recipe.data_schema import JOINING_SIGN
 from tfclassify.recipe.schema import DataRecipe
 from tfclassify.recipe.wording import suggest
+
+if TYPE_CHECKING:  # slow to import, and whoever wants rows needs no index
+    import pandas as pd
+
+    from tfclassify.data.index import Index
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A source as it was read, row by row.
+
+    Attributes:
+        rows: One an image, ordered by its name; with a fault where it is known to be
+            unusable, such as a missing file.
+        classes: Class names, in order.
+        is_multi_label: Whether an image may have several labels.
+        findings: What the reader left out or remarked on.
+        source: The source, as a folder.
+    """
+
+    rows: list[Row]
+    classes: tuple[str, ...]
+    is_multi_label: bool
+    findings: tuple[Finding, ...]
+    source: Source
 
 
 @dataclass(frozen=True)
@@ -50,7 +75,7 @@ def read_source(
     observer: Observer = SILENT,
     is_other: bool = False,
 ) -> ReadResult:
-    """Read the source that a recipe names.
+    """Read the source that a recipe names into an index.
 
     Args:
         data: The recipe's section ``data``.
@@ -66,6 +91,28 @@ def read_source(
         SourceError: If the source is absent, empty, or says something impossible.
         ArchiveError: If an archive is unsafe or damaged.
         DownloadError: If an address cannot be fetched.
+        DataError: If it lists an image twice.
+    """
+    from tfclassify.data.index import Index
+
+    found = read_rows(data, observer=observer, is_other=is_other)
+    frame = _make_index_frame(found.rows)
+    index = Index(frame, found.classes, found.source.shown, found.is_multi_label)
+    return ReadResult(index, found.findings, found.source.root)
+
+
+def read_rows(
+    data: DataRecipe,
+    *,
+    observer: Observer = SILENT,
+    is_other: bool = False,
+) -> Reading:
+    """Read the source that a recipe names, without the table that an index is.
+
+    Args:
+        data: As for ``read_source``, and the errors are the same.
+        observer: Told what is unpacked, downloaded or left out.
+        is_other: As for ``read_source``.
     """
     source = find_source(data, observer=observer, is_table_needed=not is_other)
     listing = written = _read_listing(source, data, observer)
@@ -86,8 +133,11 @@ def read_source(
     dropped = {row.image for row in listing.rows} - kept
     findings = [found for found in listing.findings if found.image not in dropped]
     findings += [Finding(row.image, row.fault, row.place) for row in rows if row.fault]
-    index = Index(_make_index_frame(rows), classes, source.shown, listing.is_multi_label)
-    return ReadResult(index, tuple(findings), source.root)
+    rows = sorted(rows, key=attrgetter("image"))
+    if len(kept) < len(rows):
+        twice = next(one.image for one, other in pairwise(rows) if one.image == other.image)
+        raise DataError(f"image {twice!r} is listed twice")
+    return Reading(rows, classes, listing.is_multi_label, tuple(findings), source)
 
 
 def _read_listing(source: Source, data: DataRecipe, observer: Observer) -> Listing:
@@ -137,8 +187,9 @@ def _tell_left_out(source: Source, before: int, after: int, keys: str, observer:
 
 
 def _make_index_frame(rows: list[Row]) -> pd.DataFrame:
-    """Put rows into a frame, ordered by image name."""
-    rows = sorted(rows, key=lambda row: row.image)
+    """Put rows into a frame."""
+    from tfclassify.data.index import make_frame
+
     return make_frame(
         [row.image for row in rows],
         [row.path for row in rows],

@@ -134,11 +134,9 @@ def find_source(
 def find_tables(root: Path) -> list[str]:
     """Return the tables below a folder, as POSIX paths relative to it."""
     prefix = f"{root.as_posix()}/"
-    return [
-        path.removeprefix(prefix)
-        for path in walk_files(root)
-        if path.lower().endswith(_TABLE_ENDINGS)
-    ]
+    files = walk_files(root, is_sorted=False)
+    tables = [path.removeprefix(prefix) for path in files if path.lower().endswith(_TABLE_ENDINGS)]
+    return sorted(tables, key=lambda path: path.split("/"))
 
 
 def find_path(data: DataRecipe) -> Path:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tfclassify.data.columns import conclude_source
-from tfclassify.data.readers import read_source
+from tfclassify.data.readers import read_rows
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
 from tfclassify.labelling.board import Adviser, Board, Images
@@ -275,15 +275,19 @@ def _read_images(
     data: Mapping[str, Any], observer: Observer
 ) -> tuple[Images, tuple[str, ...], bool]:
     """Return the images, the classes, and whether an image may have several."""
-    index = read_source(DataRecipe(**data), observer=observer).index
-    usable = index.usable()
-    if len(usable) < len(index):
-        missing = len(index) - len(usable)
-        observer.on_warning(f"{index.source}: {count_of(missing, 'image')} left out: no such file")
-    frame = usable.frame
-    given = tuple(usable.label_sets())
-    names, paths = tuple(frame["image"].tolist()), tuple(frame["path"].tolist())
-    return Images(names, paths, given), index.classes, index.is_multi_label
+    found = read_rows(DataRecipe(**data), observer=observer)
+    usable = [row for row in found.rows if not row.fault]
+    if len(usable) < len(found.rows):
+        missing = len(found.rows) - len(usable)
+        shown = found.source.shown
+        observer.on_warning(f"{shown}: {count_of(missing, 'image')} left out: no such file")
+    alone = {label: (label,) if label else () for label in {row.label for row in usable}}
+    images = Images(
+        tuple(row.image for row in usable),
+        tuple(row.path for row in usable),
+        tuple(row.labels if found.is_multi_label else alone[row.label] for row in usable),
+    )
+    return images, found.classes, found.is_multi_label
 
 
 def _choose_words(

@@ -13,12 +13,15 @@ COPY tfclassify tfclassify
 # Without TensorFlow, the package is installed bare, with what serving an artefact imports.
 RUN set -eu; \
     case "$RUNTIME" in \
-      tensorflow) pip install '.[web]' ;; \
-      onnx) pip install --no-deps . && RUN_BY=onnxruntime ;; \
-      litert) pip install --no-deps . && RUN_BY=ai-edge-litert ;; \
+      tensorflow) RUN_BY= ;; \
+      onnx) RUN_BY='onnxruntime>=1.23,<2' ;; \
+      litert) RUN_BY='ai-edge-litert>=2.1,<3' ;; \
       *) echo "RUNTIME: onnx, litert or tensorflow, got $RUNTIME" >&2; exit 1 ;; \
     esac; \
-    if [ "$RUNTIME" != tensorflow ]; then \
+    if [ -z "$RUN_BY" ]; then \
+      pip install '.[web]'; \
+    else \
+      pip install --no-deps .; \
       pip install "$RUN_BY" 'numpy>=2,<3' 'pillow>=12,<13' 'pydantic>=2.12,<3' 'pyyaml>=6,<7' \
         'typer>=0.20,<1' 'rich>=14,<16' 'jinja2>=3.1,<4' \
         'fastapi>=0.120,<1' 'uvicorn>=0.38,<1' 'python-multipart>=0.0.20,<1'; \

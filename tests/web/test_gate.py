@@ -50,35 +50,42 @@ def test_an_address_with_the_token_becomes_a_cookie(serve_app: Callable[..., Any
         assert visitor.post("/", content=b"abc", headers={"origin": own}).json() == 3
         same = {"sec-fetch-site": "same-origin"}
         assert visitor.post("/", content=b"abc", headers=same).json() == 3
-        assert visitor.post("/", content=b"abc").status_code == 403
+        unsaid = visitor.post("/", content=b"abc")
+        assert (unsaid.status_code, unsaid.json()["type"]) == (403, "no_origin")
         # `//host` after a redirect would be another machine.
         outside = visitor.get(f"{own}//evil.example/?token={served.door.token}")
         assert outside.headers["location"] == "/evil.example/"
 
 
 @pytest.mark.parametrize(
-    ("headers", "status", "words"),
+    ("headers", "status", "kind", "words"),
     [
-        ({}, 403, "open the address that tfclassify printed last"),
-        ({"authorization": "Bearer guess"}, 403, "does not have this server's token"),
-        ({"cookie": "tfclassify-1=guess; \x01="}, 403, "does not have this server's token"),
-        ({"host": "evil.example"}, 421, "does not answer to the host 'evil.example'"),
-        ({"host": "127.0.0.1.evil.example"}, 421, "does not answer to the host"),
-        ({"host": ""}, 421, "does not answer to the host ''"),
-        ({"origin": "http://evil.example"}, 403, "another origin are refused"),
-        ({"origin": "null"}, 403, "another origin are refused"),
-        ({"origin": "http://127.0.0.1:1"}, 403, "another origin are refused"),
+        ({}, 401, "no_token", "open the address that tfclassify printed last"),
+        ({"authorization": "Bearer guess"}, 401, "wrong_token", "have this server's token"),
+        ({"authorization": "Basic Z3Vlc3M="}, 401, "wrong_token", "Authorization: Bearer TOKEN"),
+        ({"cookie": "tfclassify-1=guess; \x01="}, 401, "no_token", "have this server's token"),
+        ({"host": "evil.example"}, 421, "wrong_host", "not answer to the host 'evil.example'"),
+        ({"host": "127.0.0.1.evil.example"}, 421, "wrong_host", "does not answer to the host"),
+        ({"host": ""}, 421, "wrong_host", "does not answer to the host ''"),
+        ({"origin": "http://evil.example"}, 403, "other_origin", "another origin are refused"),
+        ({"origin": "null"}, 403, "other_origin", "another origin are refused"),
+        ({"origin": "http://127.0.0.1:1"}, 403, "other_origin", "another origin are refused"),
     ],
 )
 def test_a_stranger_is_refused(
-    serve_app: Callable[..., Any], headers: dict[str, str], status: int, words: str
+    serve_app: Callable[..., Any], headers: dict[str, str], status: int, kind: str, words: str
 ) -> None:
     served = serve_app(build)
     with visit(served, **headers) as visitor:
         for method in ("GET", "POST", "DELETE"):
             answer = visitor.request(method, "/")
             assert answer.status_code == status
+            assert answer.json()["type"] == kind
             assert words in answer.json()["error"]
+            # RFC 9110: every 401 says what it asks for, and nothing else does.
+            challenge = answer.headers.get("www-authenticate", "")
+            assert challenge.startswith('Bearer realm="tfclassify"') is (status == 401)
+            assert ("invalid_token" in challenge) is (kind == "wrong_token")
         assert visitor.get("/?token=guess").status_code == status
         for asked in (visitor.get("/static/style.css"), visitor.get("/openapi.json")):
             assert asked.status_code == status
@@ -89,8 +96,8 @@ def test_a_refusal_in_a_window_is_a_page(
 ) -> None:
     served = serve_app(build)
     page = open_page(f"http://127.0.0.1:{served.door.port}/?token=old")
-    page.expected_errors.append("403")
-    assert "open the address that tfclassify printed last." in page.inner_text("main")
+    page.expected_errors.append("401")
+    assert "open the address that tfclassify printed last;" in page.inner_text("main")
     assert page.evaluate("getComputedStyle(document.querySelector('.sheet')).maxWidth") == "1040px"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tfclassify.errors import DataError, MissingExtraError, RequestError
+from tfclassify.errors import DataError, ImageError, MissingExtraError, RequestError
 from tfclassify.events import SILENT, Observer
 from tfclassify.web import server
 from tfclassify.web.gate import Door
@@ -23,6 +23,7 @@ def build(door: Door) -> Any:
     app = make_app("Test", door)
     faults = {
         "ours": DataError("a.png: is broken"),
+        "image": ImageError("b.png: ends early", "truncated"),
         "request": RequestError("no such thing"),
         "full": OSError(errno.ENOSPC, "No space left on device", "labels.jsonl"),
         "system": OSError(errno.EIO, "Input/output error"),
@@ -41,24 +42,26 @@ def build(door: Door) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "words"),
+    ("path", "status", "kind", "words"),
     [
-        ("fail/ours", 409, "a.png: is broken"),
-        ("fail/request", 400, "no such thing"),
-        ("fail/full", 507, "labels.jsonl: No space left on device; make room"),
-        ("fail/system", 500, "Input/output error; mend that"),
-        ("fail/bug", 500, "unexpected ZeroDivisionError: by nought"),
-        ("number/x", 422, "path.value: Input should be a valid integer, unable to parse"),
-        ("nowhere", 404, "/nowhere: there is nothing at this path"),
-        ("static/../server.py", 404, "/server.py: there is nothing at this path"),
-        ("static/%2e%2e/server.py", 404, "/static/../server.py: there is nothing at this path"),
+        ("fail/ours", 409, "failed", "a.png: is broken"),
+        ("fail/image", 409, "truncated", "b.png: ends early"),
+        ("fail/request", 400, "bad_request", "no such thing"),
+        ("fail/full", 507, "no_space", "labels.jsonl: No space left on device; make room"),
+        ("fail/system", 500, "storage", "Input/output error; mend that"),
+        ("fail/bug", 500, "unexpected", "unexpected ZeroDivisionError: by nought"),
+        ("number/x", 422, "bad_parameter", "path.value: Input should be a valid integer, unable"),
+        ("nowhere", 404, "not_found", "/nowhere: there is nothing at this path"),
+        ("static/../server.py", 404, "not_found", "/server.py: there is nothing at this path"),
+        ("static/%2e%2e/server.py", 404, "not_found", "/static/../server.py: there is nothing at"),
     ],
 )
 def test_an_error_is_a_line_of_json(
-    serve_app: Callable[..., Any], path: str, status: int, words: str
+    serve_app: Callable[..., Any], path: str, status: int, kind: str, words: str
 ) -> None:
     answer = serve_app(build).client.get(path)
     assert answer.status_code == status
+    assert answer.json()["type"] == kind
     assert answer.json()["error"].startswith(words)
 
 

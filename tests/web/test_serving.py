@@ -131,7 +131,13 @@ def test_a_bad_image_among_good_ones_has_its_own_error(served: Served) -> None:
         ("/v1/predict?model=x", {"files": {"f": RED}}, 404, "unknown_model", "there is colours"),
         ("/v1/predict?top=0", {"files": {"f": RED}}, 422, "bad_parameter", "query.top: "),
         ("/v1/explain?label=rde", {"files": {"f": RED}}, 400, "bad_request", "did you mean 'red'?"),
-        ("/v1/predict", {"content": b"x" * 300_000}, 413, "", "larger than the 200,000 bytes"),
+        (
+            "/v1/predict",
+            {"content": b"x" * 300_000},
+            413,
+            "too_large",
+            "larger than the 200,000 bytes",
+        ),
         ("/v1/nothing", {"content": b""}, 404, "not_found", "nothing at this path; see /docs"),
         ("/v1/model", {"content": b""}, 405, "wrong_method", "Method Not Allowed"),
     ],
@@ -144,8 +150,7 @@ def test_what_cannot_be_answered_says_why(
     content = answer.json()
     assert words in content["error"]
     assert answer.headers["x-request-id"]
-    if kind:
-        assert (content["type"], content["request_id"]) == (kind, answer.headers["x-request-id"])
+    assert (content["type"], content["request_id"]) == (kind, answer.headers["x-request-id"])
 
 
 @pytest.mark.parametrize(
@@ -359,13 +364,30 @@ def test_each_request_is_a_line_of_json_with_its_id(served: Served, lines: list[
     assert "secret" not in "".join(lines)
 
 
+def test_a_fault_of_ours_is_typed_and_noted_too(serve_app: Any, lines: list[str]) -> None:
+    def break_down(images: Any) -> Any:
+        raise ZeroDivisionError("by nought")
+
+    service = Service([make_model(ask=break_down)])
+    served = serve_app(lambda door: make_service_app(service, door, log=lines.append))
+    answer = served.client.post("/v1/predict", files={"f": RED}, headers={"x-request-id": "mine-1"})
+    assert (answer.status_code, answer.headers["x-request-id"]) == (500, "mine-1")
+    content = answer.json()
+    assert (content["type"], content["request_id"]) == ("unexpected", "mine-1")
+    noted = json.loads(lines[-1])
+    assert (noted["request_id"], noted["status"], noted["level"]) == ("mine-1", 500, "error")
+
+
 def test_a_token_is_asked_for_but_not_by_health_checks(serve_app: Any) -> None:
     served = serve_app(lambda door: make_service_app(Service([make_model()]), door))
     bare = {"authorization": ""}
     for path in ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"):
         assert served.client.get(path, headers=bare).status_code == 200
     for path in ("/v1/model", "/metrics", "/openapi.json", "/docs"):
-        assert served.client.get(path, headers=bare).status_code == 403
+        refused = served.client.get(path, headers=bare)
+        assert (refused.status_code, refused.json()["type"]) == (401, "no_token")
+        assert refused.headers["www-authenticate"].startswith("Bearer")
+        assert refused.json()["request_id"] == refused.headers["x-request-id"]
         assert served.client.get(path).status_code == 200
 
 

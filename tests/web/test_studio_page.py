@@ -323,7 +323,7 @@ def test_ten_thousand_classes_are_found_by_name(
 
 
 def test_a_tab_of_a_server_that_has_ended_says_so(desk: Desk, page: Any) -> None:
-    page.expected_errors.append("403")
+    page.expected_errors.append("401")
     page.context.clear_cookies()  # as after a new start, whose token is another
     page.keyboard.press("1")
     wait_for(page, "#trouble", "open the address that tfclassify printed last")

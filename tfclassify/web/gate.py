@@ -101,8 +101,12 @@ def _is_address(host: str) -> bool:
 
 @dataclass(frozen=True)
 class _Refusal(Exception):
+    """A request that is not let in; ``challenge`` says what a 401 asks for (RFC 6750)."""
+
     status: int
+    kind: str
     message: str
+    challenge: str = ""
 
 
 class Gate:
@@ -147,7 +151,7 @@ class Gate:
             self._check_token(scope, headers)
             self._check_size(headers)
         except _Refusal as refusal:
-            await _answer(refusal, headers)(scope, receive, guarded)
+            await _answer(refusal, scope, headers)(scope, receive, guarded)
             return
         await self.app(scope, self._count(receive), guarded)
 
@@ -158,12 +162,15 @@ class Gate:
         if not self.door.answers_to(name):
             raise _Refusal(
                 421,
+                "wrong_host",
                 f"this server does not answer to the host {name!r}; open the address that "
                 "tfclassify printed",
             )
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
-            raise _Refusal(403, f"requests of another origin are refused, got {origin!r}")
+            raise _Refusal(
+                403, "other_origin", f"requests of another origin are refused, got {origin!r}"
+            )
 
     def _find_entry(self, scope: Scope) -> Response | None:
         """Answer an address with the right token: a cookie, and the address without it."""
@@ -172,7 +179,7 @@ class Gate:
         if given is None or not self.door.token or scope["method"] not in ("GET", "HEAD"):
             return None
         if not self.door.is_key(given):
-            raise _Refusal(403, _STALE)
+            raise _ask_for_token(is_wrong=True)
         rest = urlencode([pair for pair in pairs if pair[0] != "token"])
         path = "/" + scope["path"].lstrip("/")  # `//host` would be another server
         entry = RedirectResponse(path + (f"?{rest}" if rest else ""), 303)
@@ -187,16 +194,18 @@ class Gate:
         if kind.lower() == "bearer" and self.door.is_key(bearer.strip()):
             return
         if not self.door.is_key(_read_cookie(headers, self.door.cookie)):
-            raise _Refusal(403, _STALE)
+            raise _ask_for_token(is_wrong=bool(kind))
         # Whoever has the cookie is a browser, which says on whose behalf it writes.
         is_ours = "origin" in headers or headers.get("sec-fetch-site") == "same-origin"
         if scope["method"] not in _SAFE_METHODS and not is_ours:
-            raise _Refusal(403, "a browser's request that changes something must say its origin")
+            raise _Refusal(
+                403, "no_origin", "a browser's request that changes something must say its origin"
+            )
 
     def _check_size(self, headers: Headers) -> None:
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self.body_limit:
-            raise _Refusal(413, self._say_limit())
+            raise _Refusal(413, "too_large", self._say_limit())
 
     def _count(self, receive: Receive) -> Receive:
         """Refuse a body that turns out larger than it may be."""
@@ -235,9 +244,15 @@ _HEADERS: Mapping[str, str] = {
     "cache-control": "no-store",
 }
 _STALE = (
-    "this page or address does not have this server's token, which is new at every start; "
-    "open the address that tfclassify printed last"
+    "this request does not have this server's token; in a browser, open the address that "
+    "tfclassify printed last; programs send the header Authorization: Bearer TOKEN"
 )
+
+
+def _ask_for_token(*, is_wrong: bool) -> _Refusal:
+    """Refuse who has no token or a wrong one, and say how to send it."""
+    challenge = 'Bearer realm="tfclassify"' + (', error="invalid_token"' if is_wrong else "")
+    return _Refusal(401, "wrong_token" if is_wrong else "no_token", _STALE, challenge)
 
 
 def _read_cookie(headers: Headers, name: str) -> str:
@@ -248,14 +263,37 @@ def _read_cookie(headers: Headers, name: str) -> str:
     return found.value if found else ""
 
 
-def _answer(refusal: _Refusal, headers: Headers) -> Response:
+def _answer(refusal: _Refusal, scope: Scope, headers: Headers) -> Response:
     """Word a refusal for a browser's window, or for a program."""
+    extra = {"www-authenticate": refusal.challenge} if refusal.challenge else {}
     if "text/html" in headers.get("accept", ""):
         page = render_page(
             "refused.html", SERVED_TEMPLATES, message=refusal.message, status=refusal.status
         )
-        policy = {"content-security-policy": _REFUSED_POLICY}
-        return HTMLResponse(page, refusal.status, headers=policy)
-    return Response(
-        json.dumps({"error": refusal.message}), refusal.status, media_type="application/json"
-    )
+        return HTMLResponse(
+            page, refusal.status, {"content-security-policy": _REFUSED_POLICY, **extra}
+        )
+    return answer_error(scope, refusal.status, refusal.kind, refusal.message, extra)
+
+
+def answer_error(
+    scope: Scope,
+    status: int,
+    kind: str,
+    message: str,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Answer a program with what is wrong.
+
+    Args:
+        scope: The request; where requests have an id, the answer tells it.
+        status: HTTP status.
+        kind: Which error it is, for programs.
+        message: What is wrong, for people.
+        headers: Of the answer.
+    """
+    content, extra = {"error": message, "type": kind}, dict(headers or {})
+    request_id = scope.get("state", {}).get("request_id")
+    if request_id is not None:
+        content["request_id"] = extra["x-request-id"] = request_id
+    return Response(json.dumps(content), status, extra, "application/json")

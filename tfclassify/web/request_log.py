@@ -49,6 +49,9 @@ class Journal:
 
         try:
             await self.app(scope, receive, note)
+        except Exception:  # which is answered by 500 further out
+            status = status or 500
+            raise
         finally:
             seconds = time.perf_counter() - started
             self._metrics.count_request(_find_route(scope["path"]), status, seconds)

@@ -39,6 +39,8 @@ STATIC = Path(__file__).parent / "static"
 _TRIED_PORTS = 50
 #: Seconds that answers under way have when the server stops.
 _GRACE = 2
+#: What the errors that HTTP itself knows are called.
+_KINDS = {404: "not_found", 405: "wrong_method", 413: "too_large"}
 
 
 def require_web() -> None:
@@ -169,38 +171,44 @@ def make_app(title: str, door: Door, *, has_schema: bool = False, **gate: Any) -
 
 
 def _add_errors(app: FastAPI) -> None:
-    """Turn whatever is raised into ``{"error": message}``."""
+    """Turn whatever is raised into ``{"error": message, "type": which}``."""
     from fastapi.exceptions import RequestValidationError
     from starlette.exceptions import HTTPException
     from starlette.requests import Request
-    from starlette.responses import JSONResponse
+    from starlette.responses import Response
 
-    def answer(message: str, status: int) -> JSONResponse:
-        return JSONResponse({"error": message}, status)
+    from tfclassify.web.gate import answer_error
 
-    async def on_http(request: Request, error: Exception) -> JSONResponse:
+    async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        message = error.detail
+        message, kind = error.detail, _KINDS.get(error.status_code, "http")
         if error.status_code == 404 and message == "Not Found":
-            message = f"{request.url.path}: there is nothing at this path"
-        return answer(message, error.status_code)
+            hint = "; see /docs" if app.openapi_url else ""
+            message = f"{request.url.path}: there is nothing at this path{hint}"
+        return answer_error(request.scope, error.status_code, kind, message, error.headers)
 
-    async def on_invalid(request: Request, error: Exception) -> JSONResponse:
+    async def on_invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return answer(f"{where}: {first['msg']}, got {first.get('input')!r:.80}", 422)
+        message = f"{where}: {first['msg']}, got {first.get('input')!r:.80}"
+        return answer_error(request.scope, 422, "bad_parameter", message)
 
-    async def on_ours(request: Request, error: Exception) -> JSONResponse:
-        return answer(str(error), 400 if isinstance(error, RequestError) else 409)
+    async def on_ours(request: Request, error: Exception) -> Response:
+        if isinstance(error, RequestError):
+            return answer_error(request.scope, 400, "bad_request", str(error))
+        return answer_error(request.scope, 409, getattr(error, "kind", "failed"), str(error))
 
-    async def on_system(request: Request, error: Exception) -> JSONResponse:
+    async def on_system(request: Request, error: Exception) -> Response:
         assert isinstance(error, OSError)
-        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        return answer(str(StorageError.explain(error)), 507 if is_full else 500)
+        message = str(StorageError.explain(error))
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return answer_error(request.scope, 507, "no_space", message)
+        return answer_error(request.scope, 500, "storage", message)
 
-    async def on_any(request: Request, error: Exception) -> JSONResponse:
-        return answer(f"unexpected {type(error).__name__}: {error}", 500)
+    async def on_any(request: Request, error: Exception) -> Response:
+        message = f"unexpected {type(error).__name__}: {error}"
+        return answer_error(request.scope, 500, "unexpected", message)
 
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid)

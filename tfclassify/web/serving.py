@@ -16,16 +16,13 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
 from PIL import Image
 from pydantic import BaseModel, Field
-from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
-from tfclassify.errors import RequestError
 from tfclassify.inference.evidence import Explanation, cut_to_photo
 from tfclassify.pages.rendering import render_page
-from tfclassify.web.gate import SERVED_TEMPLATES, Door
+from tfclassify.web.gate import SERVED_TEMPLATES, Door, answer_error
 from tfclassify.web.inference_protocol import add_protocol
 from tfclassify.web.request_log import Journal
 from tfclassify.web.server import make_app
@@ -164,7 +161,7 @@ def make_service_app(
         has_schema=True,
     )
     app.router.lifespan_context = _make_lifespan(service, background)
-    _add_errors(app)
+    app.add_exception_handler(Refusal, _answer_refusal)
     app.include_router(_make_routes(service))
     add_protocol(app, service)
     _add_pages(app, service)
@@ -398,43 +395,8 @@ def _add_pages(app: FastAPI, service: Service) -> None:
         return HTMLResponse(page)
 
 
-def _add_errors(app: FastAPI) -> None:
-    """Give every error a type and the request's id, beside its message."""
-
-    def answer(
-        request: Request, status: int, kind: str, message: str, retry_after: int | None = None
-    ) -> JSONResponse:
-        headers = {} if retry_after is None else {"retry-after": str(retry_after)}
-        content = {
-            "error": message,
-            "type": kind,
-            "request_id": getattr(request.state, "request_id", ""),
-        }
-        return JSONResponse(content, status, headers)
-
-    async def on_refusal(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, Refusal)
-        return answer(request, error.status, error.kind, str(error), error.retry_after)
-
-    async def on_request(request: Request, error: Exception) -> JSONResponse:
-        return answer(request, 400, "bad_request", str(error))
-
-    async def on_http(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)
-        kinds = {404: "not_found", 405: "wrong_method", 413: "too_large"}
-        message = str(error.detail)
-        if error.status_code == 404:
-            message = f"{request.url.path}: there is nothing at this path; see /docs"
-        return answer(request, error.status_code, kinds.get(error.status_code, "http"), message)
-
-    async def on_invalid(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        got = f"{first.get('input')!r:.80}"
-        return answer(request, 422, "bad_parameter", f"{where}: {first['msg']}, got {got}")
-
-    app.add_exception_handler(Refusal, on_refusal)
-    app.add_exception_handler(RequestError, on_request)
-    app.add_exception_handler(HTTPException, on_http)
-    app.add_exception_handler(RequestValidationError, on_invalid)
+async def _answer_refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    after = error.retry_after
+    headers = None if after is None else {"retry-after": str(after)}
+    return answer_error(request.scope, error.status, error.kind, str(error), headers)

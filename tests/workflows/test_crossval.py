@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from tests.fake_runs import fill_run
+from tests.fake_runs import add_bundle, fill_run
 from tests.tiny_run import CommandLine, make_labelled_photos, write_recipe
 from tests.workflows.builders import StopsAfter, assert_same_weights
 from tfclassify.data.index import load_index
@@ -237,6 +237,30 @@ def test_the_page_links_to_the_folds_and_loads_nothing(recipe: Path, fake: FakeT
     assert all((result.path / link).exists() for link in links)
     assert f"tfclassify crossval {result.path / 'crossval.yaml'} --folds 2" in page
     assert (result.path / "figures" / "folds.svg").stat().st_size > 0
+
+
+def test_mistakes_have_their_maps_by_their_folds_models(
+    recipe: Path, fake: FakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(
+        run: RunDirectory, recipe: Recipe, data: PreparedData, observer: Observer, *, resume: bool
+    ) -> None:
+        fill_run(run, recipe, data.index, skill=-1.0, splits=("test",))
+        if run.path.name == "fold-2":
+            add_bundle(run.path, recipe, seed=1)
+
+    monkeypatch.setattr("tfclassify.workflows.crossval.train_prepared", train)
+    result = cross(recipe, folds=2)
+    page = result.report.read_text("utf-8")
+    named = set(re.findall(r'alt="evidence for \w+ in ([^"]+)"', page))
+    held = {
+        number: set(load_index(result.path / f"fold-{number}" / "index.csv")
+        .in_split("test").frame["image"])
+        for number in (1, 2)
+    }  # fmt: skip
+    assert named  # fold 1 has no model, so its mistakes have pictures alone
+    assert named <= held[2]
+    assert not named & held[1]
 
 
 def test_a_stopped_one_goes_on_with_the_fold_that_it_was_in(

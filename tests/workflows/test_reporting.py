@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.fake_runs import add_bundle
 from tests.scoring.builders import judge_classes
 from tests.tiny_run import TinyRun
 from tfclassify.data.preparation import PreparedData
@@ -22,6 +23,7 @@ from tfclassify.scoring.epochs import EpochRecord
 from tfclassify.scoring.verdicts import Verdict
 from tfclassify.workflows.reporting import (
     describe_machine,
+    describe_parts,
     describe_phases,
     describe_verdict,
     list_commands,
@@ -85,6 +87,24 @@ def test_mistakes_are_the_most_confident_first_with_their_pictures(tiny_run: Tin
     assert all(mistake.map and mistake.map != mistake.thumbnail for mistake in mapped)
     page = (tiny_run.run / "report.html").read_text("utf-8")
     assert "evidence for " in page
+
+
+def test_a_mistake_is_mapped_by_the_model_that_made_it(tiny_run: TinyRun, tmp_path: Path) -> None:
+    verdict, recipe = make_verdict(tiny_run), load_recipe(tiny_run.recipe)
+    add_bundle(tmp_path, recipe, seed=9)
+    one, other = load_bundle(tiny_run.run / "bundle"), load_bundle(tmp_path / "bundle")
+
+    def refuse() -> None:
+        raise AssertionError("a model without a mistake need not be opened")
+
+    rest = len(verdict.answers) - 5
+    models = [(1, lambda: one), (1, refuse), (2, lambda: None), (1, lambda: other), (rest, refuse)]
+    last, middle, first = describe_parts(verdict, recipe, models).mistakes  # images 4, 2 and 0
+    by_one = describe_verdict(verdict, recipe, one).mistakes
+    by_other = describe_verdict(verdict, recipe, other).mistakes
+    assert first.map == by_one[2].map != by_other[2].map
+    assert middle.map is None
+    assert last.map == by_other[0].map != by_one[0].map
 
 
 def test_validation_scores_come_with_a_caution(tiny_run: TinyRun) -> None:

@@ -15,8 +15,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -67,8 +68,11 @@ from tfclassify.workflows.resume_checks import (
     find_changes,
     refuse_changes,
 )
-from tfclassify.workflows.start import verb
+from tfclassify.workflows.start import start_tensorflow, verb
 from tfclassify.workflows.train import train_prepared
+
+if TYPE_CHECKING:
+    from tfclassify.model.bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -384,7 +388,7 @@ def _gather_results(
     )
     _write_metrics(place, result)
     write_text(place.predictions_path, render_answers(place, answers))
-    _write_page(place, result, data, replace(verdict, answers=answers.first))
+    _write_page(place, result, data, verdict, answers)
     return result
 
 
@@ -449,10 +453,15 @@ def describe_spread(spread: Spread) -> dict[str, Any]:
 
 
 def _write_page(
-    place: CrossvalDirectory, result: CrossvalResult, data: PreparedData, verdict: Verdict
+    place: CrossvalDirectory,
+    result: CrossvalResult,
+    data: PreparedData,
+    verdict: Verdict,
+    answers: FoldAnswers,
 ) -> None:
     recipe = result.recipe
-    described = reporting.describe_verdict(verdict, recipe)
+    shown = replace(verdict, answers=answers.first)
+    described = reporting.describe_parts(shown, recipe, _list_models(place, answers))
     report = CrossvalReport(
         name=recipe.name,
         place=place.path.name,
@@ -474,6 +483,23 @@ def _write_page(
     figures = draw_crossval_figures(report)
     save_figures(figures, place.figures_dir)
     write_text(place.report_path, render_crossval_page(report, figures))
+
+
+def _list_models(place: CrossvalDirectory, answers: FoldAnswers) -> list[reporting.PartModel]:
+    """List the models of the first repeat, whose answers are shown: each looked at its own fold."""
+
+    def open_fold(run: RunDirectory) -> Bundle | None:
+        if not run.bundle_dir.is_dir():
+            return None
+        start_tensorflow()
+        from tfclassify.model.bundle import load_bundle
+
+        _forget_network()
+        return load_bundle(run.bundle_dir)
+
+    runs = [place.fold(1, fold) for fold in range(1, place.plan.folds + 1)]
+    parts = zip(runs, answers.parts[: place.plan.folds], strict=True)
+    return [(len(part), partial(open_fold, run)) for run, part in parts]
 
 
 def _list_next(place: CrossvalDirectory) -> tuple[Command, ...]:

@@ -7,7 +7,7 @@ Owns: from records and verdicts to what a page says. Does not own: how it says i
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,8 @@ from tfclassify.workflows.resume_checks import read_environment
 if TYPE_CHECKING:
     from tfclassify.model.bundle import Bundle
 
+#: How many images a model answered, and what opens it.
+PartModel = tuple[int, Callable[[], "Bundle | None"]]
 #: Pictures of mistakes on a page, and their longest side in pixels.
 MISTAKES, MISTAKE_SIDE = 24, 160
 
@@ -198,35 +200,53 @@ def describe_verdict(verdict: Verdict, recipe: Recipe, bundle: Bundle | None = N
         recipe: How images are decoded.
         bundle: The model that was judged, to add maps of what it looked at; None adds none.
     """
+    return describe_parts(verdict, recipe, [(len(verdict.answers), lambda: bundle)])
+
+
+def describe_parts(verdict: Verdict, recipe: Recipe, models: Sequence[PartModel]) -> Judged:
+    """As ``describe_verdict``, where several models answered, each a part of the images.
+
+    Args:
+        verdict: What was judged.
+        recipe: How images are decoded.
+        models: In the images' order, how many of them each model answered and what opens it,
+            which is called where one of them is shown; it returns None where there is none.
+    """
     wrong = list_mistakes(verdict.answers, limit=MISTAKES)
     photos = [_read_photo(verdict.answers.paths[mistake.position], recipe) for mistake in wrong]
-    maps = _draw_maps(bundle, photos, [mistake.shown_class for mistake in wrong])
+    maps: dict[int, Thumbnail] = {}
+    end = 0
+    for count, open_model in models:
+        start, end = end, end + count
+        own = [number for number, each in enumerate(wrong) if start <= each.position < end]
+        shown = {n: photo for n in own if (photo := photos[n]) is not None}
+        bundle = open_model() if shown else None
+        if bundle is not None:
+            maps |= _draw_maps(bundle, shown, {n: wrong[n].shown_class for n in shown})
     pictured = tuple(
-        mistake.picture(verdict.answers, _shrink(photo), drawn)
-        for mistake, photo, drawn in zip(wrong, photos, maps, strict=True)
+        mistake.picture(verdict.answers, _shrink(photo), maps.get(number))
+        for number, (mistake, photo) in enumerate(zip(wrong, photos, strict=True))
     )
     return Judged(verdict, pictured)
 
 
 def _draw_maps(
-    bundle: Bundle | None, photos: Sequence[np.ndarray | None], classes: Sequence[int]
-) -> list[Thumbnail | None]:
+    bundle: Bundle, photos: Mapping[int, np.ndarray], classes: Mapping[int, int]
+) -> dict[int, Thumbnail]:
     """Draw what the network looked at when it said what it should not have, where it tells."""
-    readable = [number for number, photo in enumerate(photos) if photo is not None]
-    drawn: list[Thumbnail | None] = [None] * len(photos)
-    if bundle is None or not readable:
-        return drawn
     from tfclassify.inference.explanation import Explainer
     from tfclassify.inference.overlays import lay_over
 
     explainer = Explainer(bundle)
     if explainer.reason:  # covering parts of so many images would take minutes
-        return drawn
-    pixels = np.stack([photo for photo in photos if photo is not None])
-    evidence = explainer.draw(pixels, np.array(classes)[readable])
-    for number, photo, each in zip(readable, pixels, evidence, strict=True):
+        return {}
+    pixels = np.stack(list(photos.values()))
+    evidence = explainer.draw(pixels, np.array([classes[number] for number in photos]))
+    drawn = {}
+    for (number, photo), each in zip(photos.items(), evidence, strict=True):
         heat = each.clip(min=0) / max(float(each.max()), 1e-12)
-        drawn[number] = make_thumbnail(lay_over(Image.fromarray(photo), heat), longest=MISTAKE_SIDE)
+        laid = lay_over(Image.fromarray(photo), heat)
+        drawn[number] = make_thumbnail(laid, longest=MISTAKE_SIDE)
     return drawn
 
 

@@ -1,4 +1,4 @@
-"""How many changed labels are found among photos of clothes, and what mending them gains.
+r"""How many changed labels are found among photos of clothes, and what mending them gains.
 
     python benchmarks/bench_clean.py --data ../shared/data/clothing.zip --work bench_clean
 
@@ -10,6 +10,15 @@ first 200 are looked at by somebody who never errs: changed ones get their label
 others are kept; and all is trained again. Before and after are judged by the labels as
 published, on all photos; the difference is an interval of senders drawn with replacement.
 Last, the labels as published are searched, and the first suspects put on a sheet.
+
+    python benchmarks/bench_clean.py --data ../shared/data/clothing.zip --work bench_clean_cv \
+        --crossval recipes/clothing_hub.yaml --seeds 1 --set model.backbone=efficientnet_lite0 \
+        --set model.input_range=null --set data.image_size=160
+
+takes the product's own verbs instead: ``crossval`` of a recipe judges, with the changed labels
+named to it by ``data.corrections``, ``clean`` lists the suspects and writes its page with their
+pictures. A seed trains two cross-validations, and the labels as published one. What is there
+already, from a run that was stopped, is taken or resumed.
 """
 
 from __future__ import annotations
@@ -17,6 +26,8 @@ from __future__ import annotations
 import argparse
 import resource
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +35,21 @@ import numpy as np
 from measuring import describe_machine
 from PIL import Image, ImageDraw
 
+import tfclassify as tfc
+from tfclassify.data.corrections import Correction, write_corrections
 from tfclassify.data.images import decode_image
 from tfclassify.data.index import Index
 from tfclassify.data.readers import read_source
 from tfclassify.data.scan import scan
 from tfclassify.data.splits import make_folds
 from tfclassify.files import write_json
+from tfclassify.judging.folds import read_folds
 from tfclassify.labelling.confident import LabelIssues, find_label_issues
 from tfclassify.labelling.lookalikes import project
 from tfclassify.labelling.suggestions import LEARNED, train_labels
 from tfclassify.recipe.schema import DataRecipe, ModelRecipe
+from tfclassify.runs.crossval_directory import CrossvalDirectory
+from tfclassify.runs.directory import is_crossval
 from tfclassify.scoring.comparison import resample_difference
 from tfclassify.scoring.intervals import plan_resamples
 from tfclassify.scoring.tasks import find_class_ids
@@ -101,6 +117,61 @@ def judge_out_of_fold(index: Index, unit: np.ndarray, given: np.ndarray, seed: i
     return probabilities
 
 
+@dataclass(frozen=True)
+class Crossval:
+    """The product's own cross-validation as the judge.
+
+    Attributes:
+        recipe: Of the photos; each sender must be one group.
+        changes: Of the recipe, as ``key=value``.
+        data: The source.
+        work: Folder of the cross-validations.
+        index: The photos with the labels as published.
+    """
+
+    recipe: Path
+    changes: tuple[str, ...]
+    data: Path
+    work: Path
+    index: Index
+
+    def judge(self, given: np.ndarray, name: str) -> np.ndarray:
+        """Return what models that saw no photo of its sender say of each photo, ``(n, C)``."""
+        folder = self.work / name
+        true, images = find_class_ids(self.index.targets()), self.index.frame["image"].tolist()
+        changed = [
+            Correction(images[row], "relabel", self.index.classes[given[row]])
+            for row in np.flatnonzero(given != true)
+        ]
+        corrections = self.work / f"{name}.csv"
+        write_corrections(corrections, changed)
+        if is_crossval(folder):
+            if not (folder / "metrics.json").exists():
+                tfc.crossval(folder, resume=True, progress=False)
+        else:
+            words = [f"data.source={self.data.resolve()}", *self.changes]
+            words += [f"data.corrections={corrections.resolve()}"] if changed else []
+            tfc.crossval(self.recipe, folds=FOLDS, set=words, out=folder, progress=False)
+        said = read_folds(CrossvalDirectory.open(folder)).first
+        assert said.classes == self.index.classes, said.classes
+        rows = {image: row for row, image in enumerate(said.images)}
+        return said.probabilities[[rows[image] for image in images]].astype(np.float64)
+
+    def list_contradicted(self, name: str) -> list[int]:
+        """Return the photos that ``clean`` says are labelled wrongly, in its order."""
+        rows = {image: row for row, image in enumerate(self.index.frame["image"])}
+        found = tfc.clean(self.work / name, features=False, photos=False, progress=False)
+        return [rows[each.image] for each in found.suspects if each.kind == "label"]
+
+
+def clean_published(work: Path) -> dict[str, Any]:
+    """Search the labels as published by the verb; return its counts and where its page is."""
+    found = tfc.clean(work / "published", progress=False)
+    kinds = [each.kind for each in found.suspects]
+    counts = {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+    return {"suspects": counts, "page": str(found.page), "table": str(found.queue)}
+
+
 def count_found(ranked: np.ndarray, is_changed: np.ndarray) -> dict[str, Any]:
     """Say how many of the first suspects were changed."""
     found: dict[str, Any] = {"issues": len(ranked)}
@@ -152,6 +223,23 @@ def draw_sheet(index: Index, issues: LabelIssues, rows: np.ndarray, path: Path) 
     sheet.save(path)
 
 
+def choose_judge(
+    options: argparse.Namespace, index: Index
+) -> tuple[Crossval | None, Callable[[np.ndarray, str], np.ndarray]]:
+    """Return what judges photos under given labels: the product's verb, or a quick stand-in."""
+    if options.crossval is not None:
+        if options.limit is not None:
+            raise SystemExit("--crossval takes all photos of the recipe; leave out --limit")
+        changes = tuple(options.set)
+        crossval = Crossval(options.crossval, changes, options.data, options.work, index)
+        return crossval, crossval.judge
+    stored = options.work / "features.npy"
+    if not stored.exists():
+        np.save(stored, see_photos(index, options.size, options.weights))
+    unit = project(np.load(stored), dimensions=LEARNED)
+    return None, lambda given, name: judge_out_of_fold(index, unit, given, 0)
+
+
 def main() -> None:
     """Run all of it; features that are there are taken."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
@@ -163,30 +251,33 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.05)
     parser.add_argument("--look-at", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--crossval", type=Path, help="a recipe for the product's own judges")
+    parser.add_argument("--set", action="append", default=[], help="a change of that recipe")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     index = read_photos(options.data, options.limit)
-    stored, started = options.work / "features.npy", time.perf_counter()
-    if not stored.exists():
-        np.save(stored, see_photos(index, options.size, options.weights))
-    unit, true = project(np.load(stored), dimensions=LEARNED), find_class_ids(index.targets())
+    started = time.perf_counter()
+    crossval, judge = choose_judge(options, index)
+    true = find_class_ids(index.targets())
     result: dict[str, Any] = {
         "images": len(index),
         "senders": int(index.frame["group"].nunique()),
-        "size": options.size,
-        "features_seconds": time.perf_counter() - started,
+        "judge": f"{options.crossval} {' '.join(options.set)}" if crossval else options.size,
+        "ready_seconds": time.perf_counter() - started,
         "seeds": [],
     }
     for seed in range(options.seeds):
         given = change_labels(index, options.share, seed)
         is_changed = given != true
-        before = judge_out_of_fold(index, unit, given, 0)
+        before = judge(given, f"seed-{seed}-changed")
         issues = find_label_issues(given, before)
+        if crossval is not None:
+            assert crossval.list_contradicted(f"seed-{seed}-changed") == issues.rank().tolist()
         mended = given.copy()
         looked_at = issues.rank()[: options.look_at]
         mended[looked_at] = true[looked_at]
-        after = judge_out_of_fold(index, unit, mended, 0)
+        after = judge(mended, f"seed-{seed}-mended")
         found = {
             "changed": int(is_changed.sum()),
             "ours": count_found(issues.rank(), is_changed),
@@ -203,7 +294,7 @@ def main() -> None:
         }
         result["seeds"].append(found)
         print(seed, found, flush=True)
-    published = judge_out_of_fold(index, unit, true, 0)
+    published = judge(true, "published")
     issues = find_label_issues(true, published)
     draw_sheet(index, issues, issues.rank()[:48], options.work / "suspects.png")
     result |= {
@@ -211,6 +302,7 @@ def main() -> None:
             "accuracy": float((published.argmax(axis=1) == true).mean()),
             "issues": int(issues.is_issue.sum()),
             "share": float(issues.is_issue.mean()),
+            **(clean_published(options.work) if crossval else {}),
         },
         "seconds": time.perf_counter() - started,
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

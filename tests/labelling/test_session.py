@@ -205,6 +205,16 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path, session: Se
         open_session(tmp_path / "jb")
 
 
+def test_two_that_make_one_session_at_once_do_not_mix_words(
+    tmp_path: Path, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "new" / "labels").mkdir(parents=True)  # by another, since the folder was empty
+    monkeypatch.setattr(Path, "iterdir", lambda folder: iter(()))
+    with pytest.raises(RequestError, match="another process makes a session here just now"):
+        create_session(tmp_path / "new", session.facts)
+    assert not (tmp_path / "new" / "session.yaml").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

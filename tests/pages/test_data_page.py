@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -163,6 +164,19 @@ def test_long_lists_of_findings_are_cut() -> None:
     assert "200.jpg" not in text
     assert "And 50 more." in text
     assert "Remarks (250)" in text
+
+
+def test_what_somebody_corrected_is_counted_in_the_report() -> None:
+    rows = (
+        Finding("a.jpg", "relabelled", "from ash to oak"),
+        Finding("b.jpg", "relabelled", "from oak to ash"),
+        Finding("c.jpg", "dropped", "no tree"),
+    )
+    text = read_text(
+        render_run_page(make_run_report(integrity=IntegrityReport("x", 9, 0, rows)), {})
+    )
+    assert re.search(r"relabelled by data\.corrections\D+2\b", text)
+    assert re.search(r"left out by data\.corrections\D+1\b", text)
 
 
 def test_labels_and_pairs_on_a_terminal() -> None:

@@ -37,6 +37,7 @@ def test_suspects_are_reviewed_on_the_page(
             "name => document.querySelector('#name').textContent.includes(name)", arg=first.image
         )
         assert first.reason in page.inner_text("body")
+        assert not page.is_visible("#retrain")  # these models are judged, and learn nothing here
         # What the model says by one key, then the label that the second image has.
         page.keyboard.press(".")
         page.wait_for_function(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from PIL import Image
 
 from tests.builders import make_photo, make_photo_folder
 from tests.web.desk import Desk, open_desk
+from tfclassify.data.journals import Answer
+from tfclassify.labelling import board
 from tfclassify.web import studio
 from tfclassify.web.studio import Gallery
 
@@ -29,7 +32,7 @@ def test_the_session_is_described_once(desk: Desk) -> None:
     assert [label["name"] for label in facts["labels"]] == ["blue", "green", "red"]
     assert facts["given"] == ["blue", "green", "red"]
     assert facts["orders"] == {"name": "by name", "random": "at random"}
-    assert facts["has_model"] is False
+    assert (facts["has_model"], facts["learns"]) == (False, False)
 
 
 def test_an_answer_is_in_the_journal_when_it_is_confirmed(desk: Desk) -> None:
@@ -84,6 +87,8 @@ def test_the_order_at_random_is_the_same_again_and_holds_all(desk: Desk) -> None
         ("answer", {"answers": [{"place": 0, "lables": []}]}, 422, "Extra inputs"),
         ("answer", {"labeller": "../x", "answers": [{"place": 0}]}, 400, "a name has up to 60"),
         ("items", {"places": [9]}, 400, "image 9: there are 6"),
+        ("progress", {"labeller": "adjudicated"}, 400, "--review is that page"),
+        ("answer", {"labeller": "adjudicated", "answers": [{"place": 0}]}, 400, "to label, and"),
         ("list", {"state": "disputed"}, 400, "others' answers are not shown to a labeller"),
         ("list", {"by": "ben"}, 400, "others' answers are not shown to a labeller"),
         ("list", {"label": "rde"}, 400, "did you mean 'red'"),
@@ -132,6 +137,24 @@ def test_two_labellers_share_the_work_and_do_not_see_one_another(
         assert (item["answer"], item["others"]) == (None, {})
 
 
+def test_a_list_is_made_while_others_answer(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"labeller": "ben", "answers": [{"place": 0, "labels": ["red"]}]}
+    desk.client.post("/api/answer", json=said).raise_for_status()
+
+    def count_slowly(names: Iterable[str]) -> Counter[str]:
+        monkeypatch.setattr(board, "Counter", Counter)
+        counted: Counter[str] = Counter()
+        for name in names:
+            counted[name] += 1
+            places = {place: Answer("", "ben", ("red",)) for place in (3, 4)}
+            desk.work.board.answer("ben", places, seconds=1, seen={})
+        return counted
+
+    monkeypatch.setattr(board, "Counter", count_slowly)
+    assert 0 not in desk.post("list")["places"]
+    assert set(desk.answers("ben")) == {desk.work.board.images.names[each] for each in (0, 3, 4)}
+
+
 def test_review_shows_who_said_what_and_adjudicates(
     tmp_path: Path, serve_app: Callable[..., Any]
 ) -> None:
@@ -151,11 +174,19 @@ def test_review_shows_who_said_what_and_adjudicates(
             "ben": ["blue"],
         }
         desk.post("answer", answers=[{"place": 0, "labels": ["blue"]}])
+        # The queue becomes shorter, and what was decided is found among what is done.
+        assert desk.post("list", state="disputed") == {
+            "places": [],
+            "progress": {**desk.post("progress"), "done": 1, "todo": 0},
+        }
+        assert desk.post("list", state="done")["places"] == [0]
         settled = desk.work.board.session.settle()
         assert (settled["blue/000.png"].outcome, settled["blue/000.png"].labels) == (
             "adjudicated",
             ("blue",),
         )
+        wrong = desk.client.post("/api/items", json={"labeller": "ann", "places": [0]})
+        assert "this page is to review" in wrong.json()["error"]
         wrong = desk.client.post("/api/list", json={"labeller": "adjudicated", "by": "cem"})
         assert "labeller 'cem': has answered nothing here" in wrong.text
 

@@ -92,6 +92,75 @@ def test_a_key_answers_and_the_next_image_comes(desk: Desk, page: Any) -> None:
     assert labels_of(desk) == {"00.png": "pencil", "01.png": "ruler", "02.png": ""}
 
 
+def test_the_next_images_are_there_before_they_are_asked_for(page: Any) -> None:
+    page.wait_for_function(
+        "() => performance.getEntriesByType('resource')"
+        ".filter(each => each.name.includes('/image/')).length >= 7"
+    )
+    fetched = {url.split("/image/")[1].split("/")[0] for url in page.asked if "/image/" in url}
+    assert fetched == set("0123456")
+
+
+def test_the_page_says_order_progress_and_speed(desk: Desk, page: Any) -> None:
+    page.click("#filters")
+    with page.expect_response("**/api/list"):
+        page.select_option("[name=order]", "random")
+    wait_for(page, "#progress", "0 done · 12 to do · at random")
+    for number in range(1, 4):
+        page.keyboard.press("1")
+        wait_for(page, "#progress", f"{number} done")
+    assert re.search(r"3 done · 9 to do · [\d,]+ an hour · at random", page.inner_text("#progress"))
+
+
+def test_caps_lock_changes_no_key(desk: Desk, page: Any) -> None:
+    page.keyboard.press("D")
+    press(page, "3", "01.png")
+    assert desk.answers()["00.png"].marks == {"dark"}
+
+
+SWIPE = """
+([from, to]) => {
+  const stage = document.getElementById("stage");
+  const box = stage.getBoundingClientRect();
+  const send = (kind, x) => stage.dispatchEvent(new PointerEvent(kind, {
+    pointerId: 1, pointerType: "touch", clientX: box.left + x, clientY: box.top + 50, bubbles: true,
+  }));
+  send("pointerdown", from); send("pointermove", to); send("pointerup", to);
+}
+"""
+
+
+def test_a_swipe_goes_on_and_back_and_writes_nothing(desk: Desk, page: Any) -> None:
+    page.evaluate(SWIPE, [250, 100])
+    wait_for(page, "#name", "01.png")
+    page.evaluate(SWIPE, [100, 250])
+    wait_for(page, "#name", "00.png")
+    page.evaluate(SWIPE, [100, 130])  # too short to be meant
+    assert page.inner_text("#name") == "00.png"
+    assert desk.answers() == {}
+
+
+def test_a_review_begins_with_the_marks_of_all_and_ends_when_all_is_decided(
+    photos: Path, tmp_path: Path, serve_app: Callable[..., Any], open_page: Callable[..., Any]
+) -> None:
+    with open_desk(photos, tmp_path / "job", serve_app, labels=("pen", "pencil")) as desk:
+        for who, label, mark in (("ann", "pen", "dark"), ("ben", "pencil", "blurred")):
+            said = {"place": 3, "labels": [label], "marks": [mark]}
+            desk.post("answer", labeller=who, answers=[said])
+    with open_desk(photos, tmp_path / "job", serve_app, review=True) as desk:
+        page = open_ready(open_page, desk)
+        assert page.inner_text("#name") == "03.png"
+        told = " ".join(page.inner_text("#others").split())
+        assert told == "ann pen (dark) ben pencil (blurred)"
+        page.keyboard.press("Enter")  # marks that others set are no decision
+        wait_for(page, "#trouble", "Choose a label first")
+        page.keyboard.press("d")  # it is not dark
+        page.keyboard.press("2")
+        wait_for(page, "#stage", "All done")
+        [answer] = desk.answers("adjudicated").values()
+        assert (answer.labels, answer.marks) == (("pencil",), {"blurred"})
+
+
 def test_marks_and_notes_go_with_the_answer(desk: Desk, page: Any) -> None:
     page.keyboard.press("d")
     assert page.get_attribute("#marks [data-name=dark]", "aria-pressed") == "true"
@@ -392,6 +461,7 @@ class Known:
     """A model that says pencil of every even image, and knows which are alike."""
 
     orders: ClassVar = {"doubt": "least sure first"}
+    learns = True
 
     def __init__(self) -> None:
         self.learned: Any = None

@@ -125,6 +125,8 @@ def test_the_same_labeller_twice_is_refused_and_another_is_not(photos: Path) -> 
     other = start_labelling(ask(labeller="ben"))
     other.board.close()
     work.board.close()
+    with pytest.raises(RequestError, match="--labeller adjudicated: is who reviews; use --review"):
+        start_labelling(ask(labeller="adjudicated"))
 
 
 def test_a_journal_with_an_unknown_label_is_named_before_anything_opens(photos: Path) -> None:

@@ -68,6 +68,8 @@ class Adviser(Protocol):
 
     #: Orders that it knows, each with what it means.
     orders: Mapping[str, str]
+    #: Whether it learns from answers, and knows which images are alike.
+    learns: bool
 
     def suggest(self, place: int) -> Suggestion | None:
         """Say what the model takes an image for."""
@@ -87,8 +89,8 @@ class Wish:
     """Which images a labeller wants to see.
 
     Attributes:
-        state: By the labeller's own answers: still to do, done, skipped, all; or those on
-            which labellers differ.
+        state: By the labeller's own answers: still to do, done, skipped, all; or, where
+            answers are reviewed, those on which labellers differ and nobody has decided.
         label: Only those answered so; empty for any.
         mark: Only those with this mark; empty for any.
         labeller: Only those that this labeller answered, by whose answers ``label`` and
@@ -168,13 +170,30 @@ class Board:
                 self._desks[labeller] = _Desk(journal, ())
             return self._desks[labeller].journal
 
+    def _seat(self, labeller: str) -> Journal:
+        """Return the journal of somebody at the page, where adjudicating is a work of its own.
+
+        Raises:
+            RequestError: If somebody labels as the adjudicator, or reviews as somebody else.
+        """
+        if (labeller == ADJUDICATOR) != self.is_review:
+            raise RequestError(
+                f"{labeller}: this page is to {'review' if self.is_review else 'label'}, and "
+                f"{ADJUDICATOR!r} is who reviews; tfclassify label SESSION --review is that page"
+            )
+        return self.sit_down(labeller)
+
+    def _read_own(self, labeller: str) -> dict[str, Answer]:
+        """Return a labeller's answers as they stand now; others may be written meanwhile."""
+        return dict(self._seat(labeller).answers)
+
     def _hear_others(self) -> dict[str, Mapping[str, Answer]]:
         """Return everybody's answers but the adjudicator's, as they stand now."""
         names = set(self.session.list_labellers()) | self._desks.keys()
         heard: dict[str, Mapping[str, Answer]] = {}
         for name in sorted(names - {ADJUDICATOR}):
             if name in self._desks:
-                heard[name] = self._desks[name].journal.answers
+                heard[name] = dict(self._desks[name].journal.answers)
             else:
                 self._others[name] = self.session.replay(name, self._others.get(name))
                 heard[name] = self._others[name].answers
@@ -200,8 +219,7 @@ class Board:
             RequestError: If the wish names what is not there, or what is not to be seen.
         """
         with self._turn:
-            own = self.sit_down(labeller).answers
-            heard = self._hear_others()
+            own, heard = self._read_own(labeller), self._hear_others()
             self._check(wish, heard)
             passes = self._make_test(labeller, wish, own, heard)
             return [place for place in self._order(wish.order, own) if passes(place)]
@@ -291,7 +309,7 @@ class Board:
         if state == "skipped":
             return lambda place: names[place] in own and own[names[place]].is_skipped
         if state == "disputed":
-            return lambda place: _is_disputed(heard, names[place])
+            return lambda place: names[place] not in own and _is_disputed(heard, names[place])
         if self.is_review:
             return lambda place: names[place] not in own
         is_mine = self._deal(labeller, sorted({*heard, labeller}))
@@ -334,7 +352,7 @@ class Board:
     def describe(self, labeller: str, places: Sequence[int]) -> list[dict[str, Any]]:
         """Return what is shown of images: names, answers, suggestions."""
         with self._turn:
-            own = self.sit_down(labeller).answers
+            own = self._seat(labeller).answers
             heard = self._hear_others() if self.is_review else {}
             return [self._describe(place, own, heard) for place in places]
 
@@ -379,8 +397,7 @@ class Board:
         for place in answers:
             if not 0 <= place < len(names):
                 raise RequestError(f"image {place}: there are {len(names):,} images")
-        journal = self.sit_down(labeller)
-        return journal.answer(
+        return self._seat(labeller).answer(
             {names[place]: answer for place, answer in answers.items()},
             seconds=seconds,
             seen={names[place]: entry for place, entry in seen.items()},
@@ -388,14 +405,14 @@ class Board:
 
     def undo(self, labeller: str) -> list[int]:
         """Take the labeller's last act back; return the places it was about."""
-        changed = self.sit_down(labeller).undo()
+        changed = self._seat(labeller).undo()
         return [self.places[name] for name in changed if name in self.places]
 
     def count(self, labeller: str) -> dict[str, Any]:
         """Say how far a labeller is: images done, skipped, to do, and answers by label."""
         with self._turn:
-            own = self.sit_down(labeller).answers
-            todo = len(self.list_places(labeller, Wish()))
+            own = self._read_own(labeller)
+            todo = len(self.list_places(labeller, Wish("disputed" if self.is_review else "todo")))
             done = [answer for answer in own.values() if not answer.is_skipped]
             labels = Counter(label for answer in done for label in answer.labels)
             return {
@@ -425,7 +442,7 @@ class Board:
         """
         if self.adviser is None:
             raise RequestError("there is no model to train; use --run RUN")
-        own = self._by_place(dict(self.sit_down(labeller).answers))
+        own = self._by_place(self._read_own(labeller))
         return self.adviser.retrain(own)
 
 

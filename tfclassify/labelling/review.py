@@ -35,6 +35,7 @@ class SuspectAdviser:
 
     Attributes:
         orders: None beside the suspects' own, in which the images are.
+        learns: It does not: what is decided here trains the next model.
 
     Args:
         suspects: The images, in order.
@@ -42,6 +43,7 @@ class SuspectAdviser:
     """
 
     orders: Mapping[str, str] = {}
+    learns = False
 
     def __init__(self, suspects: Sequence[Suspect], answers: Answers) -> None:
         self._suspects = suspects

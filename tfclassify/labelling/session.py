@@ -303,7 +303,12 @@ def create_session(folder: Path, facts: Facts) -> Session:
         )
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     session = Session(folder, facts.model_copy(update={"created": now}))
-    (folder / _LABELS).mkdir(parents=True, exist_ok=True)
+    try:
+        (folder / _LABELS).mkdir(parents=True)
+    except FileExistsError as error:  # since it was looked at, so whose words hold is open
+        raise RequestError(
+            f"{folder}: another process makes a session here just now; run the command again"
+        ) from error
     write_facts(session)
     return session
 

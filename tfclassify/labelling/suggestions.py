@@ -48,6 +48,7 @@ class ModelAdviser:
 
     Attributes:
         orders: Those that it knows, each with what it means.
+        learns: It does.
 
     Args:
         features: Of the images, in their order.
@@ -57,6 +58,7 @@ class ModelAdviser:
     """
 
     orders: Mapping[str, str] = ORDERS
+    learns = True
 
     def __init__(
         self,

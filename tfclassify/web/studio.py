@@ -297,6 +297,7 @@ def describe_session(board: Board, labeller: str, remarks: tuple[str, ...]) -> d
         "given": sorted({label for labels in board.images.given for label in labels}),
         "orders": {**_ORDER_WORDS, **(board.adviser.orders if board.adviser else {})},
         "has_model": board.adviser is not None,
+        "learns": board.adviser is not None and board.adviser.learns,
         "sides": _SIDES,
     }
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tfclassify.data.columns import conclude_source
+from tfclassify.data.journals import ADJUDICATOR
 from tfclassify.data.readers import read_rows
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
@@ -155,9 +156,9 @@ def start_labelling(request: LabelRequest, observer: Observer = SILENT) -> Label
     session, images = _open(request, observer)
     remarks = [*_follow_source(session, images)]
     labeller = request.labeller or guess_name()
+    if labeller == ADJUDICATOR:
+        raise RequestError(f"--labeller {labeller}: is who reviews; use --review, or another name")
     if request.review:
-        from tfclassify.data.journals import ADJUDICATOR
-
         labeller = ADJUDICATOR
     adviser = None if request.run is None else _ask_model(request.run, session, images, observer)
     board = Board(session, images, adviser, is_review=request.review)

@@ -52,14 +52,14 @@ class Studio {
     const { session } = this;
     part("source").title = `${session.source}\nSession: ${session.session}`;
     part("auto").checked = !session.several && session.labels.every((each) => !each.sublabels.length);
-    part("retrain").hidden = !session.has_model;
-    document.querySelector('[data-do="alike"]').hidden = !session.has_model;
+    part("retrain").hidden = !session.learns;
+    document.querySelector('[data-do="alike"]').hidden = !session.learns;
     const form = part("wish");
     const fill = (name, pairs) => {
       form[name].replaceChildren(...pairs.map(([value, words]) => new Option(words, value)));
       form[name].parentElement.hidden = pairs.length < 2;
     };
-    const anyOf = (names) => [["", "any"], ...names.slice(0, 2000).map((name) => [name, name])];
+    const anyOf = (names) => [["", "any"], ...names.map((name) => [name, name])];
     fill("state", [
       ["todo", "to do"], ["done", "done"], ["skipped", "skipped"], ["all", "all"],
       ...(session.is_review ? [["disputed", "labellers differ"]] : []),
@@ -202,7 +202,6 @@ class Studio {
   async show() {
     this.count();
     if (this.isGrid) return this.grid.show();
-    this.draft = this.work.answerOf(this.work.place);
     this.look.reset();
     const { place } = this.work;
     if (place === undefined) return this.showEnd();
@@ -212,7 +211,7 @@ class Studio {
     ]);
     if (place !== this.work.place || this.isGrid) return undefined; // gone on meanwhile
     const item = this.work.items.get(place);
-    this.draft = item.answer ?? BLANK;
+    this.draft = this.start = item.answer ?? this.joinMarks(item);
     this.shown = place;
     this.isBroken = Boolean(fault);
     image.alt = item.name;
@@ -224,6 +223,12 @@ class Studio {
     this.panel.show(this.draft);
     this.work.since = performance.now();
     return undefined;
+  }
+
+  /** A review begins with every mark that anybody set; whoever decides may take it off. */
+  joinMarks({ others }) {
+    const set = new Set(Object.values(others).flatMap(({ marks }) => marks));
+    return { ...BLANK, marks: this.session.marks.map(({ name }) => name).filter((name) => set.has(name)) };
   }
 
   describe(item) {
@@ -249,7 +254,8 @@ class Studio {
 
   showEnd() {
     this.shown = undefined;
-    const words = this.work.progress.todo || part("wish").state.value !== "todo"
+    this.draft = this.start = BLANK;
+    const words = this.work.progress.todo || !this.isQueue
       ? "No image here is as wished for. Change the filter."
       : "All done. The answers are on the disk; this page may be closed.";
     part("stage").replaceChildren(makeText("p", words, "fault"));
@@ -276,9 +282,14 @@ class Studio {
   async end() {
     this.work.progress = await ask("/api/progress", { labeller: this.work.labeller });
     this.count();
-    if (part("wish").state.value === "todo" && this.work.progress.todo) return this.relist();
+    if (this.isQueue && this.work.progress.todo) return this.relist();
     this.work.places = [];
     return this.showEnd();
+  }
+
+  /** Whether what is shown becomes less with every answer. */
+  get isQueue() {
+    return ["todo", "disputed"].includes(part("wish").state.value);
   }
 
   setLabel(name) {
@@ -347,7 +358,8 @@ class Studio {
     const isSame = before.entry && describeAnswer(before) === describeAnswer(this.draft)
       && before.note === this.draft.note;
     const { labels, marks, note, skipped } = this.draft;
-    if (!isSame && !this.session.several && !skipped && !labels.length && !marks.length && !note.trim()) {
+    const isMarked = before.entry ? marks.length : marks.join() !== this.start.marks.join();
+    if (!isSame && !this.session.several && !skipped && !labels.length && !isMarked && !note.trim()) {
       const mark = this.isBroken ? this.session.broken_mark : "";
       this.complain(mark ? `Choose a label, or the mark “${mark}”; , skips.` : "Choose a label first; , skips.");
       return;

@@ -38,7 +38,10 @@ export class Panel {
   /** Say what a key stands for while an answer is shown: `["label", "pen"]`, or undefined. */
   read(key) {
     const finer = this.#finer().find((each) => each.key === key);
-    return finer ? ["sublabel", finer.name] : this.byKey.get(key);
+    if (finer) return ["sublabel", finer.name];
+    const found = this.byKey.get(key);
+    // With Caps Lock on, a letter is still the key that it is.
+    return found || key.length > 1 || key === key.toLowerCase() ? found : this.read(key.toLowerCase());
   }
 
   /** Show an answer. */

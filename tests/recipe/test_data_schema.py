@@ -24,10 +24,11 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
     (
         {"data__source": "s3://bucket/a.zip"},
         [
-            "data.source: must be a local path, an https URL or builtin:digits, got "
-            "'s3://bucket/a.zip'"
+            "data.source: must be a local path, an https URL, builtin:digits or the address of "
+            "packed shards, got 's3://bucket/a.zip'; fetch that file, or pack what is in it"
         ],
     ),
+    ({"data__source": "s3://bucket/shards", "task": "multi_label"}, []),
     (
         {"data__source": URL},
         [

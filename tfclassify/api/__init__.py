@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tfclassify.api.data import inspect, new, schema
+from tfclassify.api.data import inspect, new, pack, schema
 from tfclassify.api.judging import compare, compress, ensemble, evaluate, export, predict, submit
 from tfclassify.api.label import label
 from tfclassify.api.labelling import agree, clean
@@ -61,6 +61,7 @@ __all__ = [
     "load",
     "lr",
     "new",
+    "pack",
     "predict",
     "preview",
     "profile",

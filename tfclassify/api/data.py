@@ -12,6 +12,7 @@ from tfclassify.events import Observer
 
 if TYPE_CHECKING:
     from tfclassify.workflows.inspect import InspectResult
+    from tfclassify.workflows.pack import PackResult
 
 
 def inspect(
@@ -77,6 +78,43 @@ def new(
     return create_recipe(
         CreateRequest(name, os.fspath(data), path, read_columns(columns)), observer
     )
+
+
+def pack(
+    source: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str],
+    set: Changes = (),
+    columns: Columns = None,
+    shard_mb: int = 256,
+    progress: bool | Observer = True,
+) -> PackResult:
+    """Pack the images of a source into shards: few large files with an index.
+
+    The folder is a source like any other, here or behind an address, and trains to the same
+    bits as what was packed. Other programs read the shards as TFRecord of ``tf.train.Example``.
+
+    Args:
+        source: A folder, archive, table or address, or a recipe, whose data is then packed.
+        out: Folder to write, which must not be there yet.
+        set: Changes of the recipe, where one is given.
+        columns: Which column of a table holds what, where it is taken wrongly:
+            ``{"file": "Id", "label": "Genre"}``.
+        shard_mb: Megabytes at which a shard is closed and the next begun.
+        progress: Whether to show any, or an ``Observer`` of your own.
+
+    Raises:
+        RequestError: If the folder is there already, or there are changes without a recipe.
+        DataError: If the source cannot be read.
+    """
+    from tfclassify.workflows.pack import PackRequest, pack_source
+    from tfclassify.workflows.recipes import list_overrides
+
+    observer = choose_observer(progress)
+    request = PackRequest(
+        os.fspath(source), Path(out), list_overrides(set), read_columns(columns), shard_mb
+    )
+    return pack_source(request, observer)
 
 
 def schema() -> dict[str, Any]:

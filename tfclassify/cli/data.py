@@ -1,4 +1,4 @@
-"""Verbs that take images, and what a recipe may say: ``inspect``, ``new``, ``schema``."""
+"""Verbs that take images, and what a recipe may say."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import typer
 from tfclassify import api
 from tfclassify.cli.options import Columns, Json, Quiet, Set, Verbose
 from tfclassify.cli.output import call, show, to_json
-from tfclassify.pages.wording import count_of
+from tfclassify.files import to_plain
+from tfclassify.pages.wording import count_of, format_bytes
 
 if TYPE_CHECKING:
     from tfclassify.workflows.inspect import InspectResult
+    from tfclassify.workflows.pack import PackResult
 
 
 def register(app: typer.Typer) -> None:
@@ -23,6 +25,7 @@ def register(app: typer.Typer) -> None:
         inspect
     )
     app.command("new", epilog="Example: tfclassify new flowers --data photos/")(new)
+    app.command("pack", epilog="Example: tfclassify pack photos/ --out shards/")(pack)
     app.command("schema", epilog="Example: tfclassify schema > recipe.schema.json")(schema)
 
 
@@ -101,6 +104,35 @@ def new(
         header = path.read_text("utf-8").partition("\n#\n")[0]
         typer.echo(header.replace("# ", "", 1).replace("\n#", "\n"))
     typer.echo(f"{path}\nnext: tfclassify check {path} && tfclassify train {path}")
+
+
+def pack(
+    source: Annotated[str, typer.Argument(help="Folder, archive, CSV, URL, or a recipe.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of shards to write.")],
+    set: Set = None,
+    columns: Columns = None,
+    shard_mb: Annotated[
+        int, typer.Option("--shard-mb", help="Megabytes at which a shard is closed.")
+    ] = 256,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Pack images, their labels, groups and splits into few large TFRecord files."""
+    result = call(api.pack, locals())
+    show(_render_pack(result, as_json=as_json))
+
+
+def _render_pack(result: PackResult, *, as_json: bool) -> str:
+    if as_json:
+        return to_json(to_plain(vars(result)))
+    lines = [
+        *result.remarks,
+        f"{result.out}: {count_of(result.images, 'image')} in {count_of(result.shards, 'shard')}, "
+        f"{format_bytes(result.size_bytes)}",
+        f"next: tfclassify train {result.out}, or data.source: {result.out} in a recipe",
+    ]
+    return "\n".join(lines)
 
 
 def schema() -> None:

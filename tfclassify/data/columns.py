@@ -122,6 +122,10 @@ def conclude_source(
     if found.table is not None:
         concluded = conclude_table(found.table, found.shown_table, found.root, given)
         return replace(concluded, data={"source": source, **concluded.data})
+    if found.shards is not None:
+        task = "multi_label" if found.shards.facts.is_multi_label else "multi_class"
+        remark = f"shards, packed from {found.shards.facts.source}"
+        return Conclusion({"source": source}, task, (remark,))
     if found.is_session:
         words = read_session_words(found.root)
         task = "multi_label" if words.is_multi_label else "multi_class"

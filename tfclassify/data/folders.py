@@ -60,6 +60,7 @@ class Row(NamedTuple):
         labels: Labels as written, where an image may have several.
         flags: Marks of the image, in the order of ``data.flags``.
         remark: What is to be said of it in the index; empty if nothing.
+        sha256: That its file must have; empty where the source does not say.
     """
 
     image: str
@@ -73,6 +74,7 @@ class Row(NamedTuple):
     labels: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     remark: str = ""
+    sha256: str = ""
 
 
 @dataclass

@@ -7,7 +7,6 @@ Does not own: colour modes and orientation (``pixels``), reports (``scan``).
 
 from __future__ import annotations
 
-import stat
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -33,6 +32,7 @@ from tfclassify.data.pixels import (
     read_orientation,
     to_rgb,
 )
+from tfclassify.data.places import read_image_file
 from tfclassify.errors import ImageError
 from tfclassify.recipe.wording import format_bytes
 
@@ -331,7 +331,7 @@ def _draft_size(size: tuple[int, int], place: Place) -> tuple[int, int]:
 def _open(source: Path | str | bytes, max_pixels: int, where: str = "") -> _Opened:
     """Read a file and its header, refusing what must not be decoded."""
     where = where or ("image" if isinstance(source, bytes) else str(source))
-    data = source if isinstance(source, bytes) else read_image_file(Path(source), max_pixels)
+    data = source if isinstance(source, bytes) else read_image_file(source, max_pixels)
     if not data:
         raise ImageError(f"{where}: the file is empty, got 0 bytes", "empty")
     form = FORMATS.get(recognise(data) or "")
@@ -354,34 +354,6 @@ def _open(source: Path | str | bytes, max_pixels: int, where: str = "") -> _Open
             "too_large",
         )
     return _Opened(image, form, where, data)
-
-
-def read_image_file(path: Path, max_pixels: int = MAX_PIXELS) -> bytes:
-    """Read a file whole, unless no image within the cap could be that large.
-
-    Raises:
-        ImageError: If there is no such file, or it is too large or not readable.
-    """
-    try:
-        facts = path.stat()
-        if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
-            # Reading a pipe waits for whoever may never write.
-            raise ImageError(f"{path}: a pipe or a device, expected a file; remove it")
-        size = facts.st_size
-        # 16-bit RGBA that does not compress, and as much again as cameras put beside it.
-        limit = 8 * max_pixels + (64 << 20)
-        if size > limit:
-            raise ImageError(
-                f"{path}: the file has {size:,} bytes, allowed are {limit:,} for "
-                f"{max_pixels:,} pixels; raise data.max_pixels if it is an image",
-                "too_large",
-            )
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise ImageError(f"{path}: there is no such file", "missing") from None
-    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{path}: the file cannot be read ({reason})") from error
 
 
 def _explain(where: str, form: ImageFormat, data: bytes, error: Exception) -> ImageError:

@@ -180,7 +180,7 @@ class IndexFacts(Document):
 
 def save_index(index: Index, path: Path) -> None:
     """Write an index to ``path`` and its ``.json`` neighbour, each atomically."""
-    frame = index.frame.assign(**{name: index.frame[name].map(_guard) for name in _TEXTS})
+    frame = guard_texts(index.frame, _TEXTS)
     facts = IndexFacts(
         source=index.source, classes=index.classes, is_multi_label=index.is_multi_label
     )
@@ -209,10 +209,18 @@ def load_index(path: Path) -> Index:
             f"expected {', '.join(COLUMNS)}"
         )
     if facts.guarded:
-        frame = frame.assign(
-            **{name: frame[name].str.removeprefix("'").astype("str") for name in _TEXTS}
-        )
+        frame = unguard_texts(frame, _TEXTS)
     return Index(frame, facts.classes, facts.source, facts.is_multi_label)
+
+
+def guard_texts(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Put an apostrophe before each text of a table that a spreadsheet would run."""
+    return frame.assign(**{name: frame[name].map(_guard) for name in names})
+
+
+def unguard_texts(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Undo ``guard_texts``."""
+    return frame.assign(**{name: frame[name].str.removeprefix("'").astype("str") for name in names})
 
 
 def _guard(text: str) -> str:

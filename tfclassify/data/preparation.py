@@ -23,6 +23,7 @@ from tfclassify.data.integrity import (
 from tfclassify.data.leaks import find_near_duplicates, find_shared_groups
 from tfclassify.data.readers import ReadResult, read_source
 from tfclassify.data.scan import Scan, scan
+from tfclassify.data.shards import is_shards
 from tfclassify.data.splits import make_folds, split_index
 from tfclassify.data.statistics import count_labels
 from tfclassify.errors import DataError
@@ -251,7 +252,7 @@ def tell_findings(report: IntegrityReport, observer: Observer) -> None:
 
 def _find_only_class(index: Index, source: Path) -> str | None:
     """Return the one class, or the only folder in a folder, which makes no class by itself."""
-    if index.classes or not source.is_dir():
+    if index.classes or not source.is_dir() or is_shards(source):
         return index.classes[0] if len(index.classes) == 1 else None
     folders = set(map(os.path.dirname, index.frame["path"]))
     only = Path(folders.pop()).resolve()

@@ -115,11 +115,11 @@ def read_rows(
         is_other: As for ``read_source``.
     """
     source = find_source(data, observer=observer, is_table_needed=not is_other)
-    listing = written = _read_listing(source, data, observer)
+    listing = written = read_listing(source, data, observer, is_other=is_other)
     if data.corrections is not None:
         corrections = read_corrections(Path(data.corrections))
         listing = apply_corrections(written, data, corrections)
-    has_marks = source.table is not None or source.is_session
+    has_marks = source.table is not None or source.is_session or source.shards is not None
     flagged = select_by_flags(listing.rows, data) if has_marks else listing.rows
     _tell_left_out(source, len(listing.rows), len(flagged), "drop_flags and keep_flags", observer)
     if listing.is_multi_label:
@@ -140,8 +140,24 @@ def read_rows(
     return Reading(rows, classes, listing.is_multi_label, tuple(findings), source)
 
 
-def _read_listing(source: Source, data: DataRecipe, observer: Observer) -> Listing:
-    """Read a source with the reader that it needs."""
+def read_listing(
+    source: Source, data: DataRecipe, observer: Observer, *, is_other: bool = False
+) -> Listing:
+    """Read the rows of a source with the reader that it needs, its labels as they are written.
+
+    Args:
+        source: The source, found.
+        data: Says how it is read.
+        observer: Told what is left out.
+        is_other: Whether it is another source than ``data`` was written for.
+
+    Raises:
+        SourceError: If it is empty, or says something impossible.
+    """
+    if source.shards is not None:
+        listing = source.shards.read_listing(source.shown, data, is_other=is_other)
+        listing.rows = [_weigh(row, data) for row in listing.rows]
+        return listing
     if source.annotations and data.coco:
         return read_coco_source(list(source.annotations), source.root, source.shown, data.coco)
     if source.table is not None:
@@ -161,13 +177,15 @@ def _read_session(source: Source, data: DataRecipe, observer: Observer) -> Listi
     """Read a labelling session, and its own source, whose own labels are of no account."""
 
     def read_own(own: DataRecipe) -> Listing:
-        return _read_listing(find_source(own, observer=observer), own, SILENT)
+        return read_listing(find_source(own, observer=observer), own, SILENT)
 
     listing = read_session(source.root, source.shown, data, read_own, observer)
-    listing.rows = [
-        row._replace(weight=row.weight * weigh_flags(row.flags, data)) for row in listing.rows
-    ]
+    listing.rows = [_weigh(row, data) for row in listing.rows]
     return listing
+
+
+def _weigh(row: Row, data: DataRecipe) -> Row:
+    return row._replace(weight=row.weight * weigh_flags(row.flags, data))
 
 
 def _tell_left_out(source: Source, before: int, after: int, keys: str, observer: Observer) -> None:
@@ -200,6 +218,7 @@ def _make_index_frame(rows: list[Row]) -> pd.DataFrame:
         weight=[row.weight for row in rows],
         status=["quarantined" if row.fault else "ok" for row in rows],
         reason=[KINDS[row.fault].title if row.fault else row.remark for row in rows],
+        sha256=[row.sha256 for row in rows],
     )
 
 

@@ -13,19 +13,18 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from tfclassify.data.images import MAX_PIXELS, ImageFacts, decode_with_facts, read_image_file
+from tfclassify.data.images import MAX_PIXELS, ImageFacts, decode_with_facts
 from tfclassify.data.index import Index
 from tfclassify.data.integrity import KINDS, Finding, IntegrityReport, make_report
-from tfclassify.data.scan_cache import THUMBNAIL, ScanCache, Seen, stat_image
+from tfclassify.data.places import hash_image, read_image_file, stat_image
+from tfclassify.data.scan_cache import THUMBNAIL, ScanCache, Seen
 from tfclassify.errors import ImageError
 from tfclassify.events import SILENT, Observer
-from tfclassify.files import hash_file
 
 #: Columns that decide what is trained and judged on; where the files lie does not.
 _DECISIVE = ("image", "label", "group", "split", "weight", "sha256")
@@ -54,7 +53,7 @@ def find_changed_files(index: Index) -> list[str]:
 
 def _compare(image: str, path: str, sha256: str) -> str:
     try:
-        got = hash_file(Path(path))
+        got = hash_image(path)
     except FileNotFoundError:
         return f"image {image}: removed, it was {path}"
     except OSError as error:
@@ -129,6 +128,7 @@ def scan(
     looks = _look_at_all([paths[row] for row in todo], max_pixels, workers)
     observer.on_task_start(_TASK, len(todo))
     for done, (row, look) in enumerate(zip(todo, looks, strict=True), start=1):
+        look = _compare_packed(look, columns["sha256"][row])
         columns["sha256"][row] = look.sha256
         if look.facts is None or look.thumbnail is None:
             kind, detail = look.fault
@@ -188,7 +188,7 @@ def _look_ahead(
 def _look_at(path: str, max_pixels: int) -> _Look:
     digest = ""
     try:
-        data = read_image_file(Path(path), max_pixels)
+        data = read_image_file(path, max_pixels)
         digest = hashlib.sha256(data).hexdigest()
         facts, thumbnail = decode_with_facts(
             data, (THUMBNAIL, THUMBNAIL), max_pixels=max_pixels, where=path
@@ -197,6 +197,14 @@ def _look_at(path: str, max_pixels: int) -> _Look:
         # The image's name stands beside the detail, so the path need not be in it.
         return _Look(digest, fault=(error.kind, str(error).removeprefix(f"{path}: ")))
     return _Look(digest, facts, thumbnail)
+
+
+def _compare_packed(look: _Look, sha256: str) -> _Look:
+    """Bar an image whose bytes are not those that its source says they are."""
+    if not sha256 or look.sha256 in ("", sha256):
+        return look
+    fault = f"its bytes are not those that were packed, got sha256 {look.sha256}, expected {sha256}"
+    return _Look(look.sha256, fault=("unreadable", fault))
 
 
 def _to_remarks(image: str, facts: ImageFacts) -> list[Finding]:

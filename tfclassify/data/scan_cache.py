@@ -27,7 +27,8 @@ import PIL
 from tfclassify import __version__
 from tfclassify.data.images import FORMATS, ImageFacts
 from tfclassify.data.integrity import KINDS
-from tfclassify.files import cache_folder, hash_file, open_replacing
+from tfclassify.data.places import Mark, hash_image, stat_image
+from tfclassify.files import cache_folder, open_replacing
 
 VARIABLE = "TFCLASSIFY_SCAN_CACHE"
 #: Side in pixels of the thumbnail that near-duplicates are found by.
@@ -66,7 +67,9 @@ class ScanCache:
     def __init__(self, paths: Sequence[str]) -> None:
         # By hand, since a Path object each takes longer than the rest of the look-up.
         here = f"{Path.cwd().as_posix()}/"
-        absolute = [path if path.startswith("/") else here + path for path in paths]
+        absolute = [
+            path if path.startswith("/") or "://" in path else here + path for path in paths
+        ]
         self.mode = os.environ.get(VARIABLE, "on")
         self._paths = dict(zip(paths, absolute, strict=True))
         self._known: dict[str, tuple[int, int, Seen]] = {}
@@ -83,25 +86,24 @@ class ScanCache:
         if known is None:
             return None
         size, changed, seen = known
-        facts = stat_image(path)
-        if facts is None or (facts.st_size, facts.st_mtime_ns) != (size, changed):
+        if stat_image(path) != (size, changed):
             return None
         if seen.facts.width * seen.facts.height > max_pixels:
             return None
-        if self.mode == "hash" and hash_file(Path(path)) != seen.sha256:
+        if self.mode == "hash" and hash_image(path) != seen.sha256:
             return None
         return seen
 
-    def add(self, path: str, seen: Seen, facts: os.stat_result | None) -> None:
+    def add(self, path: str, seen: Seen, mark: Mark | None) -> None:
         """Remember what an image showed.
 
         Args:
             path: As it was given.
             seen: What it showed.
-            facts: Of its file, from before it was read.
+            mark: Of its file, from before it was read.
         """
-        if facts is not None and time.time_ns() - facts.st_mtime_ns > _SETTLED_NS:
-            self._known[self._paths[path]] = (facts.st_size, facts.st_mtime_ns, seen)
+        if mark is not None and time.time_ns() - mark.changed > _SETTLED_NS:
+            self._known[self._paths[path]] = (*mark, seen)
             self._is_changed = True
 
     def save(self) -> None:
@@ -116,15 +118,6 @@ class ScanCache:
                 np.savez(stream, **_to_arrays(self._known))  # type: ignore[arg-type]
         except OSError:
             return
-
-
-def stat_image(path: str) -> os.stat_result | None:
-    """Return what the system says of a file, None where there is no plain file."""
-    try:
-        facts = os.stat(path)  # noqa: PTH116 (a Path each is slow)
-    except (OSError, ValueError):
-        return None
-    return facts if stat.S_ISREG(facts.st_mode) else None
 
 
 def _to_arrays(known: dict[str, tuple[int, int, Seen]]) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -23,6 +24,9 @@ from tfclassify.recipe.data_schema import SESSION_FILE
 from tfclassify.recipe.loading import is_there
 from tfclassify.recipe.schema import DataRecipe
 from tfclassify.recipe.wording import suggest
+
+if TYPE_CHECKING:
+    from tfclassify.data.shards import Shards
 
 COUNT = 1797
 _FULL_SCALE = 16  # the set's grey levels are 0 to 16
@@ -64,17 +68,22 @@ class Source:
         shown: What the user called the source.
         table: The CSV that describes the images, or None.
         annotations: COCO annotations that describe them instead; empty if there are none.
+        shards: What was packed, where the root is shards; behind an address it is no folder.
     """
 
     root: Path
     shown: str
     table: Path | None = None
     annotations: tuple[Annotations, ...] = ()
+    shards: Shards | None = None
 
     @property
     def is_session(self) -> bool:
         """Whether it is the folder of a labelling session."""
-        return self.table is None and (self.root / SESSION_FILE).is_file()
+        return self.table is None and self.shards is None and self._holds(SESSION_FILE)
+
+    def _holds(self, name: str) -> bool:
+        return (self.root / name).is_file()
 
     @property
     def shown_table(self) -> str:
@@ -109,6 +118,10 @@ def find_source(
     """
     if data.source.startswith("builtin:"):
         return Source(_find_builtin(data, observer), data.source)
+    if data.is_packed:
+        from tfclassify.data.shards import open_shards  # pandas, which most need later or never
+
+        return Source(Path(data.source), data.source, shards=open_shards(data.source))
     if "://" in data.source:
         if data.sha256 is None:
             raise AbsentSourceError(f"{data.source}: a URL needs its checksum; set data.sha256")

@@ -21,6 +21,8 @@ from PIL import Image
 from tfclassify.data.download import fetch_bytes
 from tfclassify.data.folders import is_image_file, walk_files
 from tfclassify.data.images import ENDINGS, decode_image
+from tfclassify.data.places import find_stretch
+from tfclassify.data.shards import is_shards, open_shards
 from tfclassify.errors import DownloadError, ImageError, RequestError, TargetError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import render_csv, write_bytes
@@ -316,10 +318,12 @@ def expand_paths(paths: Sequence[str | os.PathLike[str]], observer: Observer = S
         raise RequestError("paths: nothing to predict; give image files or folders of them")
     files: list[str] = []
     for path in paths:
-        if _is_address(path) or not Path(path).is_dir():
+        if is_shards(path):
+            files += [address for _, address in open_shards(path).list_paths()]
+        elif _is_address(path) or not Path(path).is_dir():
             files.append(str(path))
-            continue
-        files += _list_folder(path, observer)
+        else:
+            files += _list_folder(path, observer)
     return files
 
 
@@ -377,10 +381,12 @@ def batch_images(
             rows, images = [], []
 
 
-def read_input(image: ImageInput) -> Path | bytes:
+def read_input(image: ImageInput) -> Path | str | bytes:
     """Return what the decoder takes."""
     if isinstance(image, Image.Image | np.ndarray):
         return _to_bytes(image)
+    if isinstance(image, str) and find_stretch(image) is not None:
+        return image
     return fetch_bytes(image) if _is_address(image) else Path(image)
 
 

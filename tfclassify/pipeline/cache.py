@@ -26,9 +26,10 @@ import PIL
 
 from tfclassify.data.images import decode_image
 from tfclassify.data.memory import available_memory
+from tfclassify.data.places import hash_image, stat_image
 from tfclassify.errors import DataError, ImageError
 from tfclassify.events import SILENT, Observer
-from tfclassify.files import cache_folder, hash_file, open_replacing
+from tfclassify.files import cache_folder, open_replacing
 from tfclassify.recipe.wording import format_bytes
 
 Mode = Literal["memory", "disk", "none"]
@@ -271,7 +272,7 @@ def hash_content(paths: Sequence[str], data: Decoding) -> str:
 
 def _hash_image(path: str) -> str:
     try:
-        return hash_file(Path(path))
+        return hash_image(path)
     except OSError as error:
         raise ImageError(
             f"{path}: the image cannot be read ({error.strerror}); it was there when the data "
@@ -280,12 +281,8 @@ def _hash_image(path: str) -> str:
 
 
 def _mark(path: str) -> tuple[int, int]:
-    """Return a file's size in bytes and time of change in ns; (-1, 0) if it is not there."""
-    try:
-        facts = Path(path).stat()
-    except (OSError, ValueError):
-        return -1, 0
-    return facts.st_size, facts.st_mtime_ns
+    """Return by what a change is noticed; (-1, 0) if the file is not there."""
+    return stat_image(path) or (-1, 0)
 
 
 def _decode_chunks(

@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 
 #: The file that makes a folder a labelling session.
 SESSION_FILE = "session.yaml"
+#: The file that makes a folder one of shards, as ``tfclassify pack`` writes them.
+SHARDS_FILE = "shards.json"
+#: Keys that say how a source is read, and not what becomes of its labels.
+READING_KEYS = (
+    "table",
+    "images",
+    "coco",
+    "columns",
+    "separator",
+    "label_separator",
+    "flags",
+    "extension",
+)
 
 
 class ColumnsRecipe(Section):
@@ -68,8 +81,9 @@ class DataRecipe(Section):
     """Where the images are, how they are read and how they are split."""
 
     source: str = Field(
-        description="Folder, zip or tar, CSV, https URL (with sha256), builtin:digits, or a "
-        "session of `tfclassify label`. "
+        description="Folder, zip or tar, CSV, https URL (with sha256), builtin:digits, a "
+        "session of `tfclassify label`, or shards of `tfclassify pack`: their folder, or its "
+        "address, such as s3://bucket/shards. "
         "Relative paths start at the working folder, then at the recipe's folder."
     )
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
@@ -165,9 +179,18 @@ class DataRecipe(Section):
         # By os.path, which says no to a text that no path can be.
         return "://" not in self.source and os.path.isfile(f"{self.source}/{SESSION_FILE}")  # noqa: PTH113
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether the source is shards, which say themselves how their source was read."""
+        scheme, sign, _ = self.source.partition("://")
+        if sign:
+            return scheme.lower() not in ("http", "https")
+        return os.path.isfile(f"{self.source}/{SHARDS_FILE}")  # noqa: PTH113
+
 
 BUILTIN_SOURCES = ("builtin:digits",)
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+_FILE_ENDINGS = (*TABLE_SUFFIXES, ".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz")
 
 
 def check_data(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
@@ -193,8 +216,13 @@ def _check_source(data: DataRecipe) -> Iterator[tuple[KeyPath, str]]:
         yield path, f"unknown built-in source {data.source!r}; there is {there}"
     elif sign and scheme.lower() == "http":
         yield path, f"must use https, got {show(data.source)}; http can be changed on the way"
-    elif sign and scheme.lower() != "https":
-        yield path, f"must be a local path, an https URL or builtin:digits, got {show(data.source)}"
+    elif data.is_packed:
+        if sign and data.source.lower().endswith(_FILE_ENDINGS):
+            yield (
+                path,
+                "must be a local path, an https URL, builtin:digits or the address of packed "
+                f"shards, got {show(data.source)}; fetch that file, or pack what is in it",
+            )
     elif sign and data.sha256 is None:
         yield (
             ("data", "sha256"),
@@ -299,7 +327,7 @@ def check_label_sets(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
         if data.columns.one_hot and not data.label_separator:
             yield from _check_columns(data)
         return
-    if not data.holds_label_sets and not data.is_session:
+    if not (data.holds_label_sets or data.is_session or data.is_packed):
         yield (
             ("task",),
             "multi_label needs a source that says several labels an image; name it in "
@@ -404,7 +432,7 @@ def _check_named_flags(data: DataRecipe) -> Iterator[tuple[KeyPath, str]]:
         for number, name in enumerate(getattr(data, key))
     ]
     named += [(("data", "flag_weights", name), name) for name in data.flag_weights]
-    if data.is_session:
+    if data.is_session or data.is_packed:
         return  # its own marks are known when it is read
     for path, name in named:
         if name not in data.flags:

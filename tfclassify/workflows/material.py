@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfclassify.data.index import Index
+from tfclassify.data.places import make_absolute
 from tfclassify.data.preparation import PreparedData
 from tfclassify.errors import ModelError
 from tfclassify.events import Observer
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 def anchor_images(data: PreparedData) -> PreparedData:
     """Make the images' paths absolute, so that a run is usable from any working folder."""
     frame = data.index.frame
-    paths = [str(Path(path).absolute()) for path in frame["path"]]
+    paths = [make_absolute(path) for path in frame["path"]]
     return replace(data, index=data.index.with_frame(frame.assign(path=paths)))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfclassify.data.places import read_bytes
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_bytes, write_text
@@ -158,7 +159,7 @@ def _sort_images(request: PredictRequest, predictions: Predictions, folder: Path
         if row.error:
             continue
         source = read_input(image)
-        content = source if isinstance(source, bytes) else source.read_bytes()
+        content = source if isinstance(source, bytes) else read_bytes(source)
         place = folder / name_after(row.labels)
         stem = Path(name.partition("?")[0] if "://" in name else name).name or "image"
         target = place / (stem if Path(stem).suffix else f"{stem}.png")

@@ -1,11 +1,14 @@
 """A search of head trials: how long, how much of it is not training, and does memory grow.
 
     python benchmarks/bench_tune.py --images 5000 --trials 100 --out bench_tune.json
+    python benchmarks/bench_tune.py --workers 2 --threads 1
 
 All trials train a head on the frozen features of the same photos, which the first of them
-stores and the others read (``search: head``). What a trial takes beside its epochs, from
-proposing its values to its line in the journal, is ``beside_ms``; the memory is what the
-process holds after every tenth trial. One process, trial after trial.
+stores and the others read (``search: head``). ``beside_ms`` is what a trial takes beside its
+epochs: building its head, compiling, its files. ``search_ms`` is what the search takes
+between one trial's end and the next one's beginning: proposing, the journal, the recipe;
+with several workers that happens while others train, and is not measured. The memory is what
+this process and its workers hold after every tenth trial.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from measuring import describe_machine, spread
 from PIL import Image
 
 from tfclassify.events import Observer
+from tfclassify.executors.jobs import ExecutorOptions
 from tfclassify.files import write_json
 from tfclassify.workflows.tune import TuneRequest, tune_recipe
 
@@ -50,6 +54,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=96, help="height and width in pixels")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=10, help="epochs of a trial")
+    parser.add_argument("--workers", type=int, help="trials at once; default: one, in this process")
+    parser.add_argument("--threads", type=int, help="threads of each worker")
     parser.add_argument("--out", type=Path, help="JSON to write")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
@@ -77,12 +83,16 @@ def measure(arguments: argparse.Namespace, work: Path) -> dict[str, object]:
         "search": "head",
     }
     clock, started = Clock(), time.perf_counter()
-    request = TuneRequest(recipe, trials=arguments.trials, out=work / "search")
+    workers, threads = arguments.workers, arguments.threads
+    place = ExecutorOptions("processes", workers, threads) if workers else ExecutorOptions()
+    request = TuneRequest(recipe, trials=arguments.trials, out=work / "search", executor=place)
     result = tune_recipe(request, clock)
     seconds = time.perf_counter() - started
     walls = np.diff(clock.ends)
     trained = [_read_training_seconds(work / "search", trial.number) for trial in result.trials]
-    beside = [1000 * (wall - own) for wall, own in zip(walls, trained, strict=True)]
+    took = [trial.ended.seconds if trial.ended else 0.0 for trial in result.trials]
+    beside = [1000 * (whole - own) for whole, own in zip(took, trained, strict=True)]
+    between = [1000 * (wall - own) for wall, own in zip(walls, took, strict=True)]
     return {
         "images": arguments.images,
         "image_size": [arguments.size, arguments.size],
@@ -90,10 +100,14 @@ def measure(arguments: argparse.Namespace, work: Path) -> dict[str, object]:
         "states": sorted({trial.state for trial in result.trials}),
         "epochs": arguments.epochs,
         "seconds": seconds,
+        "trials_a_minute": 60 * len(walls) / seconds,
         "first_trial_s": float(walls[0]),
-        "other_trials_s": spread(walls[1:].tolist()),
+        "trials_a_minute_after_the_first": 60 * len(walls[1:]) / float(walls[1:].sum()),
+        "trial_s": spread(took[1:]),
         "training_s": spread(trained[1:]),
         "beside_ms": spread(beside[1:]),
+        "search_ms": None if workers else spread(between[1:]),
+        "workers": workers or 1,
         "memory_mb": [round(clock.memory_mb[at]) for at in range(0, len(clock.memory_mb), 10)],
         "memory_mb_at_the_end": round(clock.memory_mb[-1]),
         "machine": describe_machine(),
@@ -119,8 +133,11 @@ def _read_training_seconds(search: Path, number: int) -> float:
 
 
 def _read_memory_mb() -> float:
-    """Return what the process holds now."""
-    pages = int(Path("/proc/self/statm").read_text("utf-8").split()[1])
+    """Return what the process and its workers hold now."""
+    workers = Path(f"/proc/self/task/{os.getpid()}/children").read_text("utf-8").split()
+    pages = 0
+    for process in ("self", *workers):
+        pages += int(Path(f"/proc/{process}/statm").read_text("utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 

@@ -33,7 +33,7 @@ ARGUMENTS = {
     "bench_serve": "--clients 2 --seconds 0.3 --rounds 1 --photo-size 64 48 --sides ours plain",
     "bench_sparse": "--size 32 --rounds 1 --sparsity 0.5",
     "bench_training": "--backbones resnet18 --sizes 32 --rounds 1 --steps 1",
-    "bench_tune": "--images 60 --size 64 --trials 2 --epochs 1",
+    "bench_tune": "--images 60 --size 64 --trials 3 --epochs 1",
     "bench_tta": "--size 32 --images 1 --batch-size 7 --rounds 1",
 }
 #: Those that start processes or train many networks.

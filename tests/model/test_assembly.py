@@ -12,7 +12,7 @@ import pytest
 
 from tests.model.classifiers import make_images, make_lite, make_recipe, make_tiny
 from tfclassify.errors import ModelError, RequestError
-from tfclassify.model.assembly import build_classifier
+from tfclassify.model.assembly import build_classifier, replace_head
 from tfclassify.recipe.schema import HeadRecipe, LayerRecipe, ModelRecipe
 
 
@@ -63,6 +63,28 @@ def test_another_head_leaves_the_backbone_as_it_was() -> None:
     plain, deep = make_tiny(seed=1), make_tiny(seed=1, dense=(9,))
     for mine, theirs in zip(plain.backbone.get_weights(), deep.backbone.get_weights(), strict=True):
         assert np.array_equal(mine, theirs)
+
+
+def test_a_head_on_a_backbone_that_was_there_is_that_of_a_network_built_whole() -> None:
+    first, whole = make_tiny(dense=(5,), dropout=0.0), make_tiny(dense=(7, 4), dropout=0.3)
+    head = HeadRecipe(dense=(7, 4), dropout=0.3)
+    shared = replace_head(first, head, 3, seed=0)
+    assert shared.backbone is first.backbone
+    pairs = zip(shared.network.weights, whole.network.weights, strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+    images = make_images(2)
+    for training in (False, True):  # dropout draws alike too
+        outputs = [each.network(images, training=training) for each in (shared, whole)]
+        assert np.array_equal(*outputs)
+
+
+def test_a_head_beyond_the_memory_is_refused_before_it_is_built(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # 60,000 x 60,000 weights of 4 bytes are 14.4 GB.
+    monkeypatch.setattr("tfclassify.backbones.footprint.total_memory", lambda: 8 << 30)
+    with pytest.raises(ModelError, match=r"model\.head: needs about .* use fewer units"):
+        replace_head(make_tiny(), HeadRecipe(dense=(60_000, 60_000)), 3, seed=0)
 
 
 def test_pretrained_is_what_came_with_weights(tmp_path: Path) -> None:

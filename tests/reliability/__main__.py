@@ -1,5 +1,7 @@
 """Prints what was survived: ``python -m tests.reliability [--kills N] [--faults STEP]``.
 
+``--kills 20 --only tune --faults 0`` kills a search.
+
 ``--contracts`` prints the table of predictions that agree instead.
 """
 
@@ -22,10 +24,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 
+_NAMES = {"tune": "trials"}
+
+
 def main() -> int:
     """Try everything and print the table, then each fault; return 1 if there is any."""
     parser = argparse.ArgumentParser(prog="python -m tests.reliability")
     parser.add_argument("--kills", type=int, default=20, help="processes to kill, of both kinds")
+    parser.add_argument("--only", choices=("train", "crossval", "tune"), help="kill these alone")
     parser.add_argument("--faults", type=int, default=1, help="let every n-th operation fail")
     parser.add_argument("--contracts", action="store_true", help="print agreeing predictions")
     arguments = parser.parse_args()
@@ -34,27 +40,31 @@ def main() -> int:
             from tests.reliability.contracts import show_contracts
 
             return show_contracts(Path(folder))
-        faults = [*show_kills(Path(folder), arguments.kills)] if arguments.kills else []
+        faults = (
+            [*show_kills(Path(folder), arguments.kills, arguments.only)] if arguments.kills else []
+        )
         faults += show_faults(Path(folder), arguments.faults) if arguments.faults else []
     for fault in faults:
         print(f"  {fault}")
     return bool(faults)
 
 
-def show_kills(home: Path, kills: int) -> list[str]:
-    """Kill trainings and cross-validations; print a row of each, return what went wrong."""
+def show_kills(home: Path, kills: int, only: str | None = None) -> list[str]:
+    """Kill works of each kind; print a row of each, return what went wrong."""
     from tests.reliability.kills import kill_often
     from tests.reliability.scene import make_scene
 
     recipe, faults = make_scene(home / "kills"), []
-    for seed, (kind, count) in enumerate((("train", kills - kills // 2), ("crossval", kills // 2))):
+    shares = [("train", kills - kills // 2), ("crossval", kills // 2)]
+    for seed, (kind, count) in enumerate(shares if only is None else [(only, kills)]):
         started = time.monotonic()
         report = kill_often(kind, recipe, home, kills=count, seed=seed)
+        unit = _NAMES.get(kind, "epochs")
         found = ", ".join(f"{epochs}: {n}" for epochs, n in sorted(_count(report.resumed_with)))
         print(
             f"kill -9, {kind:<9} {report.kills:>4} kills, {len(report.faults)} faults, "
             f"{report.finished} times ended bit for bit as unbroken, "
-            f"{time.monotonic() - started:.0f} s; finished epochs at the kills: {found}",
+            f"{time.monotonic() - started:.0f} s; finished {unit} at the kills: {found}",
             flush=True,
         )
         faults += report.faults

@@ -19,9 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.reliability.outcome import count_epochs, find_differing, read_outcome
-from tests.reliability.scene import cross_on, train_on
+from tests.reliability.scene import cross_on, search_on, train_on
 
-WORKS: dict[str, Callable[[Path, Path], None]] = {"train": train_on, "crossval": cross_on}
+WORKS: dict[str, Callable[[Path, Path], None]] = {
+    "train": train_on,
+    "crossval": cross_on,
+    "tune": search_on,
+}
 #: What the fork server imports; nothing of it starts TensorFlow's threads.
 _IMPORTED = (
     "tensorflow",
@@ -30,6 +34,8 @@ _IMPORTED = (
     "matplotlib.pyplot",
     "sklearn.metrics",
     "tfclassify.workflows.crossval",
+    "tfclassify.workflows.tune",
+    "optuna",
     "tfclassify.training.trainer",
     "tfclassify.training.tensorboard",
     "tfclassify.inference.prediction",
@@ -45,10 +51,10 @@ class KillReport:
     """What became of all kills of one kind of work.
 
     Attributes:
-        kind: ``train`` or ``crossval``.
+        kind: ``train``, ``crossval`` or ``tune``.
         kills: Processes that were killed at work.
         finished: Times that the work was ended after kills, and compared.
-        resumed_with: Epochs found at each kill.
+        resumed_with: Epochs, of a search trials, found at each kill.
         faults: What was not as promised.
         seconds: Wall time of one unbroken work.
     """
@@ -72,7 +78,7 @@ def kill_often(kind: str, recipe: Path, home: Path, *, kills: int, seed: int = 0
     """Kill a work at random times until it was killed so often, each time going on with it.
 
     Args:
-        kind: ``train`` or ``crossval``.
+        kind: ``train``, ``crossval`` or ``tune``.
         recipe: The recipe's path.
         home: Folder for the runs.
         kills: How many processes to kill.

@@ -11,9 +11,10 @@ from typing import Any
 
 import h5py
 
-from tests.reliability.scene import list_runs
+from tests.reliability.scene import is_search, list_runs
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.runs.directory import RunDirectory, is_crossval
+from tfclassify.tuning.folder import SearchFolder
 
 #: Keys that say how long something took, which no resuming can repeat.
 TIMES = ("seconds", "training_seconds", "images_per_second")
@@ -24,12 +25,14 @@ def read_outcome(place: Path) -> dict[str, Any]:
     """Return all that must be the same however often a training was broken off.
 
     Args:
-        place: A finished run or cross-validation.
+        place: A finished run, cross-validation or search.
 
     Returns:
         By name: the arrays of the saved model as hashes of their bytes, the history and
         the metrics without times, the tables as bytes; of every fold.
     """
+    if is_search(place):
+        return _read_search(place)
     found: dict[str, Any] = {}
     for run in list_runs(place):
         own = run.path.relative_to(place).as_posix()
@@ -38,6 +41,24 @@ def read_outcome(place: Path) -> dict[str, Any]:
         found |= _read_tables(run.path, own)
     if is_crossval(place):
         found |= _read_tables(place, "all")
+    return found
+
+
+def _read_search(place: Path) -> dict[str, Any]:
+    """Return every proposal and what came of it, the trials' answers and the best recipe."""
+    journal = SearchFolder.open(place).journal()
+    found: dict[str, Any] = {"best.yaml": (place / "best.yaml").read_bytes()}
+    for number, trial in journal.trials.items():
+        assert trial.ended is not None
+        found[f"trial {number}"] = (
+            trial.asked.values,
+            trial.asked.known,
+            trial.state,
+            trial.ended.score,
+            trial.ended.curve,
+        )
+        answers = place / f"trial-{number:04d}" / "validation.npy"
+        found[f"answers of {number}"] = answers.read_bytes() if answers.exists() else None
     return found
 
 
@@ -74,11 +95,15 @@ def find_differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
 def count_epochs(place: Path) -> int:
     """Open everything that a broken training left; return the epochs that it will go on from.
 
+    Of a search, these are the trials that have ended.
+
     Raises:
         AssertionError: If the journal tells of an epoch that the state does not have, or
             lacks more than the last one that it has.
         TfclassifyError: If a file cannot be read.
     """
+    if is_search(place):
+        return len(SearchFolder.open(place).journal().order)
     return sum(_count_run(run) for run in list_runs(place))
 
 

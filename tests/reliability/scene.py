@@ -1,4 +1,4 @@
-"""A training that is small enough to be broken off many times."""
+"""Work that is small enough to be broken off many times."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ phases:
   - {name: whole, train: all, epochs: 2, learning_rate: 1.0e-2, keep_best: loss}
 """
 EPOCHS = 4
+#: What a search may change, and its trials: past the ten that are drawn before any is learnt from.
+SPACE = (
+    'search={model.head.dropout: {range: [0.0, 0.5]}, "phases[1].learning_rate": '
+    "{log: [1.0e-3, 1.0e-1]}}"
+)
+TRIALS = 13
 FOLDS = 3
 
 
@@ -59,6 +65,22 @@ def cross_on(recipe: Path, place: Path) -> None:
         resume_crossval(place, None, ())
     else:
         crossval_recipe(CrossvalRequest(recipe, folds=FOLDS, out=place))
+
+
+def search_on(recipe: Path, place: Path) -> None:
+    """Begin a search, or go on with it."""
+    from tfclassify.workflows.tune import TuneRequest, resume_tune, tune_recipe
+
+    if is_search(place):
+        resume_tune(place)
+    else:
+        request = TuneRequest(recipe, (SPACE,), trials=TRIALS, pruner="median", out=place)
+        tune_recipe(request)
+
+
+def is_search(place: Path) -> bool:
+    """Say whether a folder is a search."""
+    return (place / "search.json").exists()
 
 
 def list_runs(place: Path) -> list[RunDirectory]:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.training.builders import HEAD, make_recipe, make_trainer, weights_of
+from tests.training.builders import HEAD, make_material, make_recipe, make_trainer, weights_of
 from tfclassify.training.feature_store import FeatureStore
+from tfclassify.training.sources import open_stream
 from tfclassify.training.trainer import Trainer
 
 PHASE = HEAD | {"features": {"views": 2}}
@@ -52,6 +53,28 @@ def test_what_lies_behind_the_backbone_shares_the_features(tmp_path: Path) -> No
         phase={"learning_rate": 0.02, "optimizer": "sgd"},
     )
     assert len(list_keys(store)) == 1
+
+
+@pytest.mark.parametrize("mix", [{}, {"cutmix": 0.5, "mixup": 0.5}])
+def test_class_weights_share_the_features_and_weigh_as_the_stream_does(
+    tmp_path: Path, mix: dict[str, float]
+) -> None:
+    store, sections = FeatureStore(tmp_path / "features"), {"augment": {"mix": mix}}
+    by_class = np.array([3.0, 0.5, 2.0], np.float32)
+    train(tmp_path, "first", store, **sections)
+    recipe = make_recipe([PHASE], **sections)
+    options = {"class_weights": by_class}
+    cached = make_trainer(recipe, tmp_path / "photos", tmp_path / "b", features=store, **options)
+    cached.run()
+    assert len(list_keys(store)) == 1
+    assert cached._source is not None
+    material = make_material(recipe, tmp_path / "photos", **options)
+    stream = iter(open_stream(material, recipe, recipe.phases[0], first_epoch=0))
+    for _, targets, weights in cached._source.batches(1):
+        _, own_targets, own_weights = next(stream)
+        assert np.array_equal(targets, own_targets)
+        assert np.array_equal(weights, own_weights)
+        assert len(set(weights.tolist())) > 1
 
 
 @pytest.mark.parametrize(

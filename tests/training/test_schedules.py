@@ -8,9 +8,12 @@ from tfclassify.recipe import names
 from tfclassify.recipe.schema import EarlyStoppingRecipe, PhaseRecipe, ScheduleRecipe
 from tfclassify.scoring.epochs import EpochRecord
 from tfclassify.training.schedules import (
+    describe_cut,
+    follow_plans,
     learning_rate_at,
     plateau_scale,
     register_schedule,
+    shorten_phase,
     should_stop,
 )
 
@@ -159,3 +162,43 @@ def test_a_schedule_of_ones_own_must_give_a_share(share: float) -> None:
 def test_a_schedule_needs_a_name_that_recipes_can_write() -> None:
     with pytest.raises(TrainingError, match=r"register_schedule: a name is .* got 'a b'"):
         register_schedule("a b", lambda progress: 1.0)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "milestones"), [(20, (10, 15)), (10, (5, 8)), (4, (2, 3)), (2, (1,))]
+)
+def test_milestones_shrink_with_their_phase(epochs: int, milestones: tuple[int, ...]) -> None:
+    schedule = {"kind": "multi_step", "milestones": [10, 15]}
+    phase = PhaseRecipe(name="a", epochs=20, schedule=schedule, swa=5, keep_best=None)
+    short = shorten_phase(phase, epochs)
+    assert short.schedule.milestones == milestones
+    assert short.swa == min(5, epochs)
+    single = shorten_phase(phase, 1)
+    assert (single.schedule.kind, single.swa) == ("constant", None)
+
+
+def record_of(number: int, epoch: int, plan: tuple[int, ...] = ()) -> EpochRecord:
+    return EpochRecord(f"phase {number}", number, epoch, 0.1, 40.0, 1.0, plan=plan)
+
+
+def test_plans_cut_phases_one_after_another() -> None:
+    first = PhaseRecipe(name="first", epochs=10)
+    second = PhaseRecipe(name="second", epochs=20, swa=5, keep_best=None)
+    records = [record_of(0, 1), record_of(0, 2, (4, 12)), record_of(1, 6, (4, 8))]
+    assert [phase.epochs for phase in follow_plans([first, second], records[:1])] == [10, 20]
+    cut = follow_plans([first, second], records[:2])
+    assert [(phase.epochs, phase.swa) for phase in cut] == [(4, None), (12, 5)]
+    cut = follow_plans([first, second], records)
+    # Of the mean over the last five epochs, two are still to come.
+    assert [(phase.epochs, phase.swa) for phase in cut] == [(4, None), (8, 2)]
+
+
+def test_a_cut_is_told_with_what_it_came_from() -> None:
+    phases = [PhaseRecipe(name="phase 0", epochs=10), PhaseRecipe(name="phase 1", epochs=20)]
+    records = [record_of(0, 1), record_of(0, 2, (4, 12)), record_of(1, 1)]
+    told = [describe_cut(phases, records[:count]) for count in (1, 2, 3)]
+    assert told[0] == told[2] == ""
+    assert told[1] == (
+        "epochs take longer than estimated, 40 s in phase 0: cut after its epoch 2 to keep the "
+        "time: epochs phase 0 4 of 10, phase 1 12 of 20"
+    )

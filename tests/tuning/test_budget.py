@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tfclassify.errors import RequestError
 from tfclassify.recipe.schema import PhaseRecipe
+from tfclassify.scoring.epochs import EpochRecord
 from tfclassify.tuning.budget import (
     Cost,
+    Pace,
     PhaseCost,
     Probed,
     fit_phases,
     rank_probes,
-    shorten_phase,
 )
 
 HEAD = PhaseRecipe(name="head", train="head", epochs=31, features={"views": 4})
@@ -62,17 +65,56 @@ def test_a_time_too_short_is_told_with_what_it_takes() -> None:
         fit_phases([HEAD, WHOLE], COST, 65.0)
 
 
-@pytest.mark.parametrize(
-    ("epochs", "milestones"), [(20, (10, 15)), (10, (5, 8)), (4, (2, 3)), (2, (1,))]
-)
-def test_milestones_shrink_with_their_phase(epochs: int, milestones: tuple[int, ...]) -> None:
-    schedule = {"kind": "multi_step", "milestones": [10, 15]}
-    phase = PhaseRecipe(name="a", epochs=20, schedule=schedule, swa=5, keep_best=None)
-    short = shorten_phase(phase, epochs)
-    assert short.schedule.milestones == milestones
-    assert short.swa == min(5, epochs)
-    single = shorten_phase(phase, 1)
-    assert (single.schedule.kind, single.swa) == ("constant", None)
+class TestPace:
+    """The head: 31 epochs of 1 s; the whole: 11 of 30 s; 20 s behind them."""
+
+    def make(self, seconds: float, elapsed: float, *phases: PhaseRecipe) -> Pace:
+        return Pace(phases or (HEAD, WHOLE), COST, seconds, lambda: elapsed)
+
+    def record(self, number: int, *seconds: float) -> list[EpochRecord]:
+        name = ("head", "whole")[number]
+        rows = enumerate(seconds, start=1)
+        return [EpochRecord(name, number, epoch, 0.1, took, 1.0) for epoch, took in rows]
+
+    def test_what_is_in_time_stays(self) -> None:
+        # 40 s gone; 28 + 4 * 5 + 11 * 30 + 20 s to come, and 0.97 * 455 = 441.35.
+        pace = self.make(455.0, 40.0)
+        assert pace.replan(self.record(0, 9.0, 1.0, 1.0)) == ()
+
+    def test_a_slow_phase_is_cut_by_hand(self) -> None:
+        # Twice as slow as planned: 0.97 * 500 - 200 - 2 * 20 = 245 s are left: 4 epochs of 60 s.
+        pace = self.make(500.0, 200.0)
+        assert pace.replan(self.record(0, 1.0) + self.record(1, 70.0, 60.0)) == (31, 6)
+
+    def test_later_phases_are_taken_to_be_as_slow(self) -> None:
+        # 3 s an epoch of the head: three times everything. 0.97 * 1000 - 10 - 3 * 20 = 900 s,
+        # less 29 * 3 s of the head, whose views are there: 813 s are 9 epochs of 90 s.
+        assert self.make(1000.0, 10.0).replan(self.record(0, 3.0, 3.0)) == (31, 9)
+
+    def test_no_time_at_all_leaves_one_epoch_of_each(self) -> None:
+        pace = self.make(60.0, 200.0)
+        assert pace.replan(self.record(0, 1.0, 1.0, 1.0)) == (3, 1)
+        assert pace.replan(self.record(0, 1.0) + self.record(1, 30.0, 30.0)) == (31, 2)
+
+    def test_a_first_epoch_decides_only_where_there_is_no_time_for_another(self) -> None:
+        # 30 s, most of it compiling: the rate of it would cut everything.
+        first = self.record(0, 30.0)
+        # At that rate one more takes 30 s, one of the whole 30 * 30 s, the end 30 * 20 s.
+        assert self.make(2300.0, 30.0).replan(first) == ()
+        assert self.make(1000.0, 30.0).replan(first) == (1, 1)
+
+    def test_what_prunes_or_averages_its_last_epochs_is_not_cut_short(self) -> None:
+        mean = WHOLE.model_copy(update={"swa": 3})
+        records = self.record(0, 1.0) + self.record(1, 30.0, 30.0)
+        assert self.make(60.0, 200.0, HEAD, mean).replan(records) == (31, 3)
+        pruned = PhaseRecipe(name="whole", epochs=11, prune={"sparsity": 0.5})
+        assert self.make(60.0, 200.0, HEAD, pruned).replan(records) == ()
+
+    def test_a_cut_holds_for_the_next_decision(self) -> None:
+        records = self.record(0, 1.0) + self.record(1, 70.0, 60.0)
+        records[-1] = replace(records[-1], plan=(31, 6))
+        records += [replace(records[-1], epoch=3, plan=())]
+        assert self.make(500.0, 265.0).replan(records) == ()
 
 
 def probe(name: str, score: float, image_ms: float, error: float = 0.02) -> Probed:

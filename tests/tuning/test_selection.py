@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfclassify.tuning.selection import TrialAnswers, select
+from tfclassify.scoring.verdicts import Answers
+from tfclassify.tuning.selection import TrialAnswers, judge_choices, select
 
 
 def make_answers(right: np.ndarray, groups: list[str] | None = None) -> TrialAnswers:
@@ -78,3 +79,36 @@ def test_a_loss_is_made_small() -> None:
     answers = make_answers(right)
     answers = TrialAnswers("multi_class", "loss", answers.targets, [0, 1], answers.probabilities)
     assert select(answers, seed=0).best == 0
+
+
+def make_fold_answers(right: np.ndarray, groups: tuple[str, ...]) -> Answers:
+    """Make answers of two classes; views that say the contrary must not be looked at."""
+    ids = np.arange(len(right)) % 2
+    targets = np.eye(2, dtype=np.float32)[ids]
+    plain = np.where(right[:, None], targets, 1 - targets).astype(np.float32) * 0.8 + 0.1
+    names = tuple(f"{number}.png" for number in range(len(right)))
+    return Answers(("a", "b"), names, names, names, groups, targets, plain, 1 - plain)
+
+
+@pytest.mark.parametrize("group", ["", "g"])
+def test_nested_folds_by_hand(group: str) -> None:
+    """The start is right on 40 of 80 images, what was chosen on those and on 24 others."""
+    groups = tuple(group and f"{group}{number // 8}" for number in range(80))
+    start = np.arange(80) % 2 == 0
+    chosen = start | (np.arange(80) < 48)
+    nested = judge_choices(
+        make_fold_answers(start, groups),
+        make_fold_answers(chosen, groups),
+        [3, 0],
+        metric="accuracy",
+        seed=0,
+    )
+    assert nested.best == (3, 0)
+    assert (nested.start.value, nested.honest.value) == (0.5, 0.8)
+    assert nested.gain.value == pytest.approx(0.3)
+    assert nested.gain.n == 80
+    assert nested.gain.low is not None
+    assert nested.gain.high is not None
+    # By hand: each image of a group gains 0.5 or nothing; 6 of 10 groups do.
+    spread = 0.5 * (0.6 * 0.4 / 10) ** 0.5 if group else (0.3 * 0.7 / 80) ** 0.5
+    assert nested.gain.high - nested.gain.low == pytest.approx(2 * 1.96 * spread, rel=0.15)

@@ -14,8 +14,12 @@ from tests.tiny_run import TinyRun, make_labelled_photos, write_recipe
 from tfclassify.errors import InterruptedTraining, JobError, RecipeError, RequestError, TargetError
 from tfclassify.events import Observer
 from tfclassify.executors.jobs import ExecutorOptions
+from tfclassify.recipe.loading import load_recipe
+from tfclassify.recipe.schema import Recipe
 from tfclassify.tuning.results import TuneResult
-from tfclassify.workflows import trial
+from tfclassify.workflows import shared_parts, trial
+from tfclassify.workflows.shared_parts import SharedParts
+from tfclassify.workflows.trial import make_trial_recipe
 from tfclassify.workflows.tune import (
     TuneRequest,
     parse_amount,
@@ -32,6 +36,7 @@ search:
   phases[0].learning_rate: {log: [1.0e-3, 1.0e-1]}
   phases[0].epochs: {int: [1, 3]}
 """
+FEATURELESS = "phases[0].features=null"
 WHOLE = "  - {name: whole, train: all, epochs: 2, learning_rate: 1.0e-2, schedule: cosine}\n"
 
 
@@ -103,6 +108,50 @@ def test_the_best_recipe_trains_to_the_same_bits(done: TuneResult, tmp_path: Pat
     assert splits[0] == splits[1]
 
 
+def test_head_trials_share_one_backbone_and_train_what_a_run_of_their_own_does(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tfclassify.workflows.train import TrainRequest, train_recipe
+
+    built: list[Recipe] = []
+    build = shared_parts.build_network
+
+    def count(recipe: Recipe, index: Any) -> Any:
+        built.append(recipe)
+        return build(recipe, index)
+
+    monkeypatch.setattr(shared_parts, "build_network", count)
+    space = (
+        "search={model.head.dense: [[], [6]], model.head.dropout: [0.0, 0.4], "
+        "class_weights: [none, balanced]}"
+    )
+    result = search(home, tmp_path / "s", trials=5, overrides=(space,))
+    assert [each.state for each in result.trials] == ["complete"] * 5
+    assert len(built) == 1
+    for trial_ in result.trials[1:3]:
+        alone = make_trial_recipe(load_recipe(home / "tiny.yaml"), trial_)
+        run = train_recipe(TrainRequest(alone, out=tmp_path / f"run-{trial_.number}"))
+        answers = np.load(result.search / f"trial-{trial_.number:04d}" / "validation.npy")
+        verdict = next(each for each in run.verdicts if each.split == "validation")
+        np.testing.assert_allclose(verdict.answers.plain, answers, atol=1e-6)
+
+
+def test_a_trial_that_trains_its_backbone_has_its_own(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[Recipe] = []
+    build = shared_parts.build_network
+
+    def count(recipe: Recipe, index: Any) -> Any:
+        built.append(recipe)
+        return build(recipe, index)
+
+    monkeypatch.setattr(shared_parts, "build_network", count)
+    space = "search={model.head.dropout: [0.0, 0.4]}"
+    search(home, tmp_path / "s", trials=3, overrides=(space, "phases[0].train=all", FEATURELESS))
+    assert len(built) == 3
+
+
 @pytest.mark.parametrize("broken_at", [0, 2])
 def test_a_search_that_is_broken_off_goes_on_as_if_it_had_not_been(
     done: TuneResult, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken_at: int
@@ -163,10 +212,24 @@ def test_a_cost_is_weighed_and_bounded(home: Path, tmp_path: Path) -> None:
     assert refused.state == "refused"
     assert "over --max-macs 100 k" in refused.reason
     assert 1 <= len(result.front) <= 2
+    assert {each.state for each in result.trials} == {"complete", "refused"}
     # 8 x 8 x 3 x 8 taps of the convolution and 8 x 3 of the head, by hand
     start = result.trials[0].ended
     assert start is not None
     assert start.cost == 8 * 8 * 8 * 9 * 3 + 8 * 3
+
+
+def test_the_size_of_the_weights_is_a_cost(home: Path, tmp_path: Path) -> None:
+    space = "search={model.head.dense: [[], [16]]}"
+    options: dict[str, Any] = {"overrides": (space,), "trials": 3, "also": "size"}
+    result = search(home, tmp_path / "s", **options)
+    costs = {len(each.asked.values): each.ended.cost for each in result.trials if each.ended}
+    # A convolution of 3 x 3 x 3 to 8 with bias and BatchNorm, and a head of 8 to 3; 4 bytes each.
+    convolution = 27 * 8 + 8 + 4 * 8
+    assert costs[0] == 4 * (convolution + 8 * 3 + 3)
+    assert result.trials[1].ended is not None
+    sizes = {each.ended.cost for each in result.trials if each.ended}
+    assert sizes == {costs[0], 4 * (convolution + 8 * 16 + 16 + 16 * 3 + 3)}
 
 
 def test_a_trial_that_fails_does_not_end_the_search(
@@ -174,14 +237,14 @@ def test_a_trial_that_fails_does_not_end_the_search(
 ) -> None:
     from tfclassify.errors import TrainingError
 
-    build = trial.build_network
+    build = SharedParts.build_network
 
-    def fail(recipe: Any, index: Any) -> Any:
+    def fail(parts: SharedParts, recipe: Recipe) -> Any:
         if recipe.phases[0].learning_rate != 1e-2:
             raise TrainingError("the loss is nan")
-        return build(recipe, index)
+        return build(parts, recipe)
 
-    monkeypatch.setattr(trial, "build_network", fail)
+    monkeypatch.setattr(SharedParts, "build_network", fail)
     result = search(home, tmp_path / "s", trials=3)
     assert [each.state for each in result.trials] == ["complete", "failed", "failed"]
     assert result.selection is None
@@ -197,7 +260,7 @@ def test_nothing_is_searched_from_a_start_that_fails(
     def fail(recipe: Any, index: Any) -> Any:
         raise TrainingError("the loss is nan")
 
-    monkeypatch.setattr(trial, "build_network", fail)
+    monkeypatch.setattr(shared_parts, "build_network", fail)
     with pytest.raises(JobError, match="the recipe as it is: the loss is nan"):
         search(home, tmp_path / "s")
 
@@ -205,19 +268,21 @@ def test_nothing_is_searched_from_a_start_that_fails(
 def test_out_of_memory_halves_the_batch(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build = trial.build_network
+    build = shared_parts.build_network
 
     def fail(recipe: Any, index: Any) -> Any:
         if recipe.batch_size > 2:
             raise MemoryError("too large")
         return build(recipe, index)
 
-    monkeypatch.setattr(trial, "build_network", fail)
+    monkeypatch.setattr(shared_parts, "build_network", fail)
     listener = Listener()
     request = TuneRequest(home / "tiny.yaml", trials=1, out=tmp_path / "s")
     ended = tune_recipe(request, listener).trials[0].ended
     assert ended is not None
     assert ended.reason == "batch_size 2, since memory ran out with more"
+    best = load_recipe(tmp_path / "s" / "best.yaml")
+    assert best.batch_size == ended.batch_size == 2  # trains to what the trial was
     assert [
         re.sub(r".*batch", "batch", text) for text in listener.warnings if "memory" in text
     ] == [
@@ -232,7 +297,7 @@ def test_memory_that_does_not_suffice_for_one_image(
     def fail(recipe: Any, index: Any) -> Any:
         raise MemoryError("too large")
 
-    monkeypatch.setattr(trial, "build_network", fail)
+    monkeypatch.setattr(shared_parts, "build_network", fail)
     with pytest.raises(JobError, match="the memory does not suffice for one image"):
         search(home, tmp_path / "s")
 
@@ -267,7 +332,12 @@ def test_a_time_bound_leaves_room_for_whole_trials(home: Path, tmp_path: Path) -
         ({"max_macs": -1.0}, "--max-macs: must be above 0, got -1.0"),
         ({"sampler": "best"}, "--sampler: must be one of tpe, random, grid, cma_es, got 'best'"),
         ({"pruner": "sharp"}, "--pruner: must be one of none, median, hyperband, got 'sharp'"),
-        ({"also": "beauty"}, "--also: must be one of macs, parameters, latency, got 'beauty'"),
+        ({"folds": 1}, "--folds: must be from 2 to 100, got 1"),
+        ({"folds": -3}, "--folds: must be from 2 to 100, got -3"),
+        (
+            {"also": "beauty"},
+            "--also: must be one of macs, size, parameters, latency, got 'beauty'",
+        ),
     ],
 )
 def test_a_wrong_request(home: Path, tmp_path: Path, options: dict[str, Any], message: str) -> None:

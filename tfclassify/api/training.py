@@ -181,6 +181,7 @@ def tune(
     seed: int = 0,
     also: str | None = None,
     max_macs: str | float | None = None,
+    folds: int = 0,
     executor: str = "here",
     workers: int | None = None,
     threads: int | None = None,
@@ -204,8 +205,10 @@ def tune(
         sampler: tpe, random, grid or cma_es.
         pruner: none, median or hyperband.
         seed: Of the proposals.
-        also: A second aim, made small: macs, parameters or latency.
+        also: A second aim, made small: macs, size (bytes of the weights), parameters or latency.
         max_macs: Multiply-accumulates an image at most: a number, or a text such as ``300M``.
+        folds: Judge the whole search by so many nested folds, each with a search of its own
+            (whose ``trials`` are as many, and which shares ``time``); 0 for none.
         executor: Where the trials run: here, processes or ray.
         workers: Trials at once.
         threads: Threads of each; None leaves TensorFlow's own, which gives the same bits.
@@ -255,6 +258,7 @@ def tune(
         seed=seed,
         also=also,
         max_macs=parse_amount(max_macs),
+        folds=folds,
         executor=where,
         out=folder,
         columns=read_columns(columns),

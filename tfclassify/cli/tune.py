@@ -35,8 +35,10 @@ from tfclassify.pages.wording import (
 )
 
 if TYPE_CHECKING:
+    from tfclassify.recipe.schema import Recipe
+    from tfclassify.scoring.intervals import Interval
     from tfclassify.tuning.results import TuneResult
-    from tfclassify.tuning.selection import Selection
+    from tfclassify.tuning.selection import NestedChoice, Selection
 
 
 class Sampler(StrEnum):
@@ -60,6 +62,7 @@ class Also(StrEnum):
     """What is made small besides."""
 
     macs = "macs"
+    size = "size"
     parameters = "parameters"
     latency = "latency"
 
@@ -97,6 +100,12 @@ def tune(
         str | None,
         typer.Option("--max-macs", help="Do not train networks that cost more: 300M."),
     ] = None,
+    folds: Annotated[
+        int,
+        typer.Option(
+            "--folds", min=0, help="Judge the whole search by nested folds: a search for each."
+        ),
+    ] = 0,
     executor: Executor = "here",
     workers: Workers = None,
     threads: Threads = None,
@@ -140,6 +149,14 @@ def _to_dict(result: TuneResult) -> dict[str, Any]:
                 for name in ("honest", "gain", "naive", "start")
             },
         },
+        "nested": None
+        if result.nested is None
+        else {
+            "best": list(result.nested.best),
+            **{
+                name: getattr(result.nested, name).to_dict() for name in ("honest", "gain", "start")
+            },
+        },
         "front": [trial.number for trial in result.front],
         "trials": [
             {
@@ -165,8 +182,26 @@ def _render(result: TuneResult) -> str:
     lines += ["only one trial is complete: nothing to choose from"]
     if result.selection is not None:
         lines[1:] = _render_selection(result, result.selection)
+    if result.nested is not None:
+        lines[1:1] = _render_nested(result.recipe, result.nested)
     lines += [f"best    {result.best}", f"report  {result.report}"]
     return "\n".join([*lines, f"next    tfclassify train {result.best}"])
+
+
+def _render_nested(recipe: Recipe, nested: NestedChoice) -> list[str]:
+    """Write what nested folds say."""
+    metric = recipe.metric
+
+    def say(interval: Interval) -> str:
+        return f"{format_score(metric, interval.value)} ({format_range(metric, interval)})"
+
+    gain = format_difference(metric, nested.gain.value)
+    return [
+        f"the whole search, by {len(nested.best)} nested folds: {title_of(metric, recipe.task)} "
+        f"{say(nested.honest)} on {count_of(nested.honest.n, 'image')} that no search saw",
+        f"above the recipe as it was, {say(nested.start)}: {gain} "
+        f"({format_difference_range(metric, nested.gain)}), paired",
+    ]
 
 
 def _render_selection(result: TuneResult, chosen: Selection) -> list[str]:

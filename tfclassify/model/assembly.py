@@ -19,7 +19,7 @@ from tfclassify.backbones.hub_modules import PREFIX
 from tfclassify.backbones.rebuilding import rebuild
 from tfclassify.errors import ModelError
 from tfclassify.model.head import build_head, make_pool
-from tfclassify.recipe.schema import ModelRecipe, StackMemberRecipe
+from tfclassify.recipe.schema import HeadRecipe, ModelRecipe, StackMemberRecipe
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,26 @@ def build_classifier(
     return _assemble(model, classes, image_size, seed)
 
 
+def replace_head(
+    classifier: Classifier, head: HeadRecipe, classes: int, *, seed: int
+) -> Classifier:
+    """Build another classifier on the backbone of one; both then share it and its weights.
+
+    Args:
+        classifier: Whose backbone it is.
+        head: The new head's options; of a stack, ``pool`` must be that of the old one.
+        classes: Number of classes.
+        seed: Decides the weights of the head.
+
+    Raises:
+        ModelError: If the head does not fit into the memory, or does not fit together.
+    """
+    shape = tuple(classifier.backbone.output_shape[1:])
+    footprint = measure(lambda: build_head(head, shape, classes, seed=seed))
+    check_need("model.head", footprint.to_run(), footprint, "use fewer units")
+    return _put_head(classifier.backbone, classifier.members, head, classes, seed)
+
+
 def _list_backbones(model: ModelRecipe) -> list[str]:
     return [member.backbone for member in model.stack] or [model.backbone]
 
@@ -124,10 +144,16 @@ def _assemble(
     backbone = parts[0]
     if model.stack:
         backbone = _stack(parts, model.head.pool, image_size)
-    head = build_head(model.head, tuple(backbone.output_shape[1:]), classes, seed=seed)
-    images = keras.Input((*image_size, 3), name="image")
-    network = keras.Model(images, head(backbone(images)), name="classifier")
-    return Classifier(network, backbone, head, members)
+    return _put_head(backbone, members, model.head, classes, seed)
+
+
+def _put_head(
+    backbone: keras.Model, members: tuple[Member, ...], head: HeadRecipe, classes: int, seed: int
+) -> Classifier:
+    last = build_head(head, tuple(backbone.output_shape[1:]), classes, seed=seed)
+    images = keras.Input(backbone.input_shape[1:], name="image")
+    network = keras.Model(images, last(backbone(images)), name="classifier")
+    return Classifier(network, backbone, last, members)
 
 
 def _build_members(

@@ -40,6 +40,7 @@ from tfclassify.pages.wording import (
     format_seconds,
     title_of,
 )
+from tfclassify.recipe.wording import format_bytes
 from tfclassify.scoring.intervals import Interval
 
 if TYPE_CHECKING:
@@ -75,6 +76,23 @@ class TrialRow:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class NestedRow:
+    """What nested folds say of the whole search.
+
+    Attributes:
+        folds: How many.
+        honest: Score of what each fold chose, on images that its search never saw.
+        start: Score of the recipe as it was, on the same images.
+        gain: The first above the second, paired.
+    """
+
+    folds: int
+    honest: Interval
+    start: Interval
+    gain: Interval
+
+
 @dataclass(frozen=True, kw_only=True)
 class TuneReport(Page):
     """Everything that a search says.
@@ -84,7 +102,7 @@ class TuneReport(Page):
         task: As in a recipe.
         metric: What the search was after.
         is_higher_better: Whether a larger value is a better one.
-        cost_name: The second aim: macs, parameters, latency; empty where there is none.
+        cost_name: The second aim: macs, size, parameters, latency; empty where there is none.
         trials: By number.
         best: Number of the best trial.
         keys: Searched keys with what they may be, in words.
@@ -95,6 +113,7 @@ class TuneReport(Page):
         start: The score of the recipe as it was.
         gain: ``honest`` above ``start``, paired.
         chosen: How often each trial would have been chosen, as shares by number.
+        nested: What nested folds say; None without them.
         importance: Share of the score's variation by key.
         front: Numbers of the trials that none beats in score and cost.
         seconds: Of the search, over all sittings.
@@ -115,6 +134,7 @@ class TuneReport(Page):
     start: Interval | None = None
     gain: Interval | None = None
     chosen: Mapping[int, float] = field(default_factory=dict)
+    nested: NestedRow | None = None
     importance: Mapping[str, float] = field(default_factory=dict)
     front: tuple[int, ...] = ()
     seconds: float = 0.0
@@ -158,24 +178,28 @@ class TuneReport(Page):
     @property
     def cost_title(self) -> str:
         """What the second aim is called."""
-        titles = {"macs": "MACs", "parameters": "Parameters", "latency": "ms an image"}
+        titles = {
+            "macs": "MACs",
+            "size": "Size of the weights",
+            "parameters": "Parameters",
+            "latency": "ms an image",
+        }
         return titles.get(self.cost_name, self.cost_name)
 
     def format_cost(self, cost: float | None) -> str:
         """Write the second aim."""
         if cost is None:
             return ABSENT
-        return format_ms(cost) if self.cost_name == "latency" else format_large(cost)
+        forms = {"latency": format_ms, "size": format_bytes}
+        return forms.get(self.cost_name, format_large)(cost)
 
-    @property
-    def gain_words(self) -> str:
-        """How much the choice is above the recipe, and whether that is sure."""
-        assert self.gain is not None
-        value = format_difference(self.metric, self.gain.value)
-        if self.gain.low is None or self.gain.high is None:
+    def say_gain(self, gain: Interval) -> str:
+        """How much a choice is above the recipe, and whether that is sure."""
+        value = format_difference(self.metric, gain.value)
+        if gain.low is None or gain.high is None:
             return f"{value} on the same images"
-        is_sure = self.gain.low > 0 or self.gain.high < 0
-        ends = format_difference_range(self.metric, self.gain)
+        is_sure = gain.low > 0 or gain.high < 0
+        ends = format_difference_range(self.metric, gain)
         return f"{value} ({ends}), paired{'' if is_sure else ': it may be luck'}"
 
     @property

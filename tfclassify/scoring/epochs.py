@@ -29,6 +29,8 @@ class EpochRecord:
         images_per_second: Training throughput.
         train: Training loss, and accuracy or IoU, on augmented and mixed images.
         validation: Metrics on the validation images; empty without any.
+        plan: Epochs of every phase from here on, where they were cut after this one to keep
+            a time; else empty.
     """
 
     phase: str
@@ -40,16 +42,18 @@ class EpochRecord:
     train: Mapping[str, float] = field(default_factory=dict)
     validation: Mapping[str, float] = field(default_factory=dict)
     learning_rates: tuple[float, ...] = ()
+    plan: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return asdict(self)
+        values = asdict(self)
+        return values if self.plan else {k: v for k, v in values.items() if k != "plan"}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EpochRecord:
         """Rebuild a record from ``to_dict``."""
-        rates = tuple(values.get("learning_rates", ()))
-        return cls(**{**values, "learning_rates": rates})
+        lists = {name: tuple(values.get(name, ())) for name in ("learning_rates", "plan")}
+        return cls(**{**values, **lists})
 
 
 def is_better(metric: str, value: float, than: float, min_delta: float = 0.0) -> bool:

@@ -57,7 +57,7 @@ class WorkingPhase:
 
     Args:
         number: Its position in the recipe, from 0.
-        recipe: Its keys.
+        recipe: Its keys; those of a phase that is cut change while it is trained.
         step: Its gradient step.
         source: Its batches.
         changing: Every variable of the network that it may change.
@@ -160,6 +160,7 @@ def start_phase(
     material: Material,
     network: ForwardPass,
     observer: Observer,
+    cut: PhaseRecipe | None = None,
 ) -> WorkingPhase:
     """Set a phase up on the network as it is.
 
@@ -170,6 +171,7 @@ def start_phase(
         material: Training and validation images.
         network: The whole network in inference mode.
         observer: Receives the progress of caching features.
+        cut: The phase with fewer epochs, to keep a time; its images stay those of the recipe.
     """
     phase, quantiser = recipe.phases[number], None
     if phase.quantise:
@@ -189,7 +191,7 @@ def start_phase(
     pruner = _make_pruner(recipe, number, classifier, len(material.train.images))
     if pruner is not None:
         step.keep_gradients(pruner.kernels, pruner.gradients)
-    return WorkingPhase(number, phase, step, source, changing, pruner)
+    return WorkingPhase(number, cut or phase, step, source, changing, pruner)
 
 
 def _make_pruner(recipe: Recipe, number: int, classifier: Classifier, images: int) -> Pruner | None:

@@ -1,8 +1,9 @@
-"""What follows from the epochs so far: the learning rate and the early stop.
+"""What follows from the epochs so far: the learning rate, the early stop, cuts to keep a time.
 
-Owns: the shapes of the rate and both rules of patience. All are pure functions of the step
-and the records, so a resumed training decides exactly as one that was never stopped.
-Does not own: the records (``scoring.epochs``), the optimizer that the rate is given to.
+Owns: the shapes of the rate, both rules of patience, what a cut leaves of a phase. All are
+pure functions of the step and the records, so a resumed training decides exactly as one that
+was never stopped. Does not own: the records (``scoring.epochs``), the optimizer that the rate
+is given to, when a time asks for a cut (``tuning.budget``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from tfclassify.errors import TrainingError
 from tfclassify.recipe.names import OWN_FUNCTIONS, find_own_function
 from tfclassify.recipe.schema import EarlyStoppingRecipe, PhaseRecipe, ScheduleRecipe
+from tfclassify.recipe.wording import format_seconds
 from tfclassify.scoring.epochs import EpochRecord, best_epoch, is_better
 
 
@@ -145,3 +147,66 @@ def plateau_scale(records: Sequence[EpochRecord], schedule: ScheduleRecipe) -> f
         if waited >= schedule.patience:
             scale, waited = scale * schedule.factor, 0
     return scale
+
+
+def shorten_phase(phase: PhaseRecipe, epochs: int) -> PhaseRecipe:
+    """Give a phase fewer epochs; what its schedule counts in epochs shrinks alike.
+
+    >>> schedule = {"kind": "multi_step", "milestones": [4, 8]}
+    >>> shorten_phase(PhaseRecipe(name="a", epochs=10, schedule=schedule), 5).schedule.milestones
+    (2, 4)
+    """
+    schedule, share = phase.schedule, epochs / phase.epochs
+    if share == 1:
+        return phase
+    milestones = {max(1, round(share * each)) for each in schedule.milestones}
+    kept = tuple(sorted(each for each in milestones if each < epochs))
+    warmup = min(share * schedule.warmup_epochs, epochs)
+    shrunk = schedule.model_copy(update={"milestones": kept, "warmup_epochs": warmup})
+    if schedule.kind == "multi_step" and not kept:
+        shrunk = ScheduleRecipe(warmup_epochs=warmup)
+    swa = None if phase.swa is None or epochs < 2 else min(phase.swa, epochs)
+    return phase.model_copy(update={"epochs": epochs, "schedule": shrunk, "swa": swa})
+
+
+def follow_plans(
+    phases: Sequence[PhaseRecipe], records: Sequence[EpochRecord]
+) -> tuple[PhaseRecipe, ...]:
+    """Return a recipe's phases as they were cut, epoch by epoch, to keep a time.
+
+    Args:
+        phases: As the recipe has them.
+        records: Of every epoch so far.
+    """
+    current = list(phases)
+    for record in records:
+        for number, epochs in enumerate(record.plan):
+            phase = current[number]
+            if epochs < phase.epochs:
+                done = record.epoch if number == record.phase_number else 0
+                short = shorten_phase(phase, epochs)
+                swa = None if short.swa is None else min(short.swa, epochs - done)
+                current[number] = short.model_copy(update={"swa": swa})
+    return tuple(current)
+
+
+def describe_cut(phases: Sequence[PhaseRecipe], records: Sequence[EpochRecord]) -> str:
+    """Say what the last of the records cut, and why; empty where it cut nothing.
+
+    Args:
+        phases: As the recipe has them.
+        records: Of every epoch so far, up to the one that decided.
+    """
+    last = records[-1]
+    if not last.plan:
+        return ""
+    before, after = follow_plans(phases, records[:-1]), follow_plans(phases, records)
+    parts = [
+        f"{old.name} {new.epochs} of {old.epochs}"
+        for old, new in zip(before, after, strict=True)
+        if new.epochs < old.epochs
+    ]
+    return (
+        f"epochs take longer than estimated, {format_seconds(last.seconds)} in {last.phase}: cut "
+        f"after its epoch {last.epoch} to keep the time: epochs {', '.join(parts)}"
+    )

@@ -7,7 +7,7 @@ augmented image looks like (``pipeline``), the step (``steps``).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import keras
@@ -188,19 +188,21 @@ class FeatureSource:
         else:
             facts = self._list_facts(phase, material)
             *arrays, self._validation = material.features.fetch(extractor, facts, compute)
-        rows = range(0, len(arrays), 3)
-        self._cached = [(arrays[row], arrays[row + 1], arrays[row + 2]) for row in rows]
+        views = [arrays[row : row + 3] for row in range(0, len(arrays), 3)]
+        self._cached = [
+            (features, targets, _weigh(weights, targets, material.class_weights, recipe))
+            for features, targets, weights in views
+        ]
 
     def _list_facts(self, phase: PhaseRecipe, material: Material) -> dict[str, Any]:
         """List what the features depend on, besides the images and the network."""
-        recipe, weights = self._recipe, material.class_weights
+        recipe = self._recipe
         return {
             "data": recipe.data.model_dump(mode="json"),
             "model": recipe.model.model_dump(mode="json", exclude={"head"}),
             "pool": recipe.model.head.pool,
             "augment": recipe.augment.model_dump(mode="json") if phase.augment else None,
             "mix": phase.mix,
-            "class_weights": None if weights is None else weights.tolist(),
             "task": recipe.task,
             "batch_size": recipe.batch_size,
             "seed": recipe.seed,
@@ -216,7 +218,8 @@ class FeatureSource:
         """Run the stream's own epochs through the backbone; give rows back in index order."""
         images = len(material.train.images)
         steps = count_steps(images, self._recipe.batch_size)
-        stream = iter(open_stream(material, self._recipe, phase, first_epoch=self._first_address))
+        plain = replace(material, class_weights=None)  # which come in behind the features
+        stream = iter(open_stream(plain, self._recipe, phase, first_epoch=self._first_address))
         observer.on_task_start("features", self._views * steps)
         for view in range(self._views):
             parts: list[Batch] = []
@@ -278,6 +281,16 @@ def open_stream(material: Material, recipe: Recipe, phase: PhaseRecipe, *, first
         augmented=phase.augment,
         class_weights=material.class_weights if is_by_image else None,
     )
+
+
+def _weigh(
+    weights: np.ndarray, targets: np.ndarray, class_weights: np.ndarray | None, recipe: Recipe
+) -> np.ndarray:
+    """Weigh images by their classes as the stream does: by the expectation under the label."""
+    if class_weights is None or not get_task(recipe.task).weighs_images:
+        return weights
+    labels = targets[:, : len(class_weights)]  # a teacher's answers follow
+    return weights * (labels * class_weights.astype(np.float32)).sum(axis=1)
 
 
 def _fetch(batch: Batch) -> Batch:

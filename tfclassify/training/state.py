@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import keras
 import numpy as np
@@ -113,6 +113,7 @@ class RecordFacts(Document):
     images_per_second: float
     train: dict[str, float]
     validation: dict[str, float]
+    plan: tuple[Annotated[int, Field(ge=1)], ...] = ()
 
 
 class LastFacts(Document):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,12 @@ from tfclassify.scoring.epochs import EpochRecord, best_epoch, is_better
 from tfclassify.scoring.tasks import get_task
 from tfclassify.training.mining import HardExamples
 from tfclassify.training.phases import WorkingPhase, count_updates, group_batches, start_phase
-from tfclassify.training.schedules import learning_rate_at, should_stop
+from tfclassify.training.schedules import (
+    describe_cut,
+    follow_plans,
+    learning_rate_at,
+    should_stop,
+)
 from tfclassify.training.sources import BatchSource, Material, count_steps
 from tfclassify.training.state import (
     Snapshot,
@@ -54,6 +60,8 @@ class Trainer:
         material: Training and validation images.
         state_dir: Where the state is kept.
         on_record: Called with all records after each finished epoch is safe.
+        replan: Called with all records before an epoch is safe; says which epochs every
+            phase has from there on, or nothing. What it said is part of the record.
         observer: Receives progress.
 
     Attributes:
@@ -71,13 +79,14 @@ class Trainer:
         state_dir: Path,
         *,
         on_record: Callable[[Sequence[EpochRecord]], None] = lambda records: None,
+        replan: Callable[[Sequence[EpochRecord]], tuple[int, ...]] = lambda records: (),
         observer: Observer = SILENT,
     ) -> None:
         if len(material.train.images) == 0:
             raise TrainingError(f"{recipe.name}: there is no training image left to learn from")
         self._recipe, self.classifier, self._material = recipe, classifier, material
         self._state, self._on_record, self._observer = StateFolder(state_dir), on_record, observer
-        self._task = get_task(recipe.task)
+        self._task, self._replan = get_task(recipe.task), replan
         network = classifier.network
         self._network = ForwardPass(network, fold_all(network))
         self._images = len(material.train.images)
@@ -145,9 +154,15 @@ class Trainer:
         return number
 
     def _run_phase(self, number: int, last: Snapshot | None) -> None:
-        phase = self._recipe.phases[number]
+        phase = self._find_phase(number)
         work = start_phase(
-            self._recipe, number, self.classifier, self._material, self._network, self._observer
+            self._recipe,
+            number,
+            self.classifier,
+            self._material,
+            self._network,
+            self._observer,
+            phase,
         )
         self._source = work.source
         if last is not None:
@@ -157,12 +172,15 @@ class Trainer:
         if work.keep_best is not None and self._material.validation is not None:
             watched = f"val_{work.keep_best}"
         self._observer.on_phase_start(phase.name, phase.epochs, steps, self._images, watched)
-        for epoch in range(len(self._phase_records(number)) + 1, phase.epochs + 1):
-            if should_stop(self._phase_records(number), phase.early_stopping):
+        while len(records := self._phase_records(number)) < work.recipe.epochs:
+            if should_stop(records, phase.early_stopping):
                 break
-            self._run_epoch(work, epoch)
-        records = self._phase_records(number)
-        reason = f"all {phase.epochs} epochs done" if phase.epochs > 1 else "its epoch done"
+            self._run_epoch(work, len(records) + 1)
+            work.recipe = self._find_phase(number)
+        epochs, planned = work.recipe.epochs, self._recipe.phases[number].epochs
+        reason = f"all {epochs} epochs done" if epochs > 1 else "its epoch done"
+        if epochs < planned:
+            reason = f"{epochs} of {planned} epochs done, to keep the time"
         if should_stop(records, phase.early_stopping):
             reason = _explain_stop(phase, len(records))
         facts = {"phase": phase.name, "validation": self._end_phase(work)}
@@ -198,6 +216,7 @@ class Trainer:
                 validation=validation,
             )
             self._records.append(record)
+            self._records[-1] = replace(record, plan=self._replan(self._records))
             is_best = self._save_best(work)
         self._finish_epoch(work, tally, is_best)
 
@@ -287,6 +306,9 @@ class Trainer:
         values = {f"train_{name}": value for name, value in record.train.items()}
         values |= {f"val_{name}": value for name, value in record.validation.items()}
         self._observer.on_epoch_end(record.epoch, values, is_best)
+        cut = describe_cut(self._recipe.phases, self._records)
+        if cut:
+            self._observer.on_note(cut)
 
     def _end_phase(self, work: WorkingPhase) -> dict[str, float]:
         """Give the network the weights that the phase ends with; return their metrics."""
@@ -330,6 +352,10 @@ class Trainer:
             f"phase {self.kept_phase} is kept: validation {metric} {values[best]:.4f}, the best "
             f"of {len(names)} phases"
         )
+
+    def _find_phase(self, number: int) -> PhaseRecipe:
+        """Return a phase as it is by now."""
+        return follow_plans(self._recipe.phases, self._records)[number]
 
     def _phase_records(self, number: int) -> list[EpochRecord]:
         return [record for record in self._records if record.phase_number == number]

@@ -1,4 +1,4 @@
-"""What fits into a time: a recipe's epochs, and which network is worth its time.
+"""What fits into a time: a recipe's epochs, before and while it trains, and which network.
 
 Owns: the arithmetic over costs that were measured. Does not own: measuring them
 (``workflows.fitting``), probes (``probes``).
@@ -7,15 +7,21 @@ Owns: the arithmetic over costs that were measured. Does not own: measuring them
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from tfclassify.errors import RequestError
-from tfclassify.recipe.schema import PhaseRecipe, ScheduleRecipe
+from tfclassify.recipe.schema import PhaseRecipe
 from tfclassify.recipe.wording import format_seconds
+from tfclassify.scoring.epochs import EpochRecord
+from tfclassify.training.schedules import follow_plans, shorten_phase
 
 #: Part of a time that is planned with; measured on a few steps, costs come out higher.
 PLANNED = 0.85
+#: Part of a time that a training which takes longer is cut to.
+_KEPT = 0.97
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ def fit_phases(
         return tuple(phases)
     kept = [_keep_one_view(phase) for phase in phases]
     pairs = list(zip(kept, cost.phases, strict=True))
-    least = cost.total([_cut(phase, each, 0.0) for phase, each in pairs])
+    least = cost.total([shorten_phase(phase, 1) for phase in kept])
     if least > seconds:
         raise RequestError(
             f"--time: {format_seconds(seconds)} are left, but reading the images, one epoch of "
@@ -90,17 +96,108 @@ def fit_phases(
         )
     if cost.total(kept) <= seconds:
         return tuple(kept)
-    low, high = 0.0, seconds  # what the epochs of one phase may take
+    stretches = [Stretch(phase.epochs, each.epoch) for phase, each in pairs]
+    fixed = cost.total(kept) - sum(each.epochs * each.epoch_s for each in stretches)
+    epochs = share_evenly(stretches, seconds - fixed)
+    return tuple(shorten_phase(phase, count) for phase, count in zip(kept, epochs, strict=True))
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Epochs that may be cut.
+
+    Attributes:
+        epochs: As planned.
+        epoch_s: Seconds of each.
+        least: How many are done in any case.
+    """
+
+    epochs: int
+    epoch_s: float
+    least: int = 1
+
+
+def share_evenly(stretches: Sequence[Stretch], seconds: float) -> list[int]:
+    """Return the epochs of each stretch that fit into a time; the least of each if none do.
+
+    Those that take longest are cut to one length of time.
+
+    >>> share_evenly([Stretch(29, 1.0), Stretch(20, 5.0)], 60.0)
+    [29, 6]
+    """
+
+    def cut(each: Stretch, longest: float) -> int:
+        return max(each.least, min(each.epochs, math.floor(longest / each.epoch_s)))
+
+    low, high = 0.0, max(seconds, 0.0)  # what the epochs of one stretch may take
+    if sum(each.epochs * each.epoch_s for each in stretches) <= seconds:
+        return [each.epochs for each in stretches]
     for _ in range(40):
         middle = (low + high) / 2
-        fits = cost.total([_cut(phase, each, middle) for phase, each in pairs]) <= seconds
-        low, high = (middle, high) if fits else (low, middle)
-    return tuple(_cut(phase, each, low) for phase, each in pairs)
+        taken = sum(cut(each, middle) * each.epoch_s for each in stretches)
+        low, high = (middle, high) if taken <= seconds else (low, middle)
+    return [cut(each, low) for each in stretches]
 
 
-def _cut(phase: PhaseRecipe, cost: PhaseCost, seconds: float) -> PhaseRecipe:
-    """Leave a phase the epochs that fit into a time, one at least."""
-    return shorten_phase(phase, max(1, min(phase.epochs, math.floor(seconds / cost.epoch))))
+class Pace:
+    """Keeps a training within its time where its epochs take longer than was estimated.
+
+    Args:
+        phases: As fitted to the estimate.
+        cost: The estimate.
+        seconds: The time of the whole command.
+        elapsed: Tells the seconds since it began.
+    """
+
+    def __init__(
+        self,
+        phases: Sequence[PhaseRecipe],
+        cost: Cost,
+        seconds: float,
+        elapsed: Callable[[], float],
+    ) -> None:
+        self._phases, self._cost = tuple(phases), cost
+        self._seconds, self._elapsed = seconds, elapsed
+
+    def replan(self, records: Sequence[EpochRecord]) -> tuple[int, ...]:
+        """Return the epochs that every phase has from now on; empty to leave them as they are.
+
+        Epochs are never added. What is left of the phase at work and all of the later ones
+        are cut to one length of time; a later phase keeps one epoch, and one that prunes all
+        of its own, since its network would stay denser. The later ones are taken to be
+        slower than estimated by as much as this one. A phase's first epoch compiles, so that
+        it decides only where there is no time for another one.
+
+        Args:
+            records: Of every epoch so far.
+        """
+        number = records[-1].phase_number
+        phases = follow_plans(self._phases, records)
+        own = [record.seconds for record in records if record.phase_number == number]
+        epoch_s = float(np.median(own[1:] or own))
+        slower = max(1.0, epoch_s / self._cost.phases[number].epoch)
+        stretches = [_leave(phases[number], len(own), epoch_s)]
+        left = _KEPT * self._seconds - self._elapsed() - slower * self._cost.end
+        later = list(zip(phases, self._cost.phases, strict=True))[number + 1 :]
+        for phase, cost in later:
+            least = phase.epochs if phase.prune else 1
+            stretches.append(Stretch(phase.epochs, slower * cost.epoch, least))
+            left -= slower * (_cost_phase(phase, cost) - phase.epochs * cost.epoch)
+        needed = epoch_s + sum(each.least * each.epoch_s for each in stretches[1:])
+        if len(own) == 1 and needed <= left:
+            return ()
+        kept = share_evenly(stretches, left)
+        kept[0] += len(own)
+        planned = tuple(phase.epochs for phase in phases)
+        plan = (*planned[:number], *kept)
+        return () if plan == planned else plan
+
+
+def _leave(phase: PhaseRecipe, done: int, epoch_s: float) -> Stretch:
+    """Say what is left of a phase; an average over its last epochs needs one to come."""
+    left = phase.epochs - done
+    least = left if phase.prune else min(left, 1 if phase.swa else 0)
+    return Stretch(left, epoch_s, least)
 
 
 def _keep_one_view(phase: PhaseRecipe) -> PhaseRecipe:
@@ -108,26 +205,6 @@ def _keep_one_view(phase: PhaseRecipe) -> PhaseRecipe:
         return phase
     features = phase.features.model_copy(update={"views": 1})
     return phase.model_copy(update={"features": features})
-
-
-def shorten_phase(phase: PhaseRecipe, epochs: int) -> PhaseRecipe:
-    """Give a phase fewer epochs; what its schedule counts in epochs shrinks alike.
-
-    >>> schedule = {"kind": "multi_step", "milestones": [4, 8]}
-    >>> shorten_phase(PhaseRecipe(name="a", epochs=10, schedule=schedule), 5).schedule.milestones
-    (2, 4)
-    """
-    schedule, share = phase.schedule, epochs / phase.epochs
-    if share == 1:
-        return phase
-    milestones = {max(1, round(share * each)) for each in schedule.milestones}
-    kept = tuple(sorted(each for each in milestones if each < epochs))
-    warmup = min(share * schedule.warmup_epochs, epochs)
-    shrunk = schedule.model_copy(update={"milestones": kept, "warmup_epochs": warmup})
-    if schedule.kind == "multi_step" and not kept:
-        shrunk = ScheduleRecipe(warmup_epochs=warmup)
-    swa = None if phase.swa is None or epochs < 2 else min(phase.swa, epochs)
-    return phase.model_copy(update={"epochs": epochs, "schedule": shrunk, "swa": swa})
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ Does not own: what a trial leaves in its own folder (``workflows.tune``).
     ├── trials.jsonl       proposals and how they ended
     ├── trial-0000/ …      what each said of the validation images, and its epochs
     ├── features/          of frozen backbones, shared by the trials; removed at the end
+    ├── fold-1/ …          with --folds: a search on other images than fold 1 is judged on,
+    │                      and the runs of its start and its choice
     └── best.yaml, trials.csv, report.html
 """
 
@@ -31,12 +33,12 @@ from tfclassify.runs.directory import (
     make_next,
     refuse_irregular,
 )
-from tfclassify.runs.documents import read_document
+from tfclassify.runs.documents import MOST_FOLDS, read_document
 from tfclassify.tuning.trials import TrialJournal
 
 FACTS_FILE, RECIPE_FILE = "search.json", "search.yaml"
 
-Cost = Literal["macs", "parameters", "latency"]
+Cost = Literal["macs", "size", "parameters", "latency"]
 
 
 class SearchFacts(Document):
@@ -51,6 +53,7 @@ class SearchFacts(Document):
         seed: Of the proposals.
         also: The second aim, or None.
         max_macs: Multiply-accumulates an image at most, or None.
+        folds: Nested folds, of which each has a search of its own; 0 for none.
     """
 
     format: int = 1
@@ -61,6 +64,12 @@ class SearchFacts(Document):
     seed: int = Field(default=0, ge=0)
     also: Cost | None = None
     max_macs: float | None = Field(default=None, gt=0)
+    folds: int = Field(default=0, ge=0, le=MOST_FOLDS)
+
+    @property
+    def seconds_each(self) -> float | None:
+        """Time of the search and of each fold's, which share it evenly."""
+        return None if self.seconds is None else self.seconds / (self.folds + 1)
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,14 @@ class SearchFolder(ResultsFolder):
     def trial(self, number: int) -> RunDirectory:
         """Return a trial's folder, which holds what a run holds before it is judged."""
         return RunDirectory(self.path / f"trial-{number:04d}")
+
+    def fold(self, number: int) -> Path:
+        """Return where the search of a nested fold is, folds counted from 1."""
+        return self.path / f"fold-{number}"
+
+    def choice(self, number: int) -> RunDirectory:
+        """Return the run of a trial that a nested fold is judged by."""
+        return RunDirectory(self.path / f"choice-{number:04d}")
 
     def answers_path(self, number: int) -> Path:
         """What a trial says of the validation images."""

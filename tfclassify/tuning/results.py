@@ -13,14 +13,14 @@ from typing import Any
 
 from tfclassify.files import render_csv, write_text
 from tfclassify.pages.rendering import Command, format_now
-from tfclassify.pages.tune_page import TrialRow, TuneReport, show_value
+from tfclassify.pages.tune_page import NestedRow, TrialRow, TuneReport, show_value
 from tfclassify.recipe.loading import dump_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.recipe.search_schema import DimensionRecipe, find_space
 from tfclassify.scoring.tasks import get_task
 from tfclassify.tuning.folder import SearchFacts, SearchFolder
 from tfclassify.tuning.proposals import find_importance
-from tfclassify.tuning.selection import Selection
+from tfclassify.tuning.selection import NestedChoice, Selection
 from tfclassify.tuning.trials import Ended, Trial
 
 
@@ -34,6 +34,7 @@ class TuneResult:
         trials: All of them, by number.
         selection: The best trial and what choosing it is worth; None where only the start
             is complete.
+        nested: What nested folds say of the search; None without ``--folds``.
         front: The trials that none beats in score and cost; empty without a second aim.
         best: The best trial's recipe, a file.
         report: The page.
@@ -45,6 +46,7 @@ class TuneResult:
     recipe: Recipe
     trials: tuple[Trial, ...]
     selection: Selection | None
+    nested: NestedChoice | None
     front: tuple[Trial, ...]
     best: Path
     report: Path
@@ -80,6 +82,7 @@ def describe_search(result: TuneResult, facts: SearchFacts) -> TuneReport:
         start=chosen.start if chosen else None,
         gain=chosen.gain if chosen else None,
         chosen=chosen.chosen if chosen else {},
+        nested=_describe_nested(result.nested) if result.nested else None,
         importance=find_importance(space, complete, higher_is_better=higher),
         front=tuple(trial.number for trial in result.front),
         seconds=result.seconds,
@@ -96,6 +99,10 @@ def describe_search(result: TuneResult, facts: SearchFacts) -> TuneReport:
         ),
         recipe_text=dump_recipe(result.recipe),
     )
+
+
+def _describe_nested(nested: NestedChoice) -> NestedRow:
+    return NestedRow(len(nested.best), nested.honest, nested.start, nested.gain)
 
 
 def _describe_trial(trial: Trial) -> TrialRow:

@@ -15,15 +15,16 @@ free of bias, but its folds agree too much: for trials that are all coins, inter
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tfclassify.scoring.comparison import Statistic
+from tfclassify.scoring.comparison import Statistic, resample_difference
 from tfclassify.scoring.intervals import Interval, ResamplePlan, make_interval, plan_resamples
 from tfclassify.scoring.tasks import get_task
+from tfclassify.scoring.verdicts import Answers
 
-_RESAMPLES = 500
+_RESAMPLES, _NESTED_RESAMPLES = 500, 2000
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,56 @@ class Selection:
     honest: Interval
     gain: Interval
     chosen: dict[int, float]
+
+
+@dataclass(frozen=True)
+class NestedChoice:
+    """What nested folds say of the whole search.
+
+    Attributes:
+        best: The trial that each fold's own search chose, from 0.
+        honest: Score of what the folds chose, each image by a search that never saw it.
+        start: Score of the recipe as it was, trained on the same images.
+        gain: How much the first is above the second on the same images, paired.
+    """
+
+    best: tuple[int, ...]
+    honest: Interval
+    start: Interval
+    gain: Interval
+
+
+def judge_choices(
+    start: Answers, chosen: Answers, best: Sequence[int], *, metric: str, seed: int
+) -> NestedChoice:
+    """Judge what searches chose by images that none of them saw.
+
+    The score is that of the plain images, as the trials' is, over the images of all folds
+    together; whole groups are drawn where there are groups.
+
+    Args:
+        start: What the recipe as it was says of every fold's images.
+        chosen: What the folds' choices say of the same images in the same order.
+        best: The trial that each fold chose.
+        metric: What the search is after.
+        seed: Seed of the resamples.
+    """
+    images = len(start)
+    plan = plan_resamples(images, seed=seed, resamples=_NESTED_RESAMPLES, groups=start.units)
+    measure = start.task.metrics[metric]
+
+    def score(answers: Answers) -> Statistic:
+        outcome = replace(answers, averaged=None).outcome
+        return lambda weights: measure.weigh(outcome.weigh(weights))
+
+    def bound(statistic: Statistic) -> Interval:
+        samples = np.concatenate([statistic(weights) for weights in plan.chunks()])
+        whole = float(statistic(np.ones((1, images)))[0])
+        return make_interval(whole, samples, n=images)
+
+    own, other = score(start), score(chosen)
+    gain = resample_difference(own, other, plan)
+    return NestedChoice(tuple(best), bound(other), bound(own), gain)
 
 
 def select(answers: TrialAnswers, *, seed: int, level: float = 0.95) -> Selection:

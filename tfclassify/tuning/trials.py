@@ -56,6 +56,7 @@ class Ended(Document):
         curve: The metric after each epoch that was trained.
         at_seconds: Time of the search, over all sittings, when it ended.
         reason: Why it was pruned, failed or refused; what was changed to let it run.
+        batch_size: What it was trained with, where memory ran out with the recipe's own.
     """
 
     event: Literal["ended"] = "ended"
@@ -67,6 +68,7 @@ class Ended(Document):
     curve: tuple[float | None, ...] = ()
     at_seconds: float = Field(default=0.0, ge=0)
     reason: str = ""
+    batch_size: int | None = Field(default=None, ge=1)
 
 
 Event = Annotated[Asked | Ended, Field(discriminator="event")]

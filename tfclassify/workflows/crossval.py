@@ -250,7 +250,7 @@ def _train_here(
     folds = _list_folds(place, recipe, data.index)
     for (repeat, number), fold in zip(place.plan.places(), folds, strict=True):
         observer.on_note(_name_fold(place.plan, repeat, number))
-        _train_fold(fold, data, observer)
+        finish_fold(fold, data, observer)
 
 
 def _train_elsewhere(place: CrossvalDirectory, where: ExecutorOptions, observer: Observer) -> None:
@@ -286,11 +286,11 @@ def train_fold(place: str, repeat: int, number: int, observer: Observer = SILENT
     data = _prepare(folder, recipe, observer)
     folds = _list_folds(folder, recipe, data.index)
     places = zip(folder.plan.places(), folds, strict=True)
-    _train_fold(dict(places)[repeat, number], data, observer)
+    finish_fold(dict(places)[repeat, number], data, observer)
 
 
 @dataclass(frozen=True, eq=False)
-class _Fold:
+class Fold:
     """One training: its folder, its recipe and its images."""
 
     run: RunDirectory
@@ -298,7 +298,7 @@ class _Fold:
     index: Index
 
 
-def _list_folds(place: CrossvalDirectory, recipe: Recipe, index: Index) -> Iterator[_Fold]:
+def _list_folds(place: CrossvalDirectory, recipe: Recipe, index: Index) -> Iterator[Fold]:
     for repeat in range(1, place.plan.repeats + 1):
         # Another deal needs another seed; the trainings of a repeat share it.
         own = recipe.model_copy(update={"seed": recipe.seed + repeat - 1})
@@ -306,7 +306,7 @@ def _list_folds(place: CrossvalDirectory, recipe: Recipe, index: Index) -> Itera
             index, folds=place.plan.folds, seed=own.seed, watch=recipe.data.validation
         )
         for number, part in enumerate(dealt, start=1):
-            yield _Fold(place.fold(repeat, number), _describe(own, place, number), part)
+            yield Fold(place.fold(repeat, number), _describe(own, place, number), part)
 
 
 def _prepare(place: CrossvalDirectory, recipe: Recipe, observer: Observer) -> PreparedData:
@@ -331,7 +331,7 @@ def _describe(recipe: Recipe, place: CrossvalDirectory, number: int) -> Recipe:
     return recipe.model_copy(update={"description": f"{own}{fold}"})
 
 
-def _train_fold(fold: _Fold, data: PreparedData, observer: Observer) -> None:
+def finish_fold(fold: Fold, data: PreparedData, observer: Observer) -> None:
     """Train one fold, or what is left of it."""
     run, recipe = fold.run, fold.recipe
     if run.report_path.exists():

@@ -25,6 +25,7 @@ from tfclassify.runs.documents import Choice
 from tfclassify.tuning.budget import (
     PLANNED,
     Cost,
+    Pace,
     PhaseCost,
     Probed,
     fit_phases,
@@ -78,8 +79,11 @@ class Fitting:
         return any(name == key or name.startswith((f"{key}.", f"{key}[")) for name in names)
 
 
-def fit_recipe(fitting: Fitting) -> tuple[Recipe, Choice]:
+def fit_recipe(fitting: Fitting) -> tuple[Recipe, Choice, Pace]:
     """Fit a recipe to a time, and choose backbone and size where they are open.
+
+    Returns:
+        The recipe, what is said of it, and what keeps its training within the time.
 
     Raises:
         RequestError: If not even one epoch of each phase fits.
@@ -96,7 +100,9 @@ def fit_recipe(fitting: Fitting) -> tuple[Recipe, Choice]:
     lines.append(_say_fit(fitting, recipe.phases, phases, cost))
     for line in lines:
         fitting.observer.on_note(line)
-    return _with_phases(recipe, phases), Choice(seconds=fitting.seconds, lines=tuple(lines))
+    pace = Pace(phases, cost, fitting.seconds, fitting.elapsed)
+    choice = Choice(seconds=fitting.seconds, lines=tuple(lines))
+    return _with_phases(recipe, phases), choice, pace
 
 
 def _with_phases(recipe: Recipe, phases: Sequence[PhaseRecipe]) -> Recipe:

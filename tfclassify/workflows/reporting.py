@@ -101,7 +101,7 @@ def write_run_report(
         description=recipe.description,
         data=summarise_data(data.index, recipe.data.source),
         model=describe_network(recipe, parameters),
-        recipe=(*describe_training(recipe, kept_phase), *_describe_choice(run)),
+        recipe=(*describe_training(recipe, kept_phase), *_describe_choice(run, recipe, records)),
         recipe_text=dump_recipe(recipe),
         phases=describe_phases(recipe, records, trainable),
         kept_phase=kept_phase,
@@ -119,13 +119,18 @@ def write_run_report(
     write_text(run.report_path, render_run_page(report, figures))
 
 
-def _describe_choice(run: RunDirectory) -> tuple[Fact, ...]:
-    """Say how the recipe was fitted to a time, where it was."""
+def _describe_choice(
+    run: RunDirectory, recipe: Recipe, records: Sequence[EpochRecord]
+) -> tuple[Fact, ...]:
+    """Say how the recipe was fitted to a time, and cut while it was trained, where it was."""
+    from tfclassify.training.schedules import describe_cut
+
     if not run.choice_path.exists():
         return ()
     choice = read_document(Choice, run.choice_path, "remove it, and report the run again")
     given = f"Fitted to {format_seconds(choice.seconds)}"
-    return tuple(Fact(given, line) for line in choice.lines)
+    cuts = (describe_cut(recipe.phases, records[:count]) for count in range(1, len(records) + 1))
+    return tuple(Fact(given, line) for line in (*choice.lines, *filter(None, cuts)))
 
 
 def write_evaluation_report(
@@ -166,8 +171,9 @@ def describe_phases(
         records: Every epoch of every phase.
         trainable: Parameters that each phase trained.
     """
-    from tfclassify.training.schedules import should_stop
+    from tfclassify.training.schedules import follow_plans, should_stop
 
+    cut = follow_plans(recipe.phases, records)
     phases = []
     for number, (phase, count) in enumerate(zip(recipe.phases, trainable, strict=True)):
         own = [record for record in records if record.phase_number == number]
@@ -176,6 +182,8 @@ def describe_phases(
             values = [record.validation[phase.keep_best] for record in own]
             best = best_epoch(values, phase.keep_best) + 1
         reason = "all epochs done"
+        if cut[number].epochs < phase.epochs:
+            reason = "cut to keep the time"
         if phase.early_stopping and should_stop(own, phase.early_stopping):
             reason = f"no gain in {count_of(phase.early_stopping.patience, 'epoch')}"
         phases.append(

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from tfclassify.model.bundle import Bundle
     from tfclassify.scoring.epochs import EpochRecord
     from tfclassify.training.sources import Material
+    from tfclassify.tuning.budget import Pace
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,9 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
     """
     started = time.perf_counter()
     recipe = open_recipe(request.recipe, request.overrides, observer, request.columns)
-    choice = None
+    choice, pace = None, None
     if request.seconds is not None:
-        recipe, choice = _fit(request, request.seconds, recipe, started, observer)
+        recipe, choice, pace = _fit(request, request.seconds, recipe, started, observer)
     if request.out is not None:
         run = RunDirectory.create_at(request.out, dump_recipe(recipe))
     else:
@@ -125,7 +126,9 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
         if choice is not None:
             choice.write(run.choice_path)
         data = _prepare(run, recipe, observer)
-        result = train_prepared(run, recipe, data, observer, resume=False, started=started)
+        result = train_prepared(
+            run, recipe, data, observer, resume=False, started=started, pace=pace
+        )
         if not request.keep_state:
             run.drop_state()
         return result
@@ -133,7 +136,7 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
 
 def _fit(
     request: TrainRequest, seconds: float, recipe: Recipe, started: float, observer: Observer
-) -> tuple[Recipe, Choice]:
+) -> tuple[Recipe, Choice, Pace]:
     """Fit the recipe to a time."""
     from tfclassify.workflows.fitting import Fitting, fit_recipe
 
@@ -276,6 +279,7 @@ def train_prepared(
     resume: bool,
     started: float | None = None,
     seconds: float | None = None,
+    pace: Pace | None = None,
 ) -> TrainResult:
     """Train on prepared data in a run that is locked already, judge and report it.
 
@@ -287,6 +291,8 @@ def train_prepared(
         resume: Go on from the last finished epoch, where there is one.
         started: ``time.perf_counter`` at the start of the command; None means now.
         seconds: Wall time of the training, where it was finished before.
+        pace: What keeps it within a time. A training that is resumed has none: it keeps the
+            epochs that were decided on.
 
     Raises:
         TfclassifyError: If the model cannot be built or trained.
@@ -307,8 +313,9 @@ def train_prepared(
         if log is not None:
             log.write(records)
 
+    hooks: dict[str, Any] = {} if pace is None else {"replan": pace.replan}
     trainer = Trainer(
-        recipe, classifier, material, run.state_dir, on_record=keep, observer=observer
+        recipe, classifier, material, run.state_dir, on_record=keep, observer=observer, **hooks
     )
     records = trainer.run(resume=resume)
     if log is not None:

@@ -6,25 +6,20 @@ Does not own: which values it has (``tuning``), the search (``tune``).
 
 from __future__ import annotations
 
-import functools
-import gc
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tfclassify.data.index import Index
-from tfclassify.data.preparation import PreparedData
 from tfclassify.errors import TfclassifyError, TrainingError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import open_replacing, write_text
 from tfclassify.pages.wording import format_large
 from tfclassify.recipe.document import render_yaml
-from tfclassify.recipe.loading import dump_recipe, load_recipe, parse_recipe
+from tfclassify.recipe.loading import dump_recipe, parse_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.recipe.search_schema import put_value
 from tfclassify.recipe.wording import parse_path
@@ -32,7 +27,7 @@ from tfclassify.scoring.tasks import get_task
 from tfclassify.tuning.folder import SearchFolder
 from tfclassify.tuning.proposals import should_prune
 from tfclassify.tuning.trials import Ended, Trial
-from tfclassify.workflows.material import build_network, open_material
+from tfclassify.workflows.shared_parts import SharedParts, open_shared
 from tfclassify.workflows.start import set_up_keras
 
 if TYPE_CHECKING:
@@ -43,11 +38,17 @@ if TYPE_CHECKING:
 _LEAST_BATCH = 1
 
 
-def make_trial_recipe(recipe: Recipe, values: dict[str, Any]) -> Recipe:
-    """Return a search's recipe with a trial's values in it, and no search."""
+def make_trial_recipe(recipe: Recipe, trial: Trial) -> Recipe:
+    """Return a search's recipe as a trial trains by it, and no search.
+
+    Its values are in it, and the batch size with which it came to its end, where memory ran
+    out with the recipe's own.
+    """
     content = recipe.model_dump(mode="json") | {"search": None}
-    for key, value in values.items():
+    for key, value in trial.asked.values.items():
         content = put_value(content, parse_path(key), value)
+    if trial.ended is not None and trial.ended.batch_size is not None:
+        content["batch_size"] = trial.ended.batch_size
     return parse_recipe(render_yaml(content), "trial")
 
 
@@ -66,11 +67,12 @@ def run_trial(search: str, number: int, observer: Observer = SILENT) -> str:
     journal = folder.journal()
     trial = journal.trials[number]
     known = [journal.trials[other] for other in trial.asked.known]
-    recipe = make_trial_recipe(load_recipe(folder.recipe_path), trial.asked.values)
+    shared = open_shared(search)
+    recipe = make_trial_recipe(shared.recipe, trial)
     halved = 0
     while True:
         try:
-            ended = _train_trial(folder, number, recipe, known, observer)
+            ended = _train_trial(folder, number, shared, recipe, known, observer)
             break
         except _out_of_memory() as error:
             if recipe.batch_size <= _LEAST_BATCH:
@@ -84,10 +86,10 @@ def run_trial(search: str, number: int, observer: Observer = SILENT) -> str:
             )
             shutil.rmtree(folder.trial(number).path, ignore_errors=True)
         finally:
-            _forget_network()
+            shared.forget_trial()
     if halved:
         reason = f"batch_size {recipe.batch_size}, since memory ran out with more"
-        ended = ended.model_copy(update={"reason": reason})
+        ended = ended.model_copy(update={"reason": reason, "batch_size": recipe.batch_size})
     return ended.model_dump_json()
 
 
@@ -98,21 +100,25 @@ def _out_of_memory() -> tuple[type[BaseException], ...]:
 
 
 def _train_trial(
-    folder: SearchFolder, number: int, recipe: Recipe, known: Sequence[Trial], observer: Observer
+    folder: SearchFolder,
+    number: int,
+    shared: SharedParts,
+    recipe: Recipe,
+    known: Sequence[Trial],
+    observer: Observer,
 ) -> Ended:
     started = time.perf_counter()
     set_up_keras(recipe)
     from tfclassify.training.trainer import Trainer
 
-    index = PreparedData.load(folder.index_path, folder.integrity_path).index
-    classifier = build_network(recipe, index)
+    classifier = shared.build_network(recipe)
     cost, refusal = _find_cost(folder, recipe, classifier)
     if refusal:
         return Ended(number=number, state="refused", cost=cost, reason=refusal)
     run = folder.trial(number)
     write_text(run.recipe_path, dump_recipe(recipe))
     watch = _Watch(folder, number, recipe, known)
-    material = _open_material(folder, recipe, index, observer)
+    material = shared.open_material(recipe)
     trainer = Trainer(
         recipe, classifier, material, run.state_dir, on_record=watch.note, observer=observer
     )
@@ -204,53 +210,24 @@ def _keep_answers(
     return float(scores[recipe.metric])
 
 
-@functools.lru_cache(maxsize=1)
-def _open_images(search: str, data: str) -> Any:
-    """Decode a search's images, and load its teacher, once a process and setting."""
-    folder = SearchFolder.open(Path(search))
-    recipe = parse_recipe(data, "trial")
-    index = PreparedData.load(folder.index_path, folder.integrity_path).index
-    return open_material(recipe, index, SILENT)
-
-
-def _open_material(
-    folder: SearchFolder, recipe: Recipe, index: Index, observer: Observer
-) -> Material:
-    """Pair the images with a trial's class weights, and share the features of frozen nets."""
-    from tfclassify.training.class_weights import resolve_class_weights
-    from tfclassify.training.feature_store import FeatureStore
-
-    neutral = recipe.model_dump(mode="json", include={"name", "task", "data", "seed"})
-    if recipe.distil is not None:
-        neutral["distil"] = {"teacher": recipe.distil.teacher}
-    text = render_yaml(
-        neutral
-        | {"model": {"backbone": "efficientnet_lite0"}, "phases": [{"name": "a", "epochs": 1}]}
-    )
-    shared = _open_images(str(folder.path), text)
-    weights = resolve_class_weights(
-        recipe.class_weights, shared.train.targets, index.classes, recipe.task
-    )
-    return replace(shared, class_weights=weights, features=FeatureStore(folder.features_dir))
-
-
 def measure_cost(classifier: Classifier, recipe: Recipe, kind: str) -> float:
     """Measure what a network costs.
 
     Args:
         classifier: The network.
         recipe: For its image size.
-        kind: macs: multiply-accumulates an image; parameters; latency: milliseconds of one
-            image, the median of 20 runs.
+        kind: macs: multiply-accumulates an image; size: bytes of the weights; parameters;
+            latency: milliseconds of one image, the median of 20 runs.
     """
     network = classifier.network
     if kind == "parameters":
         return float(network.count_params())
     shape = (*recipe.data.image_size, 3)
-    if kind == "macs":
+    if kind in ("macs", "size"):
         from tfclassify.profiler.keras_profile import profile_model
 
-        return float(profile_model(network, [shape], title="trial", target="trial").macs)
+        profile = profile_model(network, [shape], title="trial", target="trial")
+        return float(profile.macs if kind == "macs" else profile.weight_bytes)
     import tensorflow as tf
 
     run = tf.function(lambda images: network(images, training=False))
@@ -262,11 +239,3 @@ def measure_cost(classifier: Classifier, recipe: Recipe, kind: str) -> float:
         run(images)
         times.append(time.perf_counter() - begun)
     return float(np.median(times) * 1e3)
-
-
-def _forget_network() -> None:
-    """Give back what a network holds, before the next one is built."""
-    import keras
-
-    keras.backend.clear_session()
-    gc.collect()

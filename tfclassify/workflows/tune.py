@@ -1,55 +1,44 @@
 """``tune``: many trainings of one recipe, each with other values, and an honest choice.
 
-Owns: the order of the search, one trial, what an interruption leaves. Does not own: what
-is proposed and what the choice is worth (``tuning``), where trials run (``executors``).
+Owns: what may be asked for, what is prepared, what the search leaves. Does not own: the
+course of a search (``search``), nested folds (``nested_folds``), what is proposed and what
+the choice is worth (``tuning``), where trials run (``executors``).
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData, prepare_data
-from tfclassify.errors import JobError, RequestError
+from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
-from tfclassify.executors.jobs import Executor, ExecutorOptions, FinishedJob, Job, open_executor
+from tfclassify.executors.jobs import ExecutorOptions, open_executor
 from tfclassify.files import sweep_unfinished, write_text
-from tfclassify.pages.tune_page import render_tune_page, show_value
+from tfclassify.pages.tune_page import render_tune_page
 from tfclassify.recipe.loading import dump_recipe, load_recipe
 from tfclassify.recipe.schema import Recipe
-from tfclassify.recipe.search_schema import find_space
-from tfclassify.scoring.tasks import get_task
+from tfclassify.runs.documents import MOST_FOLDS
 from tfclassify.tuning.folder import SearchFacts, SearchFolder
-from tfclassify.tuning.proposals import (
-    Goal,
-    import_optuna,
-    propose,
-)
+from tfclassify.tuning.proposals import import_optuna
 from tfclassify.tuning.results import TuneResult, describe_search, write_table
-from tfclassify.tuning.selection import Selection, TrialAnswers, select
-from tfclassify.tuning.trials import Asked, Ended, TrialJournal, find_front
+from tfclassify.tuning.selection import NestedChoice
+from tfclassify.tuning.trials import find_front
 from tfclassify.workflows.interruptions import explain_interruption
-from tfclassify.workflows.material import (
-    anchor_images,
-)
+from tfclassify.workflows.material import anchor_images
+from tfclassify.workflows.nested_folds import deal_folds, search_folds
 from tfclassify.workflows.recipes import Given, open_recipe
+from tfclassify.workflows.search import Search, choose
+from tfclassify.workflows.shared_parts import close_shared
 from tfclassify.workflows.start import verb
-from tfclassify.workflows.trial import make_trial_recipe, run_trial
-
-if TYPE_CHECKING:
-    pass
+from tfclassify.workflows.trial import make_trial_recipe
 
 _TRIALS = 50
 _MANY_TRIALS = 10_000
-_LEAST_BATCH = 1
 
 
 @dataclass(frozen=True)
@@ -64,8 +53,9 @@ class TuneRequest:
         sampler: tpe, random, grid or cma_es.
         pruner: none, median or hyperband.
         seed: Of the proposals.
-        also: A second aim: macs, parameters or latency.
+        also: A second aim: macs, size, parameters or latency.
         max_macs: Multiply-accumulates an image at most.
+        folds: Nested folds that judge the whole search; 0 for none.
         executor: Where the trials run.
         out: The folder; None makes ``reports/<name>/search-<number>``.
         reports: Where numbered folders are made.
@@ -81,6 +71,7 @@ class TuneRequest:
     seed: int = 0
     also: str | None = None
     max_macs: float | None = None
+    folds: int = 0
     executor: ExecutorOptions = field(default_factory=ExecutorOptions)
     out: Path | None = None
     reports: Path = Path("reports")
@@ -181,7 +172,7 @@ def _make_facts(request: TuneRequest) -> SearchFacts:
     allowed = {
         "--sampler": (request.sampler, ("tpe", "random", "grid", "cma_es")),
         "--pruner": (request.pruner, ("none", "median", "hyperband")),
-        "--also": (request.also, (None, "macs", "parameters", "latency")),
+        "--also": (request.also, (None, "macs", "size", "parameters", "latency")),
     }
     for option, (value, names) in allowed.items():
         if value not in names:
@@ -194,6 +185,8 @@ def _make_facts(request: TuneRequest) -> SearchFacts:
     ):
         if number is not None and not number > 0:
             raise RequestError(f"{option}: must be above 0, got {number}")
+    if request.folds and not 2 <= request.folds <= MOST_FOLDS:
+        raise RequestError(f"--folds: must be from 2 to {MOST_FOLDS}, got {request.folds}")
     return SearchFacts.model_validate(
         {
             "trials": bounded,
@@ -203,6 +196,7 @@ def _make_facts(request: TuneRequest) -> SearchFacts:
             "seed": request.seed,
             "also": request.also,
             "max_macs": request.max_macs,
+            "folds": request.folds,
         }
     )
 
@@ -213,11 +207,17 @@ def _search(
     with folder.lock(), explain_interruption(folder.path, folder.describe_kept, folder.command):
         sweep_unfinished(folder.path)
         data = _prepare(folder, recipe, observer)
-        with open_executor(executor, observer) as place:
-            search = _Search(folder, recipe, place, observer)
-            search.run()
-        shutil.rmtree(folder.features_dir, ignore_errors=True)
-        return _gather(search, data.index)
+        nested = None
+        try:
+            with open_executor(executor, observer) as place:
+                search = Search(folder, recipe, place, observer)
+                search.run()
+                shutil.rmtree(folder.features_dir, ignore_errors=True)
+                if folder.facts.folds:
+                    nested = search_folds(folder, recipe, data, place, observer)
+        finally:
+            close_shared()
+        return _gather(search, data.index, nested)
 
 
 def _prepare(folder: SearchFolder, recipe: Recipe, observer: Observer) -> PreparedData:
@@ -230,132 +230,25 @@ def _prepare(folder: SearchFolder, recipe: Recipe, observer: Observer) -> Prepar
             "tune: needs validation images to compare trials on, but the recipe holds none out; "
             "set data.validation, such as --set data.validation=0.2"
         )
+    if folder.facts.folds:
+        deal_folds(data.index, recipe, folder.facts)  # fails before anything is trained
     data.save(folder.index_path, folder.integrity_path)
     return data
 
 
-class _Search:
-    """One sitting of a search: proposals out, results in."""
-
-    def __init__(
-        self, folder: SearchFolder, recipe: Recipe, executor: Executor, observer: Observer
-    ) -> None:
-        self.folder, self.recipe, self.facts = folder, recipe, folder.facts
-        self.journal: TrialJournal = folder.journal()
-        self.space = find_space(recipe)
-        self.is_exhausted = False
-        higher = get_task(recipe.task).metrics[recipe.metric].higher_is_better
-        self.goal = Goal(higher, has_cost=folder.facts.also is not None)
-        self._executor, self._observer = executor, observer
-        self._started = time.perf_counter()
-        self._before = max(
-            (trial.ended.at_seconds for trial in self.journal.list_ended() if trial.ended),
-            default=0.0,
-        )
-
-    @property
-    def seconds(self) -> float:
-        """Time of the search over all sittings."""
-        return self._before + time.perf_counter() - self._started
-
-    def run(self) -> None:
-        """Search until a bound is reached."""
-        self._observer.on_task_start("trials", self.facts.trials)
-        running = 0
-        for trial in self.journal.list_running():  # a kill broke them off
-            self._submit(trial.number)
-            running += 1
-        while True:
-            while running < self._executor.slots and self._has_room():
-                asked = self._ask()
-                if asked is None:
-                    self.is_exhausted = True
-                    break
-                self.journal.note(asked)
-                self._submit(asked.number)
-                running += 1
-            if not running:
-                break
-            self._take(self._executor.wait())
-            running -= 1
-        self._observer.on_task_end("trials")
-
-    def _has_room(self) -> bool:
-        """Say whether another trial may begin; the start is trained first, alone."""
-        trials = self.journal.trials
-        if not trials:
-            return True
-        if len(trials) == 1 and trials[0].ended is None:
-            return False
-        if self.is_exhausted or len(trials) >= self.facts.trials:
-            return False
-        if self.facts.seconds is None:
-            return True
-        ended = [trial.ended.seconds for trial in self.journal.list_ended() if trial.ended]
-        usual = float(np.median(ended)) if ended else 0.0
-        return self.seconds + usual <= self.facts.seconds
-
-    def _ask(self) -> Asked | None:
-        number, ended = len(self.journal.trials), self.journal.list_ended()
-        known = tuple(trial.number for trial in ended)
-        if number == 0:
-            return Asked(number=0, values={}, known=())
-        values = propose(
-            self.space,
-            number,
-            ended,
-            self.journal.list_running(),
-            goal=self.goal,
-            sampler=self.facts.sampler,
-            seed=self.facts.seed,
-        )
-        return None if values is None else Asked(number=number, values=values, known=known)
-
-    def _submit(self, number: int) -> None:
-        arguments = {"search": str(self.folder.path), "number": number}
-        call = f"{run_trial.__module__}:{run_trial.__name__}"
-        self._executor.submit(Job(f"trial-{number:04d}", call, arguments))
-
-    def _take(self, finished: FinishedJob) -> None:
-        """Remember how a trial ended; nothing is searched from a start that fails."""
-        number = int(finished.job.arguments["number"])
-        if finished.error is not None:
-            if number == 0:
-                raise JobError(1, {"the recipe as it is": finished.error})
-            result = Ended(number=number, state="failed", reason=finished.error)
-        else:
-            result = Ended.model_validate_json(finished.value)
-        result = result.model_copy(update={"at_seconds": self.seconds})
-        self.journal.note(result)
-        self._observer.on_task_step("trials", len(self.journal.order))
-        self._tell(result)
-
-    def _tell(self, ended: Ended) -> None:
-        values = self.journal.trials[ended.number].asked.values
-        shown = ", ".join(
-            f"{key.rpartition('.')[2]} {show_value(value)}" for key, value in values.items()
-        )
-        outcome = (
-            f"{ended.score:.4f}" if ended.score is not None else f"{ended.state}: {ended.reason}"
-        )
-        self._observer.on_note(
-            f"trial {ended.number}: {self.recipe.metric} {outcome}  {shown or 'as written'}"
-        )
-
-
-def _gather(search: _Search, index: Index) -> TuneResult:
+def _gather(search: Search, index: Index, nested: NestedChoice | None) -> TuneResult:
     """Choose the best trial, and write what the search leaves."""
     folder, recipe, journal = search.folder, search.recipe, search.journal
-    selection = _select(search, index)
+    selection = choose(search, index)
     best = selection.best if selection is not None else 0
-    values = journal.trials[best].asked.values
-    write_text(folder.best_path, dump_recipe(make_trial_recipe(recipe, values)))
+    write_text(folder.best_path, dump_recipe(make_trial_recipe(recipe, journal.trials[best])))
     front = find_front(journal.list_complete(), higher_is_better=search.goal.higher_is_better)
     result = TuneResult(
         folder.path,
         recipe,
         tuple(journal.trials.values()),
         selection,
+        nested,
         tuple(front) if search.goal.has_cost else (),
         folder.best_path,
         folder.report_path,
@@ -365,25 +258,3 @@ def _gather(search: _Search, index: Index) -> TuneResult:
     write_table(folder, result)
     write_text(folder.report_path, render_tune_page(describe_search(result, folder.facts)))
     return result
-
-
-def _select(search: _Search, index: Index) -> Selection | None:
-    folder, recipe, complete = search.folder, search.recipe, search.journal.list_complete()
-    if len(complete) < 2:
-        return None
-    held_out = index.in_split("validation")
-    groups = held_out.frame["group"].tolist()
-    answers = [np.load(folder.answers_path(trial.number), allow_pickle=False) for trial in complete]
-    fixed = recipe.thresholds if isinstance(recipe.thresholds, float) else None
-    return select(
-        TrialAnswers(
-            recipe.task,
-            recipe.metric,
-            held_out.targets(),
-            [trial.number for trial in complete],
-            np.stack(answers),
-            groups if any(groups) else None,
-            fixed,
-        ),
-        seed=search.facts.seed,
-    )

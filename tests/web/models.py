@@ -1,4 +1,4 @@
-"""A model without a network, for the tests of serving: an answer anyone can work out."""
+"""A model without a network, for the tests of serving; photos for those of the demo."""
 
 from __future__ import annotations
 
@@ -55,3 +55,10 @@ def encode(colour: tuple[int, int, int], size: tuple[int, int] = (16, 24)) -> by
 def to_text(content: bytes) -> str:
     """Write bytes as base64."""
     return base64.b64encode(content).decode("ascii")
+
+
+def give(page: Any, *photos: Path) -> None:
+    """Give photos to the demo's page, and wait for the answers."""
+    before = page.locator("#history-rows tr").count()
+    page.set_input_files("#files", [str(photo) for photo in photos])
+    page.locator("#history-rows tr").nth(before + len(photos) - 1).wait_for()

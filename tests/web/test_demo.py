@@ -1,14 +1,12 @@
-"""The demo's answers, its page in a browser, and the page without Python behind it."""
+"""The demo's answers, and its page in a browser."""
 
 from __future__ import annotations
 
 import csv
-import functools
 import io
 import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,10 @@ import pytest
 from PIL import Image
 
 from tests.tiny_run import TinyRun
+from tests.web.models import give
 from tfclassify.errors import RequestError, TargetError
-from tfclassify.web import static_demo
 from tfclassify.web.demo import DemoRequest, make_demo, name_exhibits, run_demo
 from tfclassify.web.exhibits import Exhibit
-from tfclassify.web.static_demo import write_static_demo
 from tfclassify.workflows.predict import PredictRequest, predict_paths_of_run
 
 
@@ -130,12 +127,6 @@ def test_bad_requests(
     assert words in answer.json()["error"]
 
 
-def give(page: Any, *photos: Path) -> None:
-    before = page.locator("#history-rows tr").count()
-    page.set_input_files("#files", [str(photo) for photo in photos])
-    page.locator("#history-rows tr").nth(before + len(photos) - 1).wait_for()
-
-
 @pytest.mark.parametrize("look", [(1280, "light"), (400, "dark")])
 def test_the_page(
     serve_app: Callable[..., Any],
@@ -154,7 +145,9 @@ def test_the_page(
     best = max(expected["probabilities"])
     assert shown[0] == f"{100 * best:.1f} %"
     assert page.inner_text(".verdict") == exhibit.plain.classes[expected["labels"][0]]
-    assert "held-out image" in page.inner_text(".answer .quiet")
+    assert "test images answered with such a confidence" in page.inner_text(".answer .quiet")
+    assert "Images of the test split" in page.inner_text("#examples")
+    assert page.inner_text("#cautions") == ""
     page.locator(".bars button").nth(1).focus()
     page.wait_for_selector("#map:not([hidden])")
     assert page.get_attribute("#map", "alt").startswith("Where ")
@@ -220,146 +213,27 @@ def test_two_models_and_thresholds(
     assert panel.locator(".bars .given").count() == len(expected)
 
 
-@pytest.fixture
-def show_folder() -> Iterator[Callable[[Path], str]]:
-    """Serve folders as any web server does; returns the address of each."""
-    servers: list[ThreadingHTTPServer] = []
-
-    def start(folder: Path) -> str:
-        class Quiet(SimpleHTTPRequestHandler):
-            def guess_type(self, path: Any) -> str:
-                return "text/javascript" if str(path).endswith("js") else super().guess_type(path)
-
-            def log_message(self, *words: object) -> None:
-                pass
-
-        handler = functools.partial(Quiet, directory=str(folder))
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}/index.html"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-@pytest.fixture(scope="module")
-def static(tiny_run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("static") / "page"
-    return write_static_demo([tiny_run.run], ["tiny"], target)
-
-
-def test_a_static_page_tells_nothing_of_this_machine(static: Path, tiny_run: TinyRun) -> None:
-    files = [path for path in static.rglob("*") if path.is_file()]
-    assert {"index.html", "models.json", "demo_answers.js", "0.onnx"} <= {f.name for f in files}
-    assert not [path for path in files if str(tiny_run.home).encode() in path.read_bytes()]
-    assert not list(static.rglob("*.png"))
-    assert "sdk: static" in (static / "README.md").read_text("utf-8")
-
-
-def test_a_static_page_without_its_runtime_says_so(
-    static: Path, show_folder: Callable[[Path], str], open_page: Callable[..., Any]
-) -> None:
-    page = open_page(show_folder(static))
-    page.expected_errors += ["404", "Failed to fetch dynamically"]
-    page.wait_for_selector("#trouble:not([hidden])")
-    assert "README.md of this folder says where to get it" in page.inner_text("#trouble")
-
-
-def test_the_browser_resizes_as_pillow_does(
-    static: Path,
-    show_folder: Callable[[Path], str],
+def test_a_split_that_chose_the_model_comes_with_the_reports_caution(
+    serve_app: Callable[..., Any],
     open_page: Callable[..., Any],
-    tmp_path: Path,
-) -> None:
-    from tfclassify.data.images import decode_image
-
-    page = open_page(show_folder(static))
-    page.expected_errors += ["404", "Failed to fetch dynamically"]
-    draw = np.random.default_rng(0)
-    for resize in ("stretch", "crop", "letterbox"):
-        for shape in ((37, 53), (90, 20), (8, 8)):
-            file = tmp_path / "noise.png"
-            Image.fromarray(draw.integers(0, 256, (*shape, 3), dtype=np.uint8)).save(file)
-            expected = decode_image(file, (24, 16), resize)
-            found = page.evaluate(
-                """async ([bytes, resize]) => {
-                  const { readPhoto } = await import("./resizing.js");
-                  const photo = new Blob([new Uint8Array(bytes)]);
-                  const model = { size: [24, 16], resize, max_pixels: 1e8 };
-                  return Array.from((await readPhoto(photo, model)).pixels);
-                }""",
-                [list(file.read_bytes()), resize],
-            )
-            assert np.array_equal(np.reshape(found, (24, 16, 3)), expected), (resize, shape)
-
-
-def test_a_wrong_runtime_is_refused(tiny_run: TinyRun, tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"no such file; `npm pack onnxruntime-web@"):
-        write_static_demo([tiny_run.run], ["x"], tmp_path / "a", runtime=tmp_path / "none.tgz")
-    (tmp_path / "other.tgz").write_bytes(b"x")
-    with pytest.raises(RequestError, match=r"is not onnxruntime-web .* whose integrity is sha512-"):
-        write_static_demo([tiny_run.run], ["x"], tmp_path / "a", runtime=tmp_path / "other.tgz")
-    assert not (tmp_path / "a").exists()
-
-
-def test_a_folder_with_other_things_is_not_replaced(tiny_run: TinyRun, tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("years", "utf-8")
-    with pytest.raises(RequestError, match="holds something else; choose a new folder"):
-        write_static_demo([tiny_run.run], ["x"], tmp_path)
-
-
-@pytest.fixture(scope="session")
-def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package of onnxruntime-web, from npm where its registry can be reached."""
-    import shutil
-    import subprocess
-
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed, so onnxruntime-web cannot be fetched")
-    folder = tmp_path_factory.mktemp("npm")
-    wanted = f"{static_demo.RUNTIME}@{static_demo.RUNTIME_VERSION}"
-    done = subprocess.run(
-        [npm, "pack", "--silent", wanted], cwd=folder, capture_output=True, timeout=300, check=False
-    )
-    found = list(folder.glob("*.tgz"))
-    if done.returncode or not found:
-        pytest.skip("npm's registry cannot be reached, so onnxruntime-web cannot be fetched")
-    return found[0]
-
-
-@pytest.mark.slow
-def test_a_static_page_answers_as_python_does(
     tiny_run: TinyRun,
-    tiny_sets: TinyRun,
-    tmp_path: Path,
-    runtime: Path,
     photos: list[Path],
-    show_folder: Callable[[Path], str],
-    open_page: Callable[..., Any],
+    tmp_path: Path,
 ) -> None:
-    runs = [tiny_run.run, tiny_sets.run]
-    folder = write_static_demo(runs, ["tiny", "sets"], tmp_path / "page", runtime=runtime)
-    page = open_page(show_folder(folder))
+    copy = tmp_path / "run"
+    shutil.copytree(tiny_run.run, copy)
+    metrics = json.loads((copy / "metrics.json").read_text("utf-8"))
+    del metrics["splits"]["test"]  # as of a recipe that holds no test images out
+    (copy / "metrics.json").write_text(json.dumps(metrics), "utf-8")
+    caution = "The validation images also chose the best epoch, so new images may score lower."
+    metrics["splits"]["validation"]["caution"] = caution
+    (copy / "metrics.json").write_text(json.dumps(metrics), "utf-8")
+    exhibit = Exhibit(copy, "tiny")
+    assert exhibit.describe()["judged_on"] == {"split": "validation", "caution": caution}
+    page = open_page(serve_app(lambda door: make_demo(door, [exhibit])).address)
     page.wait_for_selector("body[data-ready]")
-    exhibits = [Exhibit(run, "x") for run in runs]
-    for photo in photos[:5]:
-        give(page, photo)
-        for number, exhibit in enumerate(exhibits):
-            expected = exhibit.answer(photo.read_bytes())
-            found = page.evaluate(
-                """async ([number, bytes]) => {
-                  const { answer } = await import("./demo_answers.js");
-                  return answer(number, new Blob([new Uint8Array(bytes)]));
-                }""",
-                [number, list(photo.read_bytes())],
-            )
-            assert np.allclose(found["probabilities"], expected["probabilities"], atol=1e-3)
-            assert found["labels"] == expected["labels"]
-            if expected["trust"] is not None:
-                assert found["trust"]["images"] == expected["trust"]["images"]
-    page.locator(".bars button").first.focus()
-    page.wait_for_selector("#map:not([hidden])")
+    assert page.inner_text("#cautions") == caution
+    give(page, next(each for each in photos if exhibit.answer(each.read_bytes())["trust"]))
+    assert "validation images answered" in page.inner_text(".answer .quiet")
+    assert "held-out" not in page.inner_text("main")
+    assert "Images of the validation split" in page.inner_text("#examples")

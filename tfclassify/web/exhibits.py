@@ -60,6 +60,19 @@ class Trust:
 
 
 @dataclass(frozen=True)
+class JudgedOn:
+    """Which images the trust and the examples are of.
+
+    Attributes:
+        split: validation or test.
+        caution: What scores on them do not say, in the report's words; may be empty.
+    """
+
+    split: str
+    caution: str
+
+
+@dataclass(frozen=True)
 class Example:
     """A held-out image that the run gets wrong.
 
@@ -126,6 +139,7 @@ class Exhibit:
             "views": self.views,
             "size": list(self.plain.image_size),
             "calibrated": self.plain.temperature is not None,
+            "judged_on": None if self._judged is None else vars(self._judged),
             "examples": [{"said": each.said, "truth": each.truth} for each in self.examples],
         }
 
@@ -180,17 +194,29 @@ class Exhibit:
         ]
 
     @cached_property
+    def _last_split(self) -> tuple[str, Mapping[str, Any]] | None:
+        """The split that the run is judged by, and what ``metrics.json`` says of it."""
+        if self._run is None or not (self._run.path / "metrics.json").is_file():
+            return None
+        content = json.loads((self._run.path / "metrics.json").read_text("utf-8"))
+        return list(content["splits"].items())[-1] if content["splits"] else None
+
+    @property
+    def _judged(self) -> JudgedOn | None:
+        if self._last_split is None:
+            return None
+        split, facts = self._last_split
+        return JudgedOn(split, facts["caution"])
+
+    @cached_property
     def _curves(self) -> Mapping[bool, tuple[ReliabilityBin, ...]]:
         """Reliability of plain and of averaged answers, of the last held-out split."""
-        if self._run is None or not (self._run.path / "metrics.json").is_file():
+        if self._last_split is None:
             return {}
-        content = json.loads((self._run.path / "metrics.json").read_text("utf-8"))
-        if not content["splits"]:
-            return {}
-        judged = list(content["splits"].values())[-1]
+        _, facts = self._last_split
         curves = {}
         for has_views, name in ((False, "plain"), (True, "tta")):
-            judgement = Judgement.from_dict(judged[name]) if judged[name] else None
+            judgement = Judgement.from_dict(facts[name]) if facts[name] else None
             if isinstance(judgement, ClassJudgement):
                 found = judgement.calibration
                 curves[has_views] = found.curve_after or found.curve

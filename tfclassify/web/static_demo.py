@@ -81,7 +81,7 @@ def write_static_demo(
         title = " and ".join(names)
         page = render_page("demo.html", _TEMPLATES, is_static=True, title=title)
         write_text(work / "index.html", page)
-        for name in ("demo.js", "demo.css", "resizing.js"):
+        for name in ("demo.js", "demo.css", "resizing.js", "jpeg.js", "jpeg_pixels.js"):
             shutil.copyfile(STATIC / name, work / name)
         shutil.copyfile(STATIC / "demo_onnx.js", work / "demo_answers.js")
         shutil.copyfile(STYLE_SHEET, work / "style.css")

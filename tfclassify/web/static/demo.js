@@ -98,7 +98,7 @@ function describeTrust(found, model) {
   const trust = found.trust;
   if (!trust) return model.multi_label ? "Marks on the bars: the thresholds." : "";
   const share = percent(trust.right / trust.images);
-  return `Of ${trust.images} held-out images answered with such a confidence, ${share} were right ` +
+  return `Of ${trust.images} ${model.judged_on.split} images answered with such a confidence, ${share} were right ` +
     `(95 % interval ${percent(trust.low)} to ${percent(trust.high)}).`;
 }
 
@@ -263,6 +263,17 @@ function shoot() {
 
 // The start ------------------------------------------------------------------------------
 
+/** Say which images trust and examples are of, and what the report warns of them. */
+function addCautions() {
+  const judged = models.filter((model) => model.judged_on);
+  const splits = [...new Set(judged.map((model) => model.judged_on.split))].join(" or ");
+  at("example-words").textContent = `Images of the ${splits} split that it is most confidently wrong about.`;
+  for (const model of judged.filter((each) => each.judged_on.caution)) {
+    const name = models.length > 1 ? `${model.name}: ` : "";
+    at("cautions").append(make("p", { className: "quiet", textContent: name + model.judged_on.caution }));
+  }
+}
+
 function addExamples() {
   models.forEach((model, number) => {
     model.examples.forEach((example, place) => {
@@ -303,6 +314,7 @@ function setUp() {
   at("facts").textContent = models.map((model) =>
     `${model.classes.length} classes, ${model.size[1]} × ${model.size[0]} pixels` +
     (model.calibrated ? ", calibrated" : "")).join(" · ");
+  addCautions();
   addExamples();
 }
 

@@ -1,5 +1,8 @@
 // Photos as the toolkit reads them: upright, RGB, on white, resized by a triangle filter in
-// whole numbers as Pillow does, so that a model is shown the same pixels in a browser.
+// whole numbers as Pillow does, so that a model is shown the same pixels in a browser. JPEGs are
+// decoded here (jpeg.js), large ones at a reduced size as Python does; the rest by the browser.
+import { isJpeg, readJpeg, Unsupported } from "./jpeg.js";
+import { drawJpeg } from "./jpeg_pixels.js";
 
 const BITS = 22;
 
@@ -38,8 +41,9 @@ function roundEven(value) {
 }
 
 /** Weights of the source pixels of each target pixel, as whole numbers of 2^-22. */
-function weigh(size, from, to, target) {
-  const scale = (to - from) / target;
+function weigh(size, start, end, target) {
+  const from = Math.fround(start); // Pillow takes the box in 32 bits
+  const scale = Math.fround(Math.fround(end) - from) / target;
   const spread = Math.max(scale, 1);
   const parts = [];
   for (let place = 0; place < target; place++) {
@@ -100,14 +104,69 @@ export function resample(pixels, width, height, box, inner) {
   return new Uint8Array(answer.buffer);
 }
 
-/**
- * Read a photo as a model is shown it.
- * @param {Blob} photo A file.
- * @param {{size: number[], resize: string, max_pixels: number}} model What it takes.
- * @returns {Promise<{pixels: Float32Array, width: number, height: number}>} Pixels 0..255 of
- *   `(size[0], size[1], 3)`, and the photo's own size.
- */
-export async function readPhoto(photo, model) {
+/** A resize that starts from this many times the wanted size may start from a smaller decode. */
+const MARGIN = 2;
+
+/** Say by how much a JPEG is shrunk as it is decoded: Python's rule, which is Pillow's. */
+export function chooseShrink(width, height, { box, inner }) {
+  const least = [
+    Math.max(1, roundEven((MARGIN * inner[0] * width) / (box[2] - box[0]))),
+    Math.max(1, roundEven((MARGIN * inner[1] * height) / (box[3] - box[1]))),
+  ];
+  const scale = Math.min(Math.floor(width / least[0]), Math.floor(height / least[1]));
+  return [8, 4, 2].find((side) => scale >= side) ?? 1;
+}
+
+/** For each orientation of EXIF: the source's `[row, column]` of an upright pixel. */
+const TURNS = {
+  2: (y, x, high, wide) => [y, wide - 1 - x],
+  3: (y, x, high, wide) => [high - 1 - y, wide - 1 - x],
+  4: (y, x, high) => [high - 1 - y, x],
+  5: (y, x) => [x, y],
+  6: (y, x, high) => [high - 1 - x, y],
+  7: (y, x, high, wide) => [high - 1 - x, wide - 1 - y],
+  8: (y, x, high, wide) => [x, wide - 1 - y],
+};
+
+/** Turn RGB pixels upright. */
+function makeUpright(pixels, [wide, high], orientation) {
+  const turn = TURNS[orientation];
+  if (!turn) return { pixels, inner: [wide, high] };
+  const inner = orientation >= 5 ? [high, wide] : [wide, high];
+  const turned = new Uint8Array(pixels.length);
+  for (let y = 0; y < inner[1]; y++) {
+    for (let x = 0; x < inner[0]; x++) {
+      const [row, column] = turn(y, x, high, wide);
+      const from = 3 * (row * wide + column);
+      turned.set(pixels.subarray(from, from + 3), 3 * (y * inner[0] + x));
+    }
+  }
+  return { pixels: turned, inner };
+}
+
+/** Read a JPEG at the size that a model takes; null where it is left to the browser. */
+function shrinkJpeg(bytes, model) {
+  let jpeg;
+  try {
+    jpeg = readJpeg(bytes, model.max_pixels);
+  } catch (error) {
+    if (error instanceof Unsupported) return null;
+    throw error;
+  }
+  const { width, height, orientation } = jpeg;
+  const isTurned = orientation >= 5;
+  const place = placeImage(width, height, isTurned ? model.size.toReversed() : model.size, model.resize);
+  const shrink = chooseShrink(width, height, place);
+  const drawn = drawJpeg(jpeg, shrink);
+  const ratio = width / (width / shrink); // as Python works it out
+  const box = place.box.map((edge) => edge / ratio);
+  const small = resample(drawn.pixels, drawn.width, drawn.height, box, place.inner);
+  const size = isTurned ? [height, width] : [width, height];
+  return { ...makeUpright(small, place.inner, orientation), width: size[0], height: size[1] };
+}
+
+/** Read any other image at the size that a model takes. */
+async function shrinkOther(photo, model) {
   let image;
   try {
     image = await createImageBitmap(photo, {
@@ -130,7 +189,20 @@ export async function readPhoto(photo, model) {
   image.close();
   const given = drawing.getImageData(0, 0, width, height).data;
   const { box, inner } = placeImage(width, height, model.size, model.resize);
-  const small = resample(given, width, height, box, inner);
+  return { pixels: resample(given, width, height, box, inner), inner, width, height };
+}
+
+/**
+ * Read a photo as a model is shown it.
+ * @param {Blob} photo A file.
+ * @param {{size: number[], resize: string, max_pixels: number}} model What it takes.
+ * @returns {Promise<{pixels: Float32Array, width: number, height: number}>} Pixels 0..255 of
+ *   `(size[0], size[1], 3)`, and the photo's own size.
+ */
+export async function readPhoto(photo, model) {
+  const bytes = new Uint8Array(await photo.arrayBuffer());
+  const found = (isJpeg(bytes) && shrinkJpeg(bytes, model)) || (await shrinkOther(photo, model));
+  const { pixels: small, inner, width, height } = found;
   const [high, wide] = model.size;
   const pixels = new Float32Array(high * wide * 3);
   const top = Math.floor((high - inner[1]) / 2);

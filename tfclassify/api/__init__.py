@@ -11,13 +11,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from tfclassify.api.data import inspect, new, pack, schema
-from tfclassify.api.judging import compare, compress, ensemble, evaluate, export, predict, submit
-from tfclassify.api.label import label
-from tfclassify.api.labelling import agree, clean
+from tfclassify.api.judging import (
+    compare,
+    compress,
+    ensemble,
+    evaluate,
+    export,
+    predict,
+    runs,
+    submit,
+)
+from tfclassify.api.labelling import agree, clean, label
 from tfclassify.api.networks import backbones, profile
 from tfclassify.api.publishing import publish, verify
 from tfclassify.api.run import Run, load
-from tfclassify.api.runs import runs
 from tfclassify.api.show import demo, explain, serve
 from tfclassify.api.training import check, crossval, lr, preview, train, tune
 from tfclassify.errors import TfclassifyError

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfclassify.api.parameters import AnyPath, Changes, Columns, Source, read_columns, read_path
 from tfclassify.api.progress import choose_observer
-from tfclassify.api.training import Changes, Columns, read_columns
 from tfclassify.events import Observer
 
 if TYPE_CHECKING:
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    source: str | os.PathLike[str],
+    source: Source,
     *,
     set: Changes = (),
     columns: Columns = None,
-    html: str | os.PathLike[str] | None = None,
+    html: AnyPath | None = None,
     progress: bool | Observer = True,
 ) -> InspectResult:
     """Show what a data source holds: classes, sizes, colours and bad images.
@@ -29,8 +29,8 @@ def inspect(
         source: A folder, archive, table or address, or a recipe, whose data is then read.
         set: Changes of the recipe, where one is given.
         columns: Which column of a table holds what, where it is taken wrongly:
-            ``{"file": "Id", "label": "Genre"}``.
-        html: Page to write; None writes nothing.
+            ``file=Id,label=Genre``; also group, split, weight, ``one_hot=A+B``.
+        html: Page to write.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Raises:
@@ -40,7 +40,7 @@ def inspect(
     from tfclassify.workflows.inspect import InspectRequest, inspect_source
     from tfclassify.workflows.recipes import list_overrides
 
-    page = None if html is None else Path(html)
+    page = read_path(html)
     observer = choose_observer(progress)
     request = InspectRequest(os.fspath(source), list_overrides(set), page, read_columns(columns))
     return inspect_source(request, observer)
@@ -49,8 +49,8 @@ def inspect(
 def new(
     name: str,
     *,
-    data: str | os.PathLike[str],
-    out: str | os.PathLike[str] | None = None,
+    data: Source,
+    out: AnyPath | None = None,
     columns: Columns = None,
     progress: bool | Observer = True,
 ) -> Path:
@@ -58,10 +58,10 @@ def new(
 
     Args:
         name: Name of the recipe and of its runs.
-        data: A folder, archive or table of images.
-        out: Recipe to write, which must not be there yet; None for ``<name>.yaml``.
+        data: A folder, archive, table or address of images.
+        out: Recipe to write, which must not be there yet; default: NAME.yaml.
         columns: Which column of a table holds what, where it is taken wrongly:
-            ``{"file": "Id", "label": "Genre"}``.
+            ``file=Id,label=Genre``; also group, split, weight, ``one_hot=A+B``.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Returns:
@@ -81,9 +81,9 @@ def new(
 
 
 def pack(
-    source: str | os.PathLike[str],
+    source: Source,
     *,
-    out: str | os.PathLike[str],
+    out: AnyPath,
     set: Changes = (),
     columns: Columns = None,
     shard_mb: int = 256,
@@ -99,7 +99,7 @@ def pack(
         out: Folder to write, which must not be there yet.
         set: Changes of the recipe, where one is given.
         columns: Which column of a table holds what, where it is taken wrongly:
-            ``{"file": "Id", "label": "Genre"}``.
+            ``file=Id,label=Genre``; also group, split, weight, ``one_hot=A+B``.
         shard_mb: Megabytes at which a shard is closed and the next begun.
         progress: Whether to show any, or an ``Observer`` of your own.
 
@@ -118,7 +118,7 @@ def pack(
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema of a recipe, for editors."""
+    """Give the JSON Schema of a recipe, for editors."""
     from tfclassify.recipe.reference import json_schema
 
     return json_schema()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from tfclassify.api.parameters import AnyPath, Source, read_path
 from tfclassify.api.progress import choose_observer
 from tfclassify.api.run import Run
 from tfclassify.events import Observer
@@ -17,28 +18,27 @@ if TYPE_CHECKING:
     from tfclassify.workflows.compress import CompressResult
     from tfclassify.workflows.evaluate import EvaluateResult
     from tfclassify.workflows.export import ExportResult
+    from tfclassify.workflows.runs import RunsResult
     from tfclassify.workflows.submit import SubmitResult
-
-    RunPath = str | os.PathLike[str]
 
 
 def evaluate(
-    run: RunPath,
+    run: AnyPath,
     *,
-    data: str | os.PathLike[str] | None = None,
+    data: Source | None = None,
     tta: bool | None = None,
-    out: str | os.PathLike[str] | None = None,
+    out: AnyPath | None = None,
     include_trained: bool = False,
     progress: bool | Observer = True,
 ) -> EvaluateResult:
     """Judge a run's model on its held-out images, or on others.
 
     Args:
-        run: A run, or its folder.
-        data: Labelled images: a folder, an archive or a table; None for the held-out ones.
-        tta: Whether to average over the recipe's views; None: if it has any.
-        out: Folder for ``metrics.json`` and ``report.html``; None writes nothing.
-        include_trained: Whether to judge also those of ``data`` that the run knows.
+        run: A run, such as ``reports/plants/001``; from Python also a ``Run``.
+        data: Labelled images: a folder, an archive or a table; default: the run's held-out.
+        tta: Average over the recipe's views; default: if it has any.
+        out: Folder for metrics.json and report.html; default: nothing is written.
+        include_trained: Judge those of ``data`` that the run knows, too.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Returns:
@@ -53,38 +53,36 @@ def evaluate(
 
     source = None if data is None else os.fspath(data)
     observer = choose_observer(progress)
-    request = EvaluateRequest(
-        Path(run), source, tta, None if out is None else Path(out), include_trained
-    )
+    request = EvaluateRequest(Path(run), source, tta, read_path(out), include_trained)
     return evaluate_run(request, observer)
 
 
 def predict(
-    run: RunPath,
+    run: AnyPath,
     images: ImageInput | Sequence[ImageInput],
     *,
     tta: bool | None = None,
-    out: str | os.PathLike[str] | None = None,
+    out: AnyPath | None = None,
     format: Literal["full", "simple"] = "full",
-    html: str | os.PathLike[str] | None = None,
-    save_images: str | os.PathLike[str] | None = None,
+    html: AnyPath | None = None,
+    save_images: AnyPath | None = None,
     top: int = 3,
     calibrated: bool = False,
     progress: bool | Observer = True,
 ) -> Predictions:
-    """Predict the classes of images.
+    """Predict the classes of images; unreadable files are listed with their fault.
 
     Args:
-        run: A run, or its folder.
-        images: Files, folders, https addresses, PIL images and uint8 arrays of
-            ``(height, width, 3)``, in any mixture.
-        tta: Whether to average over the recipe's views; None: if it has any.
-        out: CSV to write; None writes nothing.
+        run: A run, such as ``reports/plants/001``; from Python also a ``Run``.
+        images: Images, folders of images, https addresses; from Python also PIL images and
+            uint8 arrays of ``(height, width, 3)``.
+        tta: Average over the recipe's views; default: if it has any.
+        out: CSV to write.
         format: What the CSV holds; ``simple``: file names and labels alone.
-        html: Page of the pictures with their answers to write; None writes none.
-        save_images: Folder to copy the images into, one folder a label; None copies none.
+        html: Page of the pictures with their answers to write.
+        save_images: Folder to copy the images into, one folder a label.
         top: Classes named for an image.
-        calibrated: Whether to apply the temperature that was fitted on validation.
+        calibrated: Apply the temperature that was fitted on validation.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Returns:
@@ -101,37 +99,37 @@ def predict(
         Path(run),
         images,
         tta,
-        None if out is None else Path(out),
+        read_path(out),
         top,
         calibrated,
         format == "simple",
-        None if html is None else Path(html),
-        None if save_images is None else Path(save_images),
+        read_path(html),
+        read_path(save_images),
     )
     return predict_paths_of_run(request, observer).predictions
 
 
 def submit(
-    run: RunPath,
+    run: AnyPath,
     *,
     format: Literal["codalab", "csv"],
-    images: str | os.PathLike[str] | None = None,
-    template: str | os.PathLike[str] | None = None,
+    images: AnyPath | None = None,
+    template: AnyPath | None = None,
     values: Literal["labels", "probabilities"] = "labels",
     tta: bool | None = None,
-    out: str | os.PathLike[str] | None = None,
+    out: AnyPath | None = None,
     progress: bool | Observer = True,
 ) -> SubmitResult:
     """Write a submission that was run and checked in a fresh process.
 
     Args:
-        run: A run, or its folder, or a bundle's.
+        run: A run, such as ``reports/plants/001``, or a bundle; from Python also a ``Run``.
         format: ``codalab``: a zip with the model; ``csv``: a table of answers.
         images: csv: the folder of images to predict.
         template: csv: a sample submission to fill in.
         values: csv: what it holds.
-        tta: Whether to average over the recipe's views; None: if it has any.
-        out: File to write; None writes into the run's folder, or the bundle's.
+        tta: Average over the recipe's views; default: if it has any.
+        out: File to write; default: in the run's folder, or the bundle's.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Raises:
@@ -141,7 +139,7 @@ def submit(
     """
     from tfclassify.workflows.submit import SubmitRequest, submit_run
 
-    paths = (None if path is None else Path(path) for path in (images, template, out))
+    paths = (read_path(path) for path in (images, template, out))
     folder, sample, target = paths
     observer = choose_observer(progress)
     request = SubmitRequest(Path(run), format, folder, sample, values, tta, target)
@@ -149,28 +147,28 @@ def submit(
 
 
 def export(
-    run: RunPath,
+    run: AnyPath,
     *,
     format: str | Sequence[str],
     precision: Literal["float32", "float32-sparse", "float16", "int8", "int8-dynamic"] = "float32",
     batch: int | None = None,
     views: bool = False,
-    images: str | os.PathLike[str] | None = None,
+    images: AnyPath | None = None,
     keep_float: Sequence[str] = (),
-    out: str | os.PathLike[str] | None = None,
+    out: AnyPath | None = None,
     progress: bool | Observer = True,
 ) -> ExportResult:
     """Write the model in other forms, each compared in a fresh process before it is written.
 
     Args:
-        run: A run, or its folder, or a bundle's.
-        format: ``savedmodel``, ``litert``, ``onnx`` or ``keras``, or several of them.
-        precision: How the numbers are stored.
-        batch: Images a call, 0 for any number; None: 1 for litert, any for the others.
-        views: Whether to put the recipe's test-time views inside.
-        images: Folder of images to compare on; None for the run's held-out ones.
-        keep_float: int8: regular expressions of layers that are left in float.
-        out: Folder to write into; None for ``export/`` in the run.
+        run: A run, such as ``reports/plants/001``, or a bundle; from Python also a ``Run``.
+        format: ``savedmodel``, ``litert``, ``onnx`` or ``keras``; repeatable.
+        precision: How the numbers are stored; ``float32-sparse``: litert, without zeros.
+        batch: Images a call, 0 for any number; default: 1 for litert, any for the others.
+        views: Put the recipe's test-time views inside.
+        images: Folder of images to compare on; default: the run's held-out ones.
+        keep_float: int8: regular expression of layers that are left in float; repeatable.
+        out: Folder to write into; default: ``export`` in the run.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Raises:
@@ -181,7 +179,7 @@ def export(
     from tfclassify.workflows.export import ExportRequest, export_run
 
     formats = (format,) if isinstance(format, str) else tuple(format)
-    folder, target = (None if path is None else Path(path) for path in (images, out))
+    folder, target = (read_path(path) for path in (images, out))
     request = ExportRequest(
         Path(run), formats, precision, batch, views, folder, tuple(keep_float), target
     )
@@ -189,7 +187,7 @@ def export(
 
 
 def compress(
-    run: RunPath,
+    run: AnyPath,
     *,
     prune: Sequence[float] = (),
     macs: Sequence[float] = (),
@@ -202,28 +200,29 @@ def compress(
     int8: Sequence[Literal["static", "dynamic", "trained"]] = (),
     format: Sequence[Literal["litert", "onnx"]] = ("litert", "onnx"),
     rounds: int = 30,
-    out: str | os.PathLike[str] | None = None,
+    out: AnyPath | None = None,
     progress: bool | Observer = True,
 ) -> CompressResult:
     """Prune, narrow, distil and quantise the model; one table of what each variant costs.
 
     Args:
-        run: A run, or its folder.
-        prune: Shares of the weights set to zero, such as ``[0.5, 0.8]``; a network each.
-        macs: Shares of the multiply-accumulates, such as ``[0.5]``, that are left once
-            channels are removed; a network each.
-        method: How weights are chosen; a network for each sparsity and each method.
-        distribution: How a sparsity is shared among kernels.
+        run: A run, such as ``reports/plants/001``; from Python also a ``Run``.
+        prune: Share of the weights set to zero, 0.8 for 80 %; repeatable, a network each.
+        macs: Share of the multiply-accumulates that is left once channels are removed;
+            repeatable, a network each.
+        method: How weights are chosen; repeatable, a network for each sparsity and method.
+        distribution: How a sparsity is shared among kernels; ``erk``: small ones stay denser.
         layers: Regular expression of the kernels that are pruned; empty for all.
-        sparse: Whether to prune, for each sparsity, also a network whose zeros LiteRT can skip.
-        epochs: Epochs of each training; None for those of the run's last phase where it
+        sparse: Also prune, for each sparsity, a network whose zeros LiteRT can skip.
+        epochs: Epochs of each training; default: those of the run's last phase where it
             prunes, of all its phases where it distils.
-        distil: Backbones, or recipes whose network is taken; the run teaches each.
-        int8: Where the ranges of 8-bit activations come from; a variant each. ``trained``
-            fine-tunes the network for it, which is also done where static loses a point.
-        format: Runtimes that the variants are measured in.
+        distil: A backbone, or a recipe whose network is taken, that the run teaches;
+            repeatable.
+        int8: Quantise every network; where the ranges of activations come from. ``trained``
+            fine-tunes for it, as is done where static loses a point. Repeatable.
+        format: Runtime that the variants are measured in; default: both.
         rounds: Timed runs of each variant.
-        out: Folder to write into; None for ``compress/`` in the run.
+        out: Folder to write into; default: ``compress`` in the run.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Raises:
@@ -248,14 +247,14 @@ def compress(
         int8=tuple(int8),
         formats=tuple(format),
         rounds=rounds,
-        out=None if out is None else Path(out),
+        out=read_path(out),
     )
     return compress_run(request, choose_observer(progress))
 
 
 def compare(
-    *runs: RunPath,
-    out: str | os.PathLike[str] | None = None,
+    *runs: AnyPath,
+    out: AnyPath | None = None,
     metric: str | None = None,
     against: Literal["first", "best"] = "first",
     split: Literal["validation", "test"] | None = None,
@@ -267,14 +266,14 @@ def compare(
     """Say which run is better on the same images, by how much, and at what cost.
 
     Args:
-        *runs: Runs and cross-validations, or their folders, two or more.
-        out: Page to write; None writes nothing.
-        metric: The score to compare; None for the first run's own.
+        *runs: Runs and cross-validations, two or more.
+        out: Page to write, .html.
+        metric: The score to compare; default: the first run's own.
         against: What the others are set against.
-        split: Images judged on; None for test, if all have such images.
-        allow_different_images: Whether they may have been judged on different images.
-        cost: Whether to profile the models.
-        latency: Whether to time them as well.
+        split: Images judged on; default: test, if all have such images.
+        allow_different_images: Compare runs that were judged on different images.
+        cost: Profile the models.
+        latency: Time the models as well.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Raises:
@@ -292,27 +291,27 @@ def compare(
         allow_different_images,
         cost,
         latency,
-        None if out is None else Path(out),
+        read_path(out),
     )
     return compare_runs(request, observer)
 
 
 def ensemble(
-    *runs: RunPath,
+    *runs: AnyPath,
     weights: str | Sequence[float] = "search",
     name: str | None = None,
-    out: str | os.PathLike[str] | None = None,
+    out: AnyPath | None = None,
     allow_different_images: bool = False,
     progress: bool | Observer = True,
 ) -> Run:
     """Average several runs and pack them into one that is used like any other.
 
     Args:
-        *runs: Finished runs, or their folders, two or more.
-        weights: ``search`` (on validation), ``equal``, or one number a run.
-        name: Name of the new run; None for the first one's with ``_ensemble``.
-        out: Its folder; None makes ``reports/<name>/<number>``.
-        allow_different_images: Whether to judge by the images that all of them held out.
+        *runs: Finished runs, two or more.
+        weights: ``search`` (on validation), ``equal``, or one number a run: 2,1,1.
+        name: Name of the new run; default: the first one's with ``_ensemble``.
+        out: Its folder; default: ``reports/NAME/NUMBER``.
+        allow_different_images: Judge by the images that all of them held out.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Raises:
@@ -328,7 +327,39 @@ def ensemble(
         shares,
         name,
         allow_different_images,
-        None if out is None else Path(out),
+        read_path(out),
     )
     result = ensemble_runs(request, observer)
     return Run(result.run, result)
+
+
+def runs(
+    where: Source = "reports",
+    *,
+    sort: Literal["date", "name", "score", "time", "size"] = "date",
+    clean: bool = False,
+    dry_run: bool = False,
+    progress: bool | Observer = True,
+) -> RunsResult:
+    """List runs with their scores, training times and sizes; drop what is not needed.
+
+    Args:
+        where: A folder of runs, a run, or a cross-validation.
+        sort: What comes first: the newest, the best, …
+        clean: Drop from finished runs what only resuming needs.
+        dry_run: With ``clean``: only say what would be dropped.
+        progress: Whether to show any, or an ``Observer`` of your own.
+
+    Returns:
+        ``.rows``, one a run: ``.path``, ``.score``, ``.training_seconds``, ``.size_bytes``.
+
+    Raises:
+        TargetError: If there is no such folder.
+        RunError: If a run that is to be cleaned is worked in.
+
+    Example:
+        >>> tfc.runs("reports/plants", sort="score").rows[0].path  # doctest: +SKIP
+    """
+    from tfclassify.workflows.runs import RunsRequest, list_runs
+
+    return list_runs(RunsRequest(Path(where), sort, clean, dry_run), choose_observer(progress))

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
+from tfclassify.api.parameters import AnyPath, Size, Source
 from tfclassify.api.progress import choose_observer
 from tfclassify.errors import RequestError
 from tfclassify.events import Observer
@@ -13,8 +14,6 @@ from tfclassify.events import Observer
 if TYPE_CHECKING:
     from tfclassify.workflows.backbones import BackboneRow, ExportResult
     from tfclassify.workflows.profile import Profiled
-
-    Size = str | int | tuple[int, int]
 
 
 @overload
@@ -25,7 +24,7 @@ def backbones() -> tuple[BackboneRow, ...]: ...
 def backbones(
     name: str | None,
     *,
-    export: str | os.PathLike[str] | None,
+    export: AnyPath | None,
     image_size: Size | None = None,
     weights: str = "imagenet",
     progress: bool | Observer = True,
@@ -35,7 +34,7 @@ def backbones(
 def backbones(
     name: str | None = None,
     *,
-    export: str | os.PathLike[str] | None = None,
+    export: AnyPath | None = None,
     image_size: Size | None = None,
     weights: str = "imagenet",
     progress: bool | Observer = True,
@@ -43,9 +42,9 @@ def backbones(
     """List the backbones: parameters, input size, source, weights here; or export one.
 
     Args:
-        name: Backbone to export; None lists all.
-        export: Folder to write the backbone to, as a TensorFlow Hub module.
-        image_size: Pixels it takes: 160, or (height, width).
+        name: Backbone to export; without ``export``, all are listed.
+        export: Folder to write the backbone's features to, as a TensorFlow Hub module.
+        image_size: Pixels it takes: 160, or 160x192, height first.
         weights: ``imagenet``, ``none``, or a weight file.
         progress: Whether to show any, or an ``Observer`` of your own.
 
@@ -68,7 +67,7 @@ def backbones(
 
 @overload
 def profile(
-    target: str | os.PathLike[str],
+    target: Source,
     /,
     *,
     image_size: Size | None = None,
@@ -85,7 +84,7 @@ def profile(
 
 @overload
 def profile(
-    *targets: str | os.PathLike[str],
+    *targets: AnyPath,
     image_size: Size | None = None,
     batch_size: int = 1,
     latency: bool = True,
@@ -99,7 +98,7 @@ def profile(
 
 
 def profile(
-    *targets: str | os.PathLike[str],
+    *targets: AnyPath,
     image_size: Size | None = None,
     batch_size: int = 1,
     latency: bool = True,
@@ -114,14 +113,14 @@ def profile(
 
     Args:
         *targets: Backbones, recipes, runs, .keras files, SavedModel folders, TensorFlow Hub
-            addresses; none for the newest run.
-        image_size: Pixels: 224, or (height, width).
+            addresses; default: the newest run. Several are compared.
+        image_size: Pixels: 224, or 160x192, height first.
         batch_size: Images a timed run.
-        latency: Whether to measure times; without, nothing is run.
-        device: ``cpu``, ``gpu:0`` and so on; None for a GPU if there is one.
+        latency: Measure times; without, operations are only counted.
+        device: ``cpu``, ``gpu:0`` and so on; default: a GPU if there is one.
         depth: Fold layers to this depth: 1 for blocks.
         sort: What the layers are sorted by, most expensive first.
-        top: How many layers are listed.
+        top: List so many layers, the most expensive ones.
         sweep: One profile for each size, such as ``image_size=96,224``.
         progress: Whether to show any, or an ``Observer`` of your own.
 

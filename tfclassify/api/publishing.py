@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tfclassify.api.parameters import AnyPath, Source
 from tfclassify.api.progress import choose_observer
 from tfclassify.events import Observer
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def publish(
-    run: str | os.PathLike[str],
-    target: str | os.PathLike[str],
+    run: AnyPath,
+    target: Source,
     *,
     format: Sequence[str] = (),
     license: str = "",
@@ -30,14 +31,14 @@ def publish(
     """Publish a model with its card and with what its scores follow from.
 
     Args:
-        run: A run, or its folder.
+        run: A run, such as ``reports/plants/001``; from Python also a ``Run``.
         target: ``hf:user/name`` on Hugging Face's Hub, or a folder.
-        format: Forms of artefacts that go along, such as ``onnx``.
+        format: Form of an artefact that goes along, such as ``onnx``; repeatable.
         license: Terms of the model, in the Hub's words such as ``apache-2.0``.
         samples: Held-out photos to publish with it; 0: images that are drawn.
-        file_names: Whether names of the data's files may appear.
-        private: Whether a repository that is made is private.
-        dry_run: Whether only to say what would be published.
+        file_names: Let names of the data's files appear.
+        private: Make the repository private, if one is made.
+        dry_run: Only say what would be published.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Raises:
@@ -62,11 +63,11 @@ def publish(
     return publish_run(request, choose_observer(progress))
 
 
-def verify(run: str | os.PathLike[str], *, progress: bool | Observer = True) -> VerifyResult:
-    """Compute what a published model claims of itself once more.
+def verify(run: AnyPath, *, progress: bool | Observer = True) -> VerifyResult:
+    """Compute what a published model claims of itself once more, and compare.
 
     Args:
-        run: Its folder, or its ``hf:user/name`` address.
+        run: Folder of a published model, or its ``hf:user/name`` address.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Raises:

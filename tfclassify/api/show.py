@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from tfclassify.api.parameters import AnyPath, read_path
 from tfclassify.api.progress import choose_observer
 from tfclassify.events import Observer
 
@@ -14,32 +15,31 @@ if TYPE_CHECKING:
     from tfclassify.inference.evidence import Explanations
     from tfclassify.inference.prediction import ImageInput
 
-    RunPath = str | os.PathLike[str]
-
 
 def explain(
-    run: RunPath,
+    run: AnyPath,
     images: ImageInput | Sequence[ImageInput],
     *,
     classes: str | Sequence[str] = (),
     tta: bool | None = None,
     method: Literal["auto", "grad-cam", "occlusion"] = "auto",
-    out: str | os.PathLike[str] | None = None,
-    maps: str | os.PathLike[str] | None = None,
-    overlays: str | os.PathLike[str] | None = None,
+    out: AnyPath | None = None,
+    maps: AnyPath | None = None,
+    overlays: AnyPath | None = None,
     progress: bool | Observer = True,
 ) -> Explanations:
-    """Say where in images the evidence for a class lies.
+    """Show where in images a model sees the evidence for a class.
 
     Args:
-        run: A run, or its folder, or that of a bundle or an artefact.
-        images: As ``predict``.
-        classes: Classes to explain; none means what each image is labelled with.
-        tta: Whether to average over the recipe's views; None: if it has any.
+        run: A run, such as ``reports/plants/001``, a bundle or an artefact.
+        images: Images, folders of images, https addresses; from Python also PIL images and
+            uint8 arrays of ``(height, width, 3)``.
+        classes: Class to explain; repeatable; default: the predicted one.
+        tta: Average over the recipe's views; default: if it has any.
         method: ``auto`` reads the network's last feature maps (Grad-CAM) where it has any,
             and covers parts of the image where it has none.
-        out: Picture of all photos with their maps to write; None writes none.
-        maps: ``.npz`` of the maps to write; None writes none.
+        out: Picture of all photos with their maps to write.
+        maps: ``.npz`` of the maps to write.
         overlays: Folder to write each photo to, at its own size with its map laid over it.
         progress: Whether to show any, or an ``Observer`` of your own.
 
@@ -54,28 +54,28 @@ def explain(
     from tfclassify.workflows.explain import ExplainRequest, explain_paths
 
     names = (classes,) if isinstance(classes, str) else tuple(classes)
-    targets = (None if path is None else Path(path) for path in (out, maps, overlays))
+    targets = (read_path(path) for path in (out, maps, overlays))
     request = ExplainRequest(Path(run), images, names, tta, method, *targets)
     return explain_paths(request, choose_observer(progress))
 
 
 def demo(
-    runs: RunPath | Sequence[RunPath],
+    runs: AnyPath | Sequence[AnyPath],
     *,
     host: str = "127.0.0.1",
     port: int = 0,
     browser: bool = True,
-    static: str | os.PathLike[str] | None = None,
-    runtime: str | os.PathLike[str] | None = None,
+    static: AnyPath | None = None,
+    runtime: AnyPath | None = None,
     progress: bool | Observer = True,
 ) -> Path | None:
-    """Show a page on which one gives photos to models; returns when it is stopped.
+    """Show a page on which one gives photos to models, until it is stopped.
 
     Args:
         runs: A run, a bundle or an artefact, or up to four side by side.
         host: Address to listen at; others than 127.0.0.1 are reached from elsewhere.
         port: Port; 0 for any that is free.
-        browser: Whether to open the page in the browser.
+        browser: Open the page in the browser.
         static: Folder to write the page to instead, without Python behind it.
         runtime: static: the npm package of onnxruntime-web to put in.
         progress: Whether to show any, or an ``Observer`` of your own.
@@ -91,14 +91,14 @@ def demo(
     from tfclassify.web.demo import DemoRequest, run_demo
 
     named = [runs] if isinstance(runs, (str, os.PathLike)) else list(runs)
-    folder, package = (None if path is None else Path(path) for path in (static, runtime))
+    folder, package = (read_path(path) for path in (static, runtime))
     request = DemoRequest(tuple(map(Path, named)), host, port, browser, folder, package)
     observer = choose_observer(progress)
     return run_demo(request, observer, lambda address: observer.on_note(f"open {address}"))
 
 
 def serve(
-    run: RunPath,
+    run: AnyPath,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -115,7 +115,7 @@ def serve(
     timeout: float = 30.0,
     watch: float | None = None,
     names: Sequence[str] = (),
-    token_file: str | os.PathLike[str] | None = None,
+    token_file: AnyPath | None = None,
     log: bool = True,
     progress: bool | Observer = True,
 ) -> None:
@@ -125,12 +125,12 @@ def serve(
     variable ``TFCLASSIFY_TOKEN``; without either, whoever reaches the port may ask.
 
     Args:
-        run: A run, or its folder, or that of a bundle or an artefact. ONNX and LiteRT
+        run: A run, such as ``reports/plants/001``, a bundle or an artefact. ONNX and LiteRT
             artefacts are served without TensorFlow.
         host: Address to listen at; 0.0.0.0 for all of this machine's.
         port: Port; 0 for any that is free.
         name: What the model is called in addresses; empty for its recipe's name.
-        tta: Whether to average over the recipe's views; None: if it has any.
+        tta: Average over the recipe's views; default: if it has any.
         workers: Processes, each with the model in its memory.
         threads: Of an artefact's runtime; 0 leaves their number to it.
         batch_size: Images that go through the network together at most.
@@ -140,10 +140,11 @@ def serve(
         max_pixels: Of an image.
         max_images: Of a request.
         timeout: Seconds after which a request is given up with 504.
-        watch: Seconds between two looks for a newer model, which then takes over; None: never.
-        names: Further host names that it answers to, as behind a proxy.
-        token_file: File that holds the token.
-        log: Whether to write a line of JSON on standard error for each request.
+        watch: Seconds between two looks for a newer model, which then takes over; default:
+            never.
+        names: Further host name that it answers to, as behind a proxy; repeatable.
+        token_file: File that holds the token; default: TFCLASSIFY_TOKEN, if set.
+        log: Write a line of JSON on standard error for each request.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Raises:
@@ -170,7 +171,7 @@ def serve(
         wait_ms=wait_ms,
         watch=watch,
         names=tuple(names),
-        token=read_token(None if token_file is None else Path(token_file)),
+        token=read_token(read_path(token_file)),
         limits=Limits(max_bytes, max_pixels, max_images, timeout, queue),
         has_log=log,
     )

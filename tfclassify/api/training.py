@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
+from tfclassify.api.parameters import AnyPath, Changes, Columns, Size, read_columns, read_path
 from tfclassify.api.progress import choose_observer
 from tfclassify.api.run import Run
 from tfclassify.errors import RequestError
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
     from tfclassify.workflows.lr import LrResult
     from tfclassify.workflows.recipes import Given
 
-#: What ``set`` takes: key to value, or ``key=value`` texts as after ``--set``.
-Changes = Mapping[str, Any] | Sequence[str]
-#: What ``columns`` takes: ``{"file": "Id"}``, or ``file=Id`` as after ``--columns``.
-Columns = Mapping[str, str | None] | str | None
-
 
 def train(
     recipe: Given | None = None,
@@ -33,10 +28,10 @@ def train(
     set: Changes = (),
     columns: Columns = None,
     backbone: str | None = None,
-    image_size: str | int | tuple[int, int] | None = None,
+    image_size: Size | None = None,
     epochs: int | None = None,
     time: str | float | None = None,
-    out: str | os.PathLike[str] | None = None,
+    out: AnyPath | None = None,
     resume: bool = False,
     force: bool = False,
     keep_state: bool = False,
@@ -45,18 +40,17 @@ def train(
     """Train, judge the model on held-out images, and write the run's report.
 
     Args:
-        recipe: A folder, zip, tar or table of images, a recipe file, a mapping like one,
-            or a ``Recipe``. Images without a recipe get one that fits them, which is
-            written into the run. With ``resume``, a run may stand here.
-        set: Changes of the recipe, such as ``{"phases[1].epochs": 3}``.
+        recipe: A recipe, or images: a folder, an archive or a table, which get a recipe that
+            fits them and is written into the run. With ``resume``, a run may stand here.
+        set: Changes of the recipe: ``phases[1].epochs=3``; from Python also a mapping.
         columns: Which column of a table holds what, where it is taken wrongly:
-            ``{"file": "Id", "label": "Genre"}``.
-        backbone: Short for ``set={"model.backbone": …}``.
-        image_size: Short for ``set={"data.image_size": …}``: 224, or (height, width).
-        epochs: Short for ``set={"phases[].epochs": …}``: at most so many in each phase.
-        time: What all of it may take: seconds, or a text such as ``30m``. Epochs and schedules
-            are fitted to it; for images without a recipe, backbone and image size are chosen.
-        out: The run's folder; None makes ``reports/<name>/<number>``.
+            ``file=Id,label=Genre``; also group, split, weight, ``one_hot=A+B``.
+        backbone: Short for ``model.backbone`` in ``set``.
+        image_size: Short for ``data.image_size`` in ``set``: 224, or 160x192, height first.
+        epochs: At most so many in each phase; short for ``phases[].epochs`` in ``set``.
+        time: What all of it may take, such as 30m, or seconds: epochs and schedules are fitted
+            to it; for images without a recipe, backbone and image size are chosen.
+        out: The run's folder; default: ``reports/NAME/NUMBER``.
         resume: Resume an interrupted run.
         force: With ``resume``: resume although recipe, images or versions have changed.
         keep_state: Keep what only resuming needs, though the run is finished.
@@ -83,7 +77,7 @@ def train(
             f"{' with --resume, which resumes with the recipe as it was fitted' * resume}"
         )
     changes = list_overrides(set, backbone=backbone, image_size=image_size, epochs=epochs)
-    folder = None if out is None else Path(out)
+    folder = read_path(out)
     observer = choose_observer(progress)
     if resume:
         given = None if recipe is None else Path(_need_path(recipe, "train"))
@@ -115,9 +109,9 @@ def crossval(
     set: Changes = (),
     columns: Columns = None,
     backbone: str | None = None,
-    image_size: str | int | tuple[int, int] | None = None,
+    image_size: Size | None = None,
     epochs: int | None = None,
-    out: str | os.PathLike[str] | None = None,
+    out: AnyPath | None = None,
     resume: bool = False,
     force: bool = False,
     progress: bool | Observer = True,
@@ -125,21 +119,22 @@ def crossval(
     """Train on every fold and judge each image by a model that did not train on it.
 
     Args:
-        recipe: As in ``train``; with ``resume``, a cross-validation may stand here.
+        recipe: A recipe, or images: a folder, an archive or a table. With ``resume``, a
+            cross-validation may stand here.
         folds: Parts that the images are dealt into.
         repeat: Times that the images are dealt anew.
         executor: Where the folds are trained: here, processes or ray.
-        workers: Folds at once; None: one a core.
-        threads: Threads of each fold; None leaves TensorFlow's own number, with which every
+        workers: Folds at once; default: one a core.
+        threads: Threads of each fold; default: TensorFlow's own number, with which every
             executor gives the same bits.
-        address: Of a Ray cluster; None starts one on this machine.
-        set: Changes of the recipe.
+        address: Of a Ray cluster: HOST:PORT or auto; default: one on this machine.
+        set: Changes of the recipe: ``phases[1].epochs=3``; from Python also a mapping.
         columns: Which column of a table holds what, where it is taken wrongly:
-            ``{"file": "Id", "label": "Genre"}``.
-        backbone: Short for ``set={"model.backbone": …}``.
-        image_size: Short for ``set={"data.image_size": …}``.
-        epochs: Short for ``set={"phases[].epochs": …}``.
-        out: The folder; None makes ``reports/<name>/cv-<number>``.
+            ``file=Id,label=Genre``; also group, split, weight, ``one_hot=A+B``.
+        backbone: Short for ``model.backbone`` in ``set``.
+        image_size: Short for ``data.image_size`` in ``set``: 224, or 160x192, height first.
+        epochs: At most so many in each phase; short for ``phases[].epochs`` in ``set``.
+        out: The folder; default: ``reports/NAME/cv-NUMBER``.
         resume: Resume an interrupted cross-validation.
         force: With ``resume``: resume although recipe, images or versions have changed.
         progress: Whether to show any, or an ``Observer`` of your own.
@@ -153,7 +148,7 @@ def crossval(
     from tfclassify.workflows.recipes import list_overrides
 
     changes = list_overrides(set, backbone=backbone, image_size=image_size, epochs=epochs)
-    folder = None if out is None else Path(out)
+    folder = read_path(out)
     observer = choose_observer(progress)
     where = ExecutorOptions(executor, workers, threads, address)
     if resume:
@@ -176,10 +171,10 @@ def tune(
     *,
     trials: int | None = None,
     time: str | float | None = None,
-    sampler: str = "tpe",
-    pruner: str = "none",
+    sampler: Literal["tpe", "random", "grid", "cma_es"] = "tpe",
+    pruner: Literal["none", "median", "hyperband"] = "none",
     seed: int = 0,
-    also: str | None = None,
+    also: Literal["macs", "size", "parameters", "latency"] | None = None,
     max_macs: str | float | None = None,
     folds: int = 0,
     executor: str = "here",
@@ -189,37 +184,39 @@ def tune(
     set: Changes = (),
     columns: Columns = None,
     backbone: str | None = None,
-    image_size: str | int | tuple[int, int] | None = None,
+    image_size: Size | None = None,
     epochs: int | None = None,
-    out: str | os.PathLike[str] | None = None,
+    out: AnyPath | None = None,
     resume: bool = False,
     progress: bool | Observer = True,
 ) -> TuneResult:
     """Search for better values of a recipe's keys, and say what the choice is worth.
 
     Args:
-        recipe: As in ``train``; its section ``search`` says what may change. With
-            ``resume``, a search may stand here.
-        trials: Trials at most, the recipe as it is included; None: 50, or what fits ``time``.
-        time: Time at most: seconds, or a text such as ``30m`` or ``2h``.
-        sampler: tpe, random, grid or cma_es.
-        pruner: none, median or hyperband.
+        recipe: A recipe, or images: a folder, an archive or a table; the recipe's section
+            ``search`` says what may change. With ``resume``, a search may stand here.
+        trials: Trials at most, the recipe as it is included; default: 50, or what fits
+            ``time``.
+        time: Time at most, such as 30m or 2h, or seconds.
+        sampler: Who proposes the values.
+        pruner: Who stops trials that fall behind.
         seed: Of the proposals.
-        also: A second aim, made small: macs, size (bytes of the weights), parameters or latency.
-        max_macs: Multiply-accumulates an image at most: a number, or a text such as ``300M``.
+        also: A second aim, which is made small; ``size``: bytes of the weights.
+        max_macs: Multiply-accumulates an image at most, such as 300M; networks that cost more
+            are not trained.
         folds: Judge the whole search by so many nested folds, each with a search of its own
             (whose ``trials`` are as many, and which shares ``time``); 0 for none.
         executor: Where the trials run: here, processes or ray.
-        workers: Trials at once.
-        threads: Threads of each; None leaves TensorFlow's own, which gives the same bits.
-        address: Of a Ray cluster.
-        set: Changes of the recipe.
+        workers: Trials at once; default: one a core.
+        threads: Threads of each; default: TensorFlow's own number, which gives the same bits.
+        address: Of a Ray cluster: HOST:PORT or auto; default: one on this machine.
+        set: Changes of the recipe: ``phases[1].epochs=3``; from Python also a mapping.
         columns: Which column of a table holds what, where it is taken wrongly:
-            ``{"file": "Id", "label": "Genre"}``.
-        backbone: Short for ``set={"model.backbone": …}``.
-        image_size: Short for ``set={"data.image_size": …}``.
-        epochs: Short for ``set={"phases[].epochs": …}``.
-        out: The folder; None makes ``reports/<name>/search-<number>``.
+            ``file=Id,label=Genre``; also group, split, weight, ``one_hot=A+B``.
+        backbone: Short for ``model.backbone`` in ``set``.
+        image_size: Short for ``data.image_size`` in ``set``: 224, or 160x192, height first.
+        epochs: At most so many in each phase; short for ``phases[].epochs`` in ``set``.
+        out: The folder; default: ``reports/NAME/search-NUMBER``.
         resume: Resume a search; ``trials`` and ``time`` are then new bounds.
         progress: Whether to show any, or an ``Observer`` of your own.
 
@@ -244,7 +241,7 @@ def tune(
     where = ExecutorOptions(executor, workers, threads, address)
     seconds, observer = parse_time(time), choose_observer(progress)
     changes = list_overrides(set, backbone=backbone, image_size=image_size, epochs=epochs)
-    folder = None if out is None else Path(out)
+    folder = read_path(out)
     if resume:
         given = folder or Path(_need_path(_need(recipe, "tune"), "tune"))
         return resume_tune(given, trials=trials, seconds=seconds, executor=where, observer=observer)
@@ -272,20 +269,20 @@ def check(
     set: Changes = (),
     columns: Columns = None,
     backbone: str | None = None,
-    image_size: str | int | tuple[int, int] | None = None,
+    image_size: Size | None = None,
     epochs: int | None = None,
     progress: bool | Observer = True,
 ) -> CheckResult:
     """Check a recipe and its images, and say what would be trained and for how long.
 
     Args:
-        recipe: As in ``train``.
-        set: Changes of the recipe.
+        recipe: A recipe, or images: a folder, an archive or a table.
+        set: Changes of the recipe: ``phases[1].epochs=3``; from Python also a mapping.
         columns: Which column of a table holds what, where it is taken wrongly:
-            ``{"file": "Id", "label": "Genre"}``.
-        backbone: Short for ``set={"model.backbone": …}``.
-        image_size: Short for ``set={"data.image_size": …}``.
-        epochs: Short for ``set={"phases[].epochs": …}``.
+            ``file=Id,label=Genre``; also group, split, weight, ``one_hot=A+B``.
+        backbone: Short for ``model.backbone`` in ``set``.
+        image_size: Short for ``data.image_size`` in ``set``: 224, or 160x192, height first.
+        epochs: At most so many in each phase; short for ``phases[].epochs`` in ``set``.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Raises:
@@ -305,7 +302,7 @@ def preview(
     *,
     set: Changes = (),
     columns: Columns = None,
-    out: str | os.PathLike[str] | None = None,
+    out: AnyPath | None = None,
     images: int = 8,
     versions: int = 6,
     progress: bool | Observer = True,
@@ -313,11 +310,11 @@ def preview(
     """Draw what the model will see in training.
 
     Args:
-        recipe: As in ``train``.
-        set: Changes of the recipe.
+        recipe: A recipe, or images: a folder, an archive or a table.
+        set: Changes of the recipe: ``phases[1].epochs=3``; from Python also a mapping.
         columns: Which column of a table holds what, where it is taken wrongly:
-            ``{"file": "Id", "label": "Genre"}``.
-        out: PNG to write; None writes nothing.
+            ``file=Id,label=Genre``; also group, split, weight, ``one_hot=A+B``.
+        out: PNG to write.
         images: Images shown, one a row.
         versions: Augmented versions of each.
         progress: Whether to show any, or an ``Observer`` of your own.
@@ -332,7 +329,7 @@ def preview(
     from tfclassify.workflows.preview import PreviewRequest, preview_recipe
     from tfclassify.workflows.recipes import list_overrides
 
-    path = None if out is None else Path(out)
+    path = read_path(out)
     observer = choose_observer(progress)
     request = PreviewRequest(
         recipe, list_overrides(set), path, images, versions, read_columns(columns)
@@ -350,24 +347,24 @@ def lr(
     set: Changes = (),
     columns: Columns = None,
     backbone: str | None = None,
-    image_size: str | int | tuple[int, int] | None = None,
-    out: str | os.PathLike[str] | None = None,
+    image_size: Size | None = None,
+    out: AnyPath | None = None,
     progress: bool | Observer = True,
 ) -> LrResult:
     """Raise the learning rate of a phase from update to update, and read off a good one.
 
     Args:
-        recipe: As in ``train``.
-        phase: Name of the phase; None tests the first.
+        recipe: A recipe, or images: a folder, an archive or a table.
+        phase: Name of the phase; default: the first.
         lowest: The first learning rate.
         highest: The last one.
         steps: Updates; the test ends earlier where the loss diverges.
-        set: Changes of the recipe.
+        set: Changes of the recipe: ``phases[1].epochs=3``; from Python also a mapping.
         columns: Which column of a table holds what, where it is taken wrongly:
-            ``{"file": "Id", "label": "Genre"}``.
-        backbone: Short for ``set={"model.backbone": …}``.
-        image_size: Short for ``set={"data.image_size": …}``.
-        out: The page to write; None writes ``lr.html``.
+            ``file=Id,label=Genre``; also group, split, weight, ``one_hot=A+B``.
+        backbone: Short for ``model.backbone`` in ``set``.
+        image_size: Short for ``data.image_size`` in ``set``: 224, or 160x192, height first.
+        out: The page to write; default: lr.html.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Raises:
@@ -398,16 +395,9 @@ def _need(recipe: Given | None, verb: str) -> Given:
     return recipe
 
 
-def _need_path(recipe: Given, verb: str) -> str | os.PathLike[str]:
+def _need_path(recipe: Given, verb: str) -> AnyPath:
     if isinstance(recipe, str | os.PathLike):
         return recipe
     raise RequestError(
         f"{verb}: with resume, name the folder to resume, got a {type(recipe).__name__}"
     )
-
-
-def read_columns(columns: Columns) -> dict[str, str | None]:
-    """Return which column holds what, however it was said."""
-    from tfclassify.workflows.create import parse_columns
-
-    return parse_columns(columns) if isinstance(columns, str) else dict(columns or {})

@@ -1,6 +1,6 @@
 """The Typer app: every command of ``tfclassify``, with the options that all of them share.
 
-Owns: which families of commands there are. Does not own: the process (``main``).
+Owns: which commands there are, in which order. Does not own: the process (``main``).
 """
 
 from __future__ import annotations
@@ -8,20 +8,7 @@ from __future__ import annotations
 import typer
 
 from tfclassify import __version__
-from tfclassify.cli import (
-    artefacts,
-    data,
-    judge,
-    label,
-    labelling,
-    network,
-    publishing,
-    runs,
-    several,
-    show,
-    train,
-    tune,
-)
+from tfclassify.cli import artefacts, data, judge, labelling, network, several, show, train
 
 app = typer.Typer(
     name="tfclassify",
@@ -34,21 +21,37 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (
-    train,
-    judge,
-    show,
-    several,
-    runs,
-    tune,
-    data,
-    label,
-    labelling,
-    network,
-    artefacts,
-    publishing,
+for add in (
+    train.train,
+    train.check,
+    train.lr,
+    train.preview,
+    judge.evaluate,
+    judge.predict,
+    judge.submit,
+    show.explain,
+    show.demo,
+    show.serve,
+    several.crossval,
+    several.compare,
+    several.ensemble,
+    several.runs,
+    several.tune,
+    data.inspect,
+    data.new,
+    data.pack,
+    data.schema,
+    labelling.label,
+    labelling.agree,
+    labelling.clean,
+    network.backbones,
+    network.profile,
+    artefacts.export,
+    artefacts.compress,
+    artefacts.publish,
+    artefacts.verify,
 ):
-    module.register(app)
+    add(app)
 
 
 def _print_version(is_wanted: bool) -> None:

@@ -1,16 +1,14 @@
-"""Verbs that take images, and what a recipe may say."""
+"""Verbs that take images, and what a recipe may say: ``inspect``, ``new``, ``pack``, ``schema``."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from tfclassify import api
-from tfclassify.cli.options import Columns, Json, Quiet, Set, Verbose
-from tfclassify.cli.output import call, show, to_json
+from tfclassify.cli.command import command
+from tfclassify.cli.output import to_json
 from tfclassify.files import to_plain
 from tfclassify.pages.wording import count_of, format_bytes
 
@@ -19,31 +17,8 @@ if TYPE_CHECKING:
     from tfclassify.workflows.pack import PackResult
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the app."""
-    app.command("inspect", epilog="Example: tfclassify inspect photos.zip --html photos.html")(
-        inspect
-    )
-    app.command("new", epilog="Example: tfclassify new flowers --data photos/")(new)
-    app.command("pack", epilog="Example: tfclassify pack photos/ --out shards/")(pack)
-    app.command("schema", epilog="Example: tfclassify schema > recipe.schema.json")(schema)
-
-
-def inspect(
-    source: Annotated[str, typer.Argument(help="Folder, archive, CSV, URL, or a recipe.")],
-    set: Set = None,
-    columns: Columns = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Page to write.")] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Show what a data source holds: classes, sizes, colours and bad images."""
-    result = call(api.inspect, locals())
-    show(_render_inspect(result, as_json=as_json))
-
-
-def _render_inspect(result: InspectResult, *, as_json: bool) -> str:
+@command(api.inspect, "tfclassify inspect photos.zip --html photos.html")
+def inspect(result: InspectResult, *, as_json: bool) -> str:
     """Write what a source holds."""
     from tfclassify.pages.data_page import describe_integrity, describe_label_sets
 
@@ -88,42 +63,17 @@ def _say_spread(spread: Any) -> str:
     return f"{spread.low:.0f} to {spread.high:.0f} pixels, median {spread.median:.0f}"
 
 
-def new(
-    name: Annotated[str, typer.Argument(help="Name of the recipe and of its runs.")],
-    data: Annotated[str, typer.Option("--data", help="Folder, archive, CSV or URL.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Recipe to write; default: NAME.yaml.")
-    ] = None,
-    columns: Columns = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Write a commented recipe that fits the data."""
-    path = call(api.new, locals())
-    if not quiet:
-        header = path.read_text("utf-8").partition("\n#\n")[0]
-        typer.echo(header.replace("# ", "", 1).replace("\n#", "\n"))
-    typer.echo(f"{path}\nnext: tfclassify check {path} && tfclassify train {path}")
+@command(api.new, "tfclassify new flowers --data photos/")
+def new(path: Path, *, quiet: bool) -> str:
+    """Write what was found out about the images, and what comes next."""
+    header = "" if quiet else path.read_text("utf-8").partition("\n#\n")[0]
+    told = header.replace("# ", "", 1).replace("\n#", "\n") + "\n" if header else ""
+    return f"{told}{path}\nnext: tfclassify check {path} && tfclassify train {path}"
 
 
-def pack(
-    source: Annotated[str, typer.Argument(help="Folder, archive, CSV, URL, or a recipe.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder of shards to write.")],
-    set: Set = None,
-    columns: Columns = None,
-    shard_mb: Annotated[
-        int, typer.Option("--shard-mb", help="Megabytes at which a shard is closed.")
-    ] = 256,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Pack images, their labels, groups and splits into few large TFRecord files."""
-    result = call(api.pack, locals())
-    show(_render_pack(result, as_json=as_json))
-
-
-def _render_pack(result: PackResult, *, as_json: bool) -> str:
+@command(api.pack, "tfclassify pack photos/ --out shards/")
+def pack(result: PackResult, *, as_json: bool) -> str:
+    """Write what was packed, and what comes next."""
     if as_json:
         return to_json(to_plain(vars(result)))
     lines = [
@@ -135,6 +85,7 @@ def _render_pack(result: PackResult, *, as_json: bool) -> str:
     return "\n".join(lines)
 
 
-def schema() -> None:
-    """Print the JSON Schema of a recipe, for editors."""
-    typer.echo(json.dumps(api.schema(), indent=2))
+@command(api.schema, "tfclassify schema > recipe.schema.json")
+def schema(content: dict[str, Any]) -> str:
+    """Write the schema as JSON."""
+    return json.dumps(content, indent=2)

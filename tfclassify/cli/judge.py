@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from tfclassify import api
-from tfclassify.cli.options import Json, Quiet, RunPath, Tta, Verbose
-from tfclassify.cli.output import call, list_score_facts, say_score, show, to_json
+from tfclassify.cli.command import command
+from tfclassify.cli.output import list_score_facts, say_score, show, to_json
 from tfclassify.errors import DataError
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import count_of
@@ -22,63 +19,8 @@ if TYPE_CHECKING:
     from tfclassify.workflows.submit import SubmitResult
 
 
-class PredictionFormat(StrEnum):
-    """What a table of predictions holds."""
-
-    full = "full"
-    simple = "simple"
-
-
-class SubmissionFormat(StrEnum):
-    """Kinds of submission."""
-
-    codalab = "codalab"
-    csv = "csv"
-
-
-class SubmissionValues(StrEnum):
-    """What a CSV submission holds."""
-
-    labels = "labels"
-    probabilities = "probabilities"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the app."""
-    app.command(
-        "evaluate", epilog="Example: tfclassify evaluate reports/plants/001 --data photos/ --tta"
-    )(evaluate)
-    app.command(
-        "predict", epilog="Example: tfclassify predict reports/plants/001 photos/ --out p.csv"
-    )(predict)
-    app.command("submit", epilog="Example: tfclassify submit reports/plants/001 --format codalab")(
-        submit
-    )
-
-
-def evaluate(
-    run: RunPath,
-    data: Annotated[
-        str | None, typer.Option("--data", help="Labelled images; default: the run's held-out.")
-    ] = None,
-    tta: Tta = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for metrics.json and report.html.")
-    ] = None,
-    include_trained: Annotated[
-        bool,
-        typer.Option("--include-trained", help="Judge images of --data that the run knows, too."),
-    ] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Judge a run's model on its held-out images, or on others."""
-    result = call(api.evaluate, locals())
-    show(_render_evaluate(result, as_json=as_json))
-
-
-def _render_evaluate(result: EvaluateResult, *, as_json: bool) -> str:
+@command(api.evaluate, "tfclassify evaluate reports/plants/001 --data photos/ --tta")
+def evaluate(result: EvaluateResult, *, as_json: bool) -> str:
     """Write what an evaluation measured."""
     from tfclassify.pages.scores import describe_judgement, describe_metrics
 
@@ -106,40 +48,20 @@ def _render_evaluate(result: EvaluateResult, *, as_json: bool) -> str:
     return "\n\n".join(parts)
 
 
-def predict(
-    run: RunPath,
-    images: Annotated[
-        list[str],
-        typer.Argument(help="Images, folders of images, https addresses.", metavar="IMAGES..."),
-    ],
-    tta: Tta = None,
-    out: Annotated[Path | None, typer.Option("--out", help="CSV to write.")] = None,
-    format: Annotated[
-        PredictionFormat, typer.Option("--format", help="simple: only filename and label.")
-    ] = PredictionFormat.full,
-    html: Annotated[
-        Path | None, typer.Option("--html", help="Page of the pictures with their answers.")
-    ] = None,
-    save_images: Annotated[
-        Path | None,
-        typer.Option("--save-images", help="Folder to copy the images into, sorted by label."),
-    ] = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="Classes shown for an image.")] = 3,
-    calibrated: Annotated[
-        bool, typer.Option("--calibrated", help="Apply the temperature fitted on validation.")
-    ] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Predict the classes of images; unreadable files are listed with their fault."""
-    predictions = call(api.predict, locals())
-    show(_render_predict(predictions, out, as_json=as_json))
+@command(
+    api.predict,
+    "tfclassify predict reports/plants/001 photos/ --out p.csv",
+    images={"metavar": "IMAGES..."},
+    top={"min": 1},
+)
+def predict(predictions: Predictions, *, out: Path | None, as_json: bool) -> None:
+    """Write predictions, and fail where there is none."""
+    show(_render_predictions(predictions, out, as_json=as_json))
     if predictions.failed == len(predictions):
         raise DataError(f"predict: none of {count_of(len(predictions), 'file')} could be used")
 
 
-def _render_predict(predictions: Predictions, out: Path | None, *, as_json: bool) -> str:
+def _render_predictions(predictions: Predictions, out: Path | None, *, as_json: bool) -> str:
     """Write predictions: a table, or where they were written."""
     if as_json:
         frame = predictions.to_frame().astype(object)
@@ -175,32 +97,8 @@ def _render_predict(predictions: Predictions, out: Path | None, *, as_json: bool
     return f"{render_table(columns, rows)}\n{summary}"
 
 
-def submit(
-    run: RunPath,
-    format: Annotated[SubmissionFormat, typer.Option("--format", help="Kind of submission.")],
-    images: Annotated[
-        Path | None, typer.Option("--images", help="Folder of images to predict (csv).")
-    ] = None,
-    template: Annotated[
-        Path | None, typer.Option("--template", help="sample_submission.csv to fill in (csv).")
-    ] = None,
-    values: Annotated[
-        SubmissionValues, typer.Option("--values", help="labels or probabilities (csv).")
-    ] = SubmissionValues.labels,
-    tta: Tta = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="File to write; default: in the run folder.")
-    ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Write a submission that was run and checked in a fresh process."""
-    result = call(api.submit, locals())
-    show(_render_submit(result, as_json=as_json))
-
-
-def _render_submit(result: SubmitResult, *, as_json: bool) -> str:
+@command(api.submit, "tfclassify submit reports/plants/001 --format codalab")
+def submit(result: SubmitResult, *, as_json: bool) -> str:
     """Write what a submission holds."""
     if as_json:
         return to_json(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from inspect import Parameter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tfclassify import api
-from tfclassify.cli.options import Json, Quiet, Verbose, complete_backbones, complete_runs
-from tfclassify.cli.output import call, print_or_write, show, to_json
+from tfclassify.cli.command import command, complete_backbones, complete_runs
+from tfclassify.cli.output import print_or_write, to_json
 from tfclassify.pages.tables import Column, render_table
 
 if TYPE_CHECKING:
@@ -26,56 +27,6 @@ class ProfileFormat(StrEnum):
     csv = "csv"
     json = "json"
     html = "html"
-
-
-class SortKey(StrEnum):
-    """What layers are sorted by."""
-
-    macs = "macs"
-    flops = "flops"
-    params = "params"
-    latency = "latency"
-    activation = "activation"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the app."""
-    app.command(
-        "backbones", epilog="Example: tfclassify backbones efficientnet_lite0 --export lite0_hub"
-    )(backbones)
-    app.command("profile", epilog="Example: tfclassify profile resnet50 --no-latency --top 10")(
-        profile
-    )
-
-
-def backbones(
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            help="Backbone to export; without --export, all are listed.",
-            autocompletion=complete_backbones,
-        ),
-    ] = None,
-    export: Annotated[
-        Path | None,
-        typer.Option("--export", help="Write NAME's features to this folder as a hub module."),
-    ] = None,
-    image_size: Annotated[
-        str | None, typer.Option("--image-size", help="Pixels it takes: 160 or 160x192.")
-    ] = None,
-    weights: Annotated[
-        str, typer.Option("--weights", help="imagenet, none, or a weight file.")
-    ] = "imagenet",
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """List the backbones: parameters, input size, source, weights here; or export one."""
-    result: tuple[BackboneRow, ...] | ExportResult = call(api.backbones, locals())
-    if isinstance(result, tuple):
-        show(_render_backbones(result, as_json=as_json))
-    else:
-        show(_render_export(result, as_json=as_json))
 
 
 def _render_export(result: ExportResult, *, as_json: bool) -> str:
@@ -123,54 +74,6 @@ def _say_weights(row: BackboneRow) -> str:
     return "here" if row.has_weights_here else "download"
 
 
-def profile(
-    targets: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Backbones, recipes, runs, .keras files, SavedModel folders, TF Hub addresses; "
-            "default: the newest run. Several are compared.",
-            autocompletion=lambda incomplete: [
-                *complete_backbones(incomplete),
-                *complete_runs(incomplete),
-            ],
-        ),
-    ] = None,
-    image_size: Annotated[
-        str | None, typer.Option("--image-size", help="Pixels: 224, or HEIGHTxWIDTH.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images a timed run.")] = 1,
-    latency: Annotated[
-        bool, typer.Option("--latency/--no-latency", help="Whether to time it; else count only.")
-    ] = True,
-    device: Annotated[
-        str | None, typer.Option("--device", help="cpu, gpu:0, ...; default: a GPU if there is.")
-    ] = None,
-    depth: Annotated[
-        int | None, typer.Option("--depth", min=1, help="Fold layers to this depth: 1 for blocks.")
-    ] = None,
-    sort: Annotated[
-        SortKey | None, typer.Option("--sort", help="Most expensive first, by.")
-    ] = None,
-    top: Annotated[
-        int | None, typer.Option("--top", min=1, help="Show the n most expensive layers.")
-    ] = None,
-    sweep: Annotated[
-        str | None,
-        typer.Option("--sweep", metavar="image_size=A,B", help="One profile for each size."),
-    ] = None,
-    format: Annotated[
-        ProfileFormat, typer.Option("--format", help="table, csv, json or html.")
-    ] = ProfileFormat.table,
-    out: Annotated[Path | None, typer.Option("--out", help="File to write.")] = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Show what each layer of a network costs: operations, memory, receptive field, time."""
-    found = call(api.profile, locals())
-    networks = found if isinstance(found, tuple) else (found,)
-    print_or_write(_render_profiles(networks, format.value), out)
-
-
 def _render_profiles(found: Sequence[Profiled], form: str) -> str:
     """Write profiles as ``table``, ``csv``, ``json`` or ``html``."""
     from tfclassify.pages.profile_page import (
@@ -196,3 +99,45 @@ def _render_profiles(found: Sequence[Profiled], form: str) -> str:
         else (write_layers_csv, write_networks_csv)
     )
     return of_one(networks[0]) if len(networks) == 1 else of_several(networks)
+
+
+@command(
+    api.backbones,
+    "tfclassify backbones efficientnet_lite0 --export lite0_hub",
+    name={"autocompletion": complete_backbones},
+)
+def backbones(result: tuple[BackboneRow, ...] | ExportResult, *, as_json: bool) -> str:
+    """Write the list of backbones, or what was exported."""
+    if isinstance(result, tuple):
+        return _render_backbones(result, as_json=as_json)
+    return _render_export(result, as_json=as_json)
+
+
+def _complete_targets(incomplete: str) -> list[str]:
+    return [*complete_backbones(incomplete), *complete_runs(incomplete)]
+
+
+def _own(name: str, kind: Any, default: Any, meaning: str) -> Parameter:
+    told = Annotated[kind, typer.Option(f"--{name}", help=meaning)]
+    return Parameter(name, Parameter.KEYWORD_ONLY, annotation=told, default=default)
+
+
+@command(
+    api.profile,
+    "tfclassify profile resnet50 --no-latency --top 10",
+    own=(
+        _own("format", ProfileFormat, ProfileFormat.table, "table, csv, json or html."),
+        _own("out", Path | None, None, "File to write."),
+    ),
+    targets={"autocompletion": _complete_targets},
+    batch_size={"min": 1},
+    depth={"min": 1},
+    top={"min": 1},
+    sweep={"metavar": "image_size=A,B"},
+)
+def profile(
+    found: Profiled | tuple[Profiled, ...], *, format: ProfileFormat, out: Path | None
+) -> None:
+    """Write profiles, to a file if one is named."""
+    networks = found if isinstance(found, tuple) else (found,)
+    print_or_write(_render_profiles(networks, format.value), out)

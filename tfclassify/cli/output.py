@@ -1,51 +1,21 @@
-"""How a command calls its function of the API, and what several print on standard output."""
+"""What several commands print on standard output."""
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tfclassify.api.progress import choose_observer
 from tfclassify.pages.tables import find_width
 from tfclassify.pages.wording import count_of, format_range, format_score, title_of
 
 if TYPE_CHECKING:
     from tfclassify.scoring.verdicts import Verdict
-
-Result = TypeVar("Result")
-
-
-def call(function: Callable[..., Result], words: Mapping[str, Any]) -> Result:
-    """Call a command's function of the API by the words of the command.
-
-    Args:
-        function: Of ``api``; its parameters have the names of the command's own.
-        words: The command's ``locals()``, before anything else is among them. What was not
-            given keeps the function's default, a choice becomes its text, and ``quiet`` and
-            ``verbose`` choose who shows the progress. What only says how the answer is
-            printed is no parameter of the function, and stays here.
-    """
-    observer = choose_observer(not words["quiet"], verbose=words["verbose"])
-    several: Sequence[Any] = ()
-    given: dict[str, Any] = {}
-    for name, parameter in inspect.signature(function).parameters.items():
-        value: Any = observer if name == "progress" else words[name]
-        if value is None:
-            continue
-        if isinstance(value, list):
-            value = [getattr(each, "value", each) for each in value]
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            several = value
-        else:
-            given[name] = getattr(value, "value", value)
-    return function(*several, **given)
 
 
 def to_json(content: Any) -> str:
@@ -57,9 +27,9 @@ def show(text: str) -> None:
     """Print a result; what is too wide for the terminal goes on in further lines.
 
     A fact goes on below its text, which stands behind its name. A row of a table stays
-    whole, and so does what holds a word that fits nowhere.
+    whole, and so does what holds a word that fits nowhere, and JSON.
     """
-    limit = find_width()
+    limit = None if text.startswith(("{", "[")) else find_width()
     lines = []
     for line in text.splitlines():
         is_row = len(re.findall(r"\S  +(?=\S)", line)) > 1

@@ -1,112 +1,39 @@
-"""Verbs about several trainings: ``crossval``, ``compare``, ``ensemble``."""
+"""Verbs about several trainings: ``crossval``, ``tune``, ``runs``, ``compare``, ``ensemble``."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
-
-import typer
+from typing import TYPE_CHECKING, Any, cast
 
 from tfclassify import api
-from tfclassify.cli.options import (
-    Address,
-    Backbone,
-    Columns,
-    Epochs,
-    Executor,
-    Force,
-    ImageSize,
-    Json,
-    Quiet,
-    Set,
-    Threads,
-    Verbose,
-    Workers,
-    complete_runs,
-)
-from tfclassify.cli.output import call, show, to_json
+from tfclassify.cli.command import command
+from tfclassify.cli.output import to_json
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import (
     count_of,
+    format_bytes,
+    format_difference,
+    format_difference_range,
     format_range,
     format_score,
+    format_seconds,
     title_of,
 )
 
 if TYPE_CHECKING:
+    from tfclassify.api import Run
+    from tfclassify.recipe.schema import Recipe
+    from tfclassify.runs.documents import Score
+    from tfclassify.scoring.intervals import Interval
+    from tfclassify.tuning.results import TuneResult
+    from tfclassify.tuning.selection import NestedChoice, Selection
     from tfclassify.workflows.compare import CompareResult
     from tfclassify.workflows.crossval import CrossvalResult
     from tfclassify.workflows.ensemble import EnsembleResult
+    from tfclassify.workflows.runs import RunRow, RunsResult
 
 
-class Against(StrEnum):
-    """What the others are set against."""
-
-    first = "first"
-    best = "best"
-
-
-class Split(StrEnum):
-    """Images that runs hold out."""
-
-    validation = "validation"
-    test = "test"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the app."""
-    app.command(
-        "crossval", epilog="Example: tfclassify crossval recipes/clothing_lite.yaml --folds 5"
-    )(crossval)
-    app.command(
-        "compare", epilog="Example: tfclassify compare reports/plants/001 reports/plants/002"
-    )(compare)
-    app.command(
-        "ensemble", epilog="Example: tfclassify ensemble reports/plants/001 reports/plants_lite/001"
-    )(ensemble)
-
-
-def crossval(
-    recipe: Annotated[
-        str | None,
-        typer.Argument(
-            help="A recipe, or images: a folder, an archive or a table. With --resume, a "
-            "cross-validation may stand here.",
-        ),
-    ] = None,
-    folds: Annotated[
-        int, typer.Option("--folds", help="Parts that the images are dealt into.")
-    ] = 5,
-    repeat: Annotated[
-        int, typer.Option("--repeat", help="Times that the images are dealt anew.")
-    ] = 1,
-    executor: Executor = "here",
-    workers: Workers = None,
-    threads: Threads = None,
-    address: Address = None,
-    set: Set = None,
-    columns: Columns = None,
-    backbone: Backbone = None,
-    image_size: ImageSize = None,
-    epochs: Epochs = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder; default: reports/NAME/cv-NUMBER.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Resume an interrupted cross-validation.")
-    ] = False,
-    force: Force = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Train on every fold and judge each image by the model that did not train on it."""
-    result = call(api.crossval, locals())
-    show(_render_crossval(result, as_json=as_json))
-
-
-def _render_crossval(result: CrossvalResult, *, as_json: bool) -> str:
+@command(api.crossval, "tfclassify crossval recipes/clothing_lite.yaml --folds 5")
+def crossval(result: CrossvalResult, *, as_json: bool) -> str:
     """Write what a cross-validation measured."""
     from tfclassify.pages.crossval_page import tabulate_folds
 
@@ -141,41 +68,8 @@ def _render_crossval(result: CrossvalResult, *, as_json: bool) -> str:
     )
 
 
-def compare(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Runs and cross-validations, two or more.", autocompletion=complete_runs
-        ),
-    ],
-    out: Annotated[Path | None, typer.Option("--out", help="Page to write, .html.")] = None,
-    metric: Annotated[
-        str | None, typer.Option("--metric", help="Score to compare; default: the first run's.")
-    ] = None,
-    against: Annotated[
-        Against, typer.Option("--against", help="What the others are set against.")
-    ] = Against.first,
-    split: Annotated[
-        Split | None, typer.Option("--split", help="Images judged on; default: test, if all have.")
-    ] = None,
-    allow_different_images: Annotated[
-        bool,
-        typer.Option("--allow-different-images", help="Compare runs judged on different images."),
-    ] = False,
-    cost: Annotated[
-        bool, typer.Option("--cost/--no-cost", help="Whether to profile the models.")
-    ] = True,
-    latency: Annotated[bool, typer.Option("--latency", help="Time the models as well.")] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Say which run is better on the same images, by how much, and at what cost."""
-    result = call(api.compare, locals())
-    show(_render_compare(result, as_json=as_json))
-
-
-def _render_compare(result: CompareResult, *, as_json: bool) -> str:
+@command(api.compare, "tfclassify compare reports/plants/001 reports/plants/002")
+def compare(result: CompareResult, *, as_json: bool) -> str:
     """Write a comparison."""
     from tfclassify.pages.compare_page import describe_comparison
 
@@ -186,37 +80,14 @@ def _render_compare(result: CompareResult, *, as_json: bool) -> str:
     return describe_comparison(result.report) + page_line
 
 
-def ensemble(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(help="Finished runs, two or more.", autocompletion=complete_runs),
-    ],
-    weights: Annotated[
-        str, typer.Option("--weights", help="search (on validation), equal, or numbers: 2,1,1.")
-    ] = "search",
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the run; default: the first's _ensemble.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Run folder; default: reports/NAME/NUMBER.")
-    ] = None,
-    allow_different_images: Annotated[
-        bool,
-        typer.Option(
-            "--allow-different-images", help="Judge by the images that all members held out."
-        ),
-    ] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Average several runs and pack them into one that is used like any other."""
-    run = call(api.ensemble, locals())
-    show(_render_ensemble(cast("EnsembleResult", run.result), as_json=as_json))
-
-
-def _render_ensemble(result: EnsembleResult, *, as_json: bool) -> str:
+@command(
+    api.ensemble,
+    "tfclassify ensemble reports/plants/001 reports/plants_lite/001",
+    weights={"kind": str},
+)
+def ensemble(run: Run, *, as_json: bool) -> str:
     """Write what an ensemble is made of and what it gained."""
+    result = cast("EnsembleResult", run.result)
     from tfclassify.pages.compare_page import describe_scores
 
     pairs = list(zip(result.members, result.weights, strict=True))
@@ -240,3 +111,173 @@ def _render_ensemble(result: EnsembleResult, *, as_json: bool) -> str:
     else:
         parts.append("no image was held out by every member, so there is no score")
     return "\n\n".join([*parts, f"run     {result.run}\nreport  {result.report}"])
+
+
+def _to_search_facts(result: TuneResult) -> dict[str, Any]:
+    chosen = result.selection
+    return {
+        "search": str(result.search),
+        "best": str(result.best),
+        "report": str(result.report),
+        "metric": result.recipe.metric,
+        "seconds": round(result.seconds, 1),
+        "is_exhausted": result.is_exhausted,
+        "selection": None
+        if chosen is None
+        else {
+            "best": chosen.best,
+            "chosen": {str(number): share for number, share in chosen.chosen.items()},
+            **{
+                name: getattr(chosen, name).to_dict()
+                for name in ("honest", "gain", "naive", "start")
+            },
+        },
+        "nested": None
+        if result.nested is None
+        else {
+            "best": list(result.nested.best),
+            **{
+                name: getattr(result.nested, name).to_dict() for name in ("honest", "gain", "start")
+            },
+        },
+        "front": [trial.number for trial in result.front],
+        "trials": [
+            {
+                "number": trial.number,
+                "state": trial.state,
+                "values": trial.asked.values,
+                **(trial.ended.model_dump(exclude={"event", "number"}) if trial.ended else {}),
+            }
+            for trial in result.trials
+        ],
+    }
+
+
+def _render_search(result: TuneResult) -> str:
+    states = [trial.state for trial in result.trials]
+    told = [f"{states.count(state)} {state}" for state in ("failed", "refused", "pruned")]
+    others = ", ".join(words for words in told if not words.startswith("0 "))
+    lines = [
+        f"{count_of(len(states), 'trial')} in {format_seconds(result.seconds)}"
+        f"{f' ({others})' if others else ''}"
+        f"{'; every combination was tried' if result.is_exhausted else ''}"
+    ]
+    lines += ["only one trial is complete: nothing to choose from"]
+    if result.selection is not None:
+        lines[1:] = _render_selection(result, result.selection)
+    if result.nested is not None:
+        lines[1:1] = _render_nested(result.recipe, result.nested)
+    lines += [f"best    {result.best}", f"report  {result.report}"]
+    return "\n".join([*lines, f"next    tfclassify train {result.best}"])
+
+
+def _render_nested(recipe: Recipe, nested: NestedChoice) -> list[str]:
+    """Write what nested folds say."""
+    metric = recipe.metric
+
+    def say(interval: Interval) -> str:
+        return f"{format_score(metric, interval.value)} ({format_range(metric, interval)})"
+
+    gain = format_difference(metric, nested.gain.value)
+    return [
+        f"the whole search, by {len(nested.best)} nested folds: {title_of(metric, recipe.task)} "
+        f"{say(nested.honest)} on {count_of(nested.honest.n, 'image')} that no search saw",
+        f"above the recipe as it was, {say(nested.start)}: {gain} "
+        f"({format_difference_range(metric, nested.gain)}), paired",
+    ]
+
+
+def _render_selection(result: TuneResult, chosen: Selection) -> list[str]:
+    """Write what the choice is worth, the honest number first."""
+    from tfclassify.pages.tune_page import show_value
+
+    metric = result.recipe.metric
+    values = result.trials[chosen.best].asked.values
+
+    def say(name: str) -> str:
+        interval = getattr(chosen, name)
+        return f"{format_score(metric, interval.value)} ({format_range(metric, interval)})"
+
+    gain = format_difference(metric, chosen.gain.value)
+    lines = [
+        f"search, then choose: {title_of(metric, result.recipe.task)} {say('honest')} on images "
+        "that had no part in the choice",
+        f"above the recipe as it was, {say('start')}: {gain} "
+        f"({format_difference_range(metric, chosen.gain)}), paired",
+        f"trial {chosen.best} on the images that chose it: {say('naive')}, optimistic",
+    ]
+    return [*lines, *(f"  {key}: {show_value(value)}" for key, value in values.items())]
+
+
+@command(api.tune, "tfclassify tune flowers.yaml --time 30m", seed={"min": 0}, folds={"min": 0})
+def tune(result: TuneResult, *, as_json: bool) -> str:
+    """Write what the search found."""
+    return to_json(_to_search_facts(result)) if as_json else _render_search(result)
+
+
+def _tabulate_runs(result: RunsResult, where: str) -> str:
+    if not result.rows:
+        return f"{where}: no runs yet; `tfclassify train` makes one"
+    columns = [
+        Column("run"),
+        Column("begun"),
+        Column("score"),
+        Column("on"),
+        Column("epochs", "right"),
+        Column("training", "right"),
+        Column("size", "right"),
+    ]
+    table = render_table(columns, [_to_run_cells(row) for row in result.rows])
+    odd = [f"{row.path}: {row.status}" for row in result.rows if row.status != "finished"]
+    lines = [table, *odd]
+    if result.shown is not None:
+        for split, scores in result.shown.splits.items():
+            for name, score in scores.headline.metrics.items():
+                lines.append(f"{split}: {title_of(name)} {_say(name, score)}")
+    return "\n".join(lines)
+
+
+def _to_run_cells(row: RunRow) -> tuple[object, ...]:
+    seconds = None if row.training_seconds is None else format_seconds(row.training_seconds)
+    score, judged_on = "–", ""
+    if row.score is not None:
+        score = f"{title_of(row.score.metric)} {_say(row.score.metric, row.score)}"
+        judged_on = f"{row.score.split}, {count_of(row.score.n, 'image')}"
+    begun = row.date.strftime("%Y-%m-%d %H:%M")
+    return row.path, begun, score, judged_on, row.epochs, seconds, format_bytes(row.size_bytes)
+
+
+def _say(name: str, score: Score) -> str:
+    from tfclassify.scoring.intervals import Interval
+
+    value = format_score(name, score.value)
+    if score.value is None or score.low is None or score.high is None:
+        return value
+    return f"{value} ({format_range(name, Interval(score.value, score.low, score.high, score.n))})"
+
+
+def _to_run_facts(row: RunRow) -> dict[str, Any]:
+    return {
+        "path": str(row.path),
+        "kind": row.kind,
+        "status": row.status,
+        "date": row.date.isoformat(timespec="seconds"),
+        "score": None if row.score is None else row.score.model_dump(),
+        "epochs": row.epochs,
+        "training_seconds": row.training_seconds,
+        "size_bytes": row.size_bytes,
+        "state_bytes": row.state_bytes,
+    }
+
+
+@command(api.runs, "tfclassify runs reports/plants --sort score")
+def runs(result: RunsResult, *, where: str, clean: bool, dry_run: bool, as_json: bool) -> str:
+    """Write a row a run, and what was freed."""
+    if as_json:
+        facts = [_to_run_facts(row) for row in result.rows]
+        return to_json({"runs": facts, "freed_bytes": result.freed_bytes})
+    text = _tabulate_runs(result, where)
+    if clean:
+        verb = "would be freed" if dry_run else "freed"
+        text += f"\n{format_bytes(result.freed_bytes)} {verb}"
+    return text

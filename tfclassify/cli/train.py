@@ -3,83 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
-
-import typer
+from typing import TYPE_CHECKING, cast
 
 from tfclassify import api
-from tfclassify.cli.options import (
-    Backbone,
-    Columns,
-    Epochs,
-    Force,
-    ImageSize,
-    Json,
-    Quiet,
-    Recipe,
-    Set,
-    Verbose,
-)
-from tfclassify.cli.output import call, list_score_facts, say_scores, show, to_json
+from tfclassify.cli.command import command
+from tfclassify.cli.output import list_score_facts, say_scores, to_json
 from tfclassify.pages.tables import Column, render_table
 from tfclassify.pages.wording import count_of, format_seconds
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from tfclassify.api import Run
     from tfclassify.workflows.check import CheckResult
     from tfclassify.workflows.lr import LrResult
     from tfclassify.workflows.train import TrainResult
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the app."""
-    app.command("train", epilog="Example: tfclassify train recipes/plants.yaml --set seed=1")(train)
-    app.command("check", epilog="Example: tfclassify check recipes/plants.yaml")(check)
-    app.command("lr", epilog="Example: tfclassify lr recipes/plants_lite.yaml --phase whole")(lr)
-    app.command("preview", epilog="Example: tfclassify preview recipes/plants.yaml --out seen.png")(
-        preview
-    )
-
-
-def train(
-    recipe: Annotated[
-        str | None,
-        typer.Argument(
-            help="A recipe, or images: a folder, an archive or a table, which get a recipe that "
-            "fits them. With --resume, a run may stand here.",
-        ),
-    ] = None,
-    set: Set = None,
-    columns: Columns = None,
-    backbone: Backbone = None,
-    image_size: ImageSize = None,
-    epochs: Epochs = None,
-    time: Annotated[
-        str | None,
-        typer.Option(
-            "--time",
-            help="What it may take, such as 30m: epochs are fitted; for images without a recipe "
-            "the backbone and the image size are chosen.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Run folder; default: reports/NAME/NUMBER.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted run.")] = False,
-    force: Force = False,
-    keep_state: Annotated[
-        bool, typer.Option("--keep-state", help="Keep the state though the run is finished.")
-    ] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Train on images or by a recipe, judge the model and write the run's report."""
-    run = call(api.train, locals())
-    show(_render_train(cast("TrainResult", run.result), as_json=as_json))
-
-
-def _render_train(result: TrainResult, *, as_json: bool) -> str:
+@command(api.train, "tfclassify train recipes/plants.yaml --set seed=1")
+def train(run: Run, *, as_json: bool) -> str:
     """Write what a training left."""
+    result = cast("TrainResult", run.result)
     if as_json:
         return to_json(
             {
@@ -101,23 +45,8 @@ def _render_train(result: TrainResult, *, as_json: bool) -> str:
     return "\n".join(lines)
 
 
-def check(
-    recipe: Recipe,
-    set: Set = None,
-    columns: Columns = None,
-    backbone: Backbone = None,
-    image_size: ImageSize = None,
-    epochs: Epochs = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Check a recipe and its data, and say what would be trained."""
-    result = call(api.check, locals())
-    show(_render_check(result, as_json=as_json))
-
-
-def _render_check(result: CheckResult, *, as_json: bool) -> str:
+@command(api.check, "tfclassify check recipes/plants.yaml")
+def check(result: CheckResult, *, as_json: bool) -> str:
     """Write what would be trained."""
     from tfclassify.pages.data_page import describe_integrity, summarise_data
     from tfclassify.recipe.model_schema import name_backbones
@@ -176,31 +105,8 @@ def _tabulate_planned(result: CheckResult) -> str:
     return render_table(columns, rows)
 
 
-def lr(
-    recipe: Recipe,
-    phase: Annotated[
-        str | None, typer.Option("--phase", help="Name of the phase; default: the first.")
-    ] = None,
-    lowest: Annotated[float, typer.Option("--lowest", help="The first learning rate.")] = 1e-7,
-    highest: Annotated[float, typer.Option("--highest", help="The last one.")] = 1.0,
-    steps: Annotated[int, typer.Option("--steps", help="Updates.")] = 100,
-    set: Set = None,
-    columns: Columns = None,
-    backbone: Backbone = None,
-    image_size: ImageSize = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Page to write; default: lr.html.")
-    ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Raise the learning rate from update to update, and read off a good one."""
-    result = call(api.lr, locals())
-    show(_render_lr(result, as_json=as_json))
-
-
-def _render_lr(result: LrResult, *, as_json: bool) -> str:
+@command(api.lr, "tfclassify lr recipes/plants_lite.yaml --phase whole")
+def lr(result: LrResult, *, as_json: bool) -> str:
     """Write what a range test suggests."""
     test = result.test
     if as_json:
@@ -217,16 +123,13 @@ def _render_lr(result: LrResult, *, as_json: bool) -> str:
     return "\n".join([*lines, f"report  {result.report}"])
 
 
-def preview(
-    recipe: Recipe,
-    set: Set = None,
-    columns: Columns = None,
-    out: Annotated[Path, typer.Option("--out", help="PNG to write.")] = Path("preview.png"),
-    images: Annotated[int, typer.Option("--images", min=1, max=64, help="Images shown.")] = 8,
-    versions: Annotated[int, typer.Option("--versions", min=1, max=16, help="Versions each.")] = 6,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Draw what the model will see in training."""
-    call(api.preview, locals())
-    typer.echo(out)
+@command(
+    api.preview,
+    "tfclassify preview recipes/plants.yaml --out seen.png",
+    out={"default": Path("preview.png")},
+    images={"min": 1, "max": 64},
+    versions={"min": 1, "max": 16},
+)
+def preview(picture: Image, *, out: Path) -> str:
+    """Say where the picture is."""
+    return str(out)

@@ -29,6 +29,7 @@ ARGUMENTS = {
     "bench_noise": "--seeds 1 --images 20 --folds 2",
     "bench_pipeline": "--size 32 --images 64 --rounds 1 --warm-up 1 --batches 1",
     "bench_profiler": "MobileNet --size 32 --rounds 1",
+    "bench_scan": "--images 12 --side 32 --rounds 1 --workers 2",
     "bench_selection": "--seeds 1",
     "bench_serve": "--clients 2 --seconds 0.3 --rounds 1 --photo-size 64 48 --sides ours plain",
     "bench_sparse": "--size 32 --rounds 1 --sparsity 0.5",

@@ -9,7 +9,7 @@ import pytest
 
 from tests.builders import make_photo
 from tests.data.builders import write_images
-from tfclassify.data import scan as scanning
+from tfclassify.data import looks
 from tfclassify.data.readers import read_source
 from tfclassify.data.scan import Scan, scan
 from tfclassify.data.scan_cache import VARIABLE, ScanCache, _load
@@ -44,13 +44,13 @@ def cache_of(root: Path) -> Path:
 def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the images that are decoded from now on."""
     names: list[str] = []
-    plain = scanning._look_at
+    plain = looks.look_at
 
     def note(path: str, max_pixels: int) -> object:
         names.append("/".join(Path(path).parts[-2:]))
         return plain(path, max_pixels)
 
-    monkeypatch.setattr(scanning, "_look_at", note)
+    monkeypatch.setattr(looks, "look_at", note)
     return names
 
 

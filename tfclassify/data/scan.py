@@ -1,7 +1,7 @@
 """Looks at every image once: can it be decoded, what is it, is it there twice.
 
-Owns: reading in threads, checksums, fingerprints, what is quarantined, and whether the files
-of an index are still what they were. Does not own: the kinds of findings (``integrity``),
+Owns: what is quarantined, fingerprints, exact duplicates, and whether the files of an index are
+still what they were. Does not own: looking (``looks``), the kinds of findings (``integrity``),
 near-duplicates (``leaks``).
 """
 
@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from tfclassify.data.images import MAX_PIXELS, ImageFacts, decode_with_facts
+from tfclassify.data.images import MAX_PIXELS, ImageFacts
 from tfclassify.data.index import Index
 from tfclassify.data.integrity import KINDS, Finding, IntegrityReport, make_report
-from tfclassify.data.places import hash_image, read_image_file, stat_image
-from tfclassify.data.scan_cache import THUMBNAIL, ScanCache, Seen
-from tfclassify.errors import ImageError
+from tfclassify.data.looks import Look, look_at_all
+from tfclassify.data.places import hash_image
+from tfclassify.data.scan_cache import THUMBNAIL
 from tfclassify.events import SILENT, Observer
 
 #: Columns that decide what is trained and judged on; where the files lie does not.
@@ -61,8 +58,6 @@ def _compare(image: str, path: str, sha256: str) -> str:
     return f"image {image}: its bytes have changed" if sha256 and got != sha256 else ""
 
 
-#: Images that one thread looks at before it hands over.
-_TOGETHER = 32
 _TASK = "checking images"
 
 
@@ -88,15 +83,6 @@ class Scan:
         return make_report(self.index.source, len(self.index), quarantined, self.findings)
 
 
-class _Look(NamedTuple):
-    """What one image showed."""
-
-    sha256: str
-    facts: ImageFacts | None = None
-    thumbnail: np.ndarray | None = None
-    fault: tuple[str, str] = ("", "")
-
-
 def scan(
     index: Index,
     *,
@@ -112,7 +98,8 @@ def scan(
         index: What to look at.
         max_pixels: Images of more pixels are quarantined unread.
         observer: Told how many images are done.
-        workers: Threads; one a processor if None.
+        workers: Processes, where there is work for several; one a core if None. The result is
+            the same for any number.
 
     Returns:
         The index, the findings and the thumbnails, in the order of ``index``.
@@ -125,7 +112,9 @@ def scan(
     findings: list[Finding] = []
     images, paths = index.frame["image"].tolist(), index.paths()
     todo = [row for row, status in enumerate(columns["status"]) if status == "ok"]
-    looks = _look_at_all([paths[row] for row in todo], max_pixels, workers)
+    looks = look_at_all(
+        [paths[row] for row in todo], max_pixels, workers=workers, observer=observer
+    )
     observer.on_task_start(_TASK, len(todo))
     for done, (row, look) in enumerate(zip(todo, looks, strict=True), start=1):
         look = _compare_packed(look, columns["sha256"][row])
@@ -147,64 +136,12 @@ def scan(
     return Scan(scanned, (*findings, *repeated), thumbnails)
 
 
-def _look_at_all(paths: list[str], max_pixels: int, workers: int | None) -> Iterator[_Look]:
-    """Look at images that are not known already, in order, with few results waiting at a time."""
-    workers = workers or os.cpu_count() or 1
-    cache = ScanCache(paths)
-    known = [cache.find(path, max_pixels) for path in paths]
-    unknown = [path for path, seen in zip(paths, known, strict=True) if seen is None]
-
-    def look_at_some(some: list[str]) -> list[_Look]:
-        looks = []
-        for path in some:
-            facts = stat_image(path)
-            look = _look_at(path, max_pixels)
-            if look.facts is not None and look.thumbnail is not None:
-                cache.add(path, Seen(look.sha256, look.facts, look.thumbnail), facts)
-            looks.append(look)
-        return looks
-
-    with ThreadPoolExecutor(workers) as pool:
-        fresh = _look_ahead(pool, look_at_some, unknown, 4 * workers)
-        for seen in known:
-            yield next(fresh) if seen is None else _Look(*seen)
-    cache.save()
-
-
-def _look_ahead(
-    pool: ThreadPoolExecutor, look: Callable[[list[str]], list[_Look]], paths: list[str], ahead: int
-) -> Iterator[_Look]:
-    """Yield what images show, several to a task, since handing over costs as much as looking."""
-    # A sliding window, since `pool.map` would queue a million images at once.
-    window: deque[Future[list[_Look]]] = deque()
-    for start in range(0, len(paths), _TOGETHER):
-        window.append(pool.submit(look, paths[start : start + _TOGETHER]))
-        if len(window) > ahead:
-            yield from window.popleft().result()
-    while window:
-        yield from window.popleft().result()
-
-
-def _look_at(path: str, max_pixels: int) -> _Look:
-    digest = ""
-    try:
-        data = read_image_file(path, max_pixels)
-        digest = hashlib.sha256(data).hexdigest()
-        facts, thumbnail = decode_with_facts(
-            data, (THUMBNAIL, THUMBNAIL), max_pixels=max_pixels, where=path
-        )
-    except ImageError as error:
-        # The image's name stands beside the detail, so the path need not be in it.
-        return _Look(digest, fault=(error.kind, str(error).removeprefix(f"{path}: ")))
-    return _Look(digest, facts, thumbnail)
-
-
-def _compare_packed(look: _Look, sha256: str) -> _Look:
+def _compare_packed(look: Look, sha256: str) -> Look:
     """Bar an image whose bytes are not those that its source says they are."""
     if not sha256 or look.sha256 in ("", sha256):
         return look
     fault = f"its bytes are not those that were packed, got sha256 {look.sha256}, expected {sha256}"
-    return _Look(look.sha256, fault=("unreadable", fault))
+    return Look(look.sha256, fault=("unreadable", fault))
 
 
 def _to_remarks(image: str, facts: ImageFacts) -> list[Finding]:

@@ -19,13 +19,13 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tfclassify.errors import InterruptedTraining, JobError, RequestError, TfclassifyError
 from tfclassify.events import SILENT, Observer
-from tfclassify.recipe.names import list_announced, load_announced
 
 #: How often a job is started before a worker that dies under it counts as the job's fault.
 ATTEMPTS = 3
@@ -218,6 +218,9 @@ def _open_ray(options: ExecutorOptions, observer: Observer) -> Executor:
     return RayTasks(options.address, options.workers, options.threads, observer)
 
 
+#: Where an installed package announces executors of its own.
+ENTRY_POINTS = "tfclassify.executors"
+
 OpenExecutor = Callable[[ExecutorOptions, Observer], Executor]
 
 #: Name -> how to open it.
@@ -251,10 +254,10 @@ def open_executor(options: ExecutorOptions, observer: Observer = SILENT) -> Exec
         MissingExtraError: If it needs a package that is not installed.
         JobError: If the cluster cannot be reached.
     """
-    # An installed package announces one by an entry point of the group tfclassify.executors.
-    open_it = EXECUTORS.get(options.name) or load_announced("executors", options.name)
+    open_it = EXECUTORS.get(options.name) or _load_announced(options.name)
     if open_it is None:
-        known = dict.fromkeys((*EXECUTORS, *list_announced("executors")))
+        announced = (point.name for point in entry_points(group=ENTRY_POINTS))
+        known = dict.fromkeys((*EXECUTORS, *announced))
         raise RequestError(f"--executor: must be one of {', '.join(known)}, got {options.name!r}")
     for option, value in (("--workers", options.workers), ("--threads", options.threads)):
         if value is not None and value < 1:
@@ -266,3 +269,16 @@ def open_executor(options: ExecutorOptions, observer: Observer = SILENT) -> Exec
         )
     opened: Executor = open_it(options, observer)
     return opened
+
+
+def _load_announced(name: str) -> OpenExecutor | None:
+    for point in entry_points(group=ENTRY_POINTS, name=name):
+        try:
+            loaded: OpenExecutor = point.load()
+        except Exception as error:  # whatever a package raises when it is imported
+            raise RequestError(
+                f"--executor: {name!r}, which an installed package announces as {point.value!r}, "
+                f"cannot be loaded ({type(error).__name__}: {error}); mend or uninstall the package"
+            ) from error
+        return loaded
+    return None

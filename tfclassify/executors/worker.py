@@ -21,7 +21,6 @@ from typing import Any, TextIO
 from tfclassify.errors import InterruptedTraining, TfclassifyError
 from tfclassify.events import Observer
 from tfclassify.executors.jobs import Job
-from tfclassify.files import to_plain
 
 
 class _Teller(Observer):
@@ -31,7 +30,7 @@ class _Teller(Observer):
         self._channel = channel
 
     def tell(self, kind: str, content: Any) -> None:
-        self._channel.write(json.dumps([kind, to_plain(content)]) + "\n")
+        self._channel.write(json.dumps([kind, content]) + "\n")
         self._channel.flush()
 
     def on_note(self, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from keras import layers
 
 from tfclassify.backbones.building import build_network
 from tfclassify.backbones.catalog import find_spec
-from tfclassify.model.folding import find_frozen_pairs, find_pairs, folded
+from tfclassify.model.folding import find_frozen_pairs, find_pairs, folded, replaced
 
 
 def stir(model: keras.Model, seed: int = 0) -> None:
@@ -177,3 +178,41 @@ def test_a_backbone_answers_as_before(name: str, count: int) -> None:
     with folded(pairs):
         answers = network(images, training=False).numpy()
     np.testing.assert_allclose(answers, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_two_threads_replace_the_same_layer_by_their_own_work() -> None:
+    """Devices are traced in turns: one waits within its block while another enters its own."""
+    layer = keras.layers.Dense(2, kernel_initializer="ones", bias_initializer="zeros")
+    inputs = np.ones((1, 3), np.float32)
+    plain = np.asarray(layer(inputs))
+    entered, left = threading.Event(), threading.Event()
+    found: list[object] = []
+
+    def replace_meanwhile() -> None:
+        with replaced({layer: lambda batch: "theirs"}):
+            found.append(layer.call(inputs))
+            entered.set()
+            left.wait()
+            found.append(layer.call(inputs))
+        found.append(layer.call(inputs))
+
+    with replaced({layer: lambda batch: "mine"}):
+        thread = threading.Thread(target=replace_meanwhile)
+        thread.start()
+        entered.wait()
+        assert layer.call(inputs) == "mine"
+    np.testing.assert_array_equal(layer.call(inputs), plain)  # theirs is not this thread's
+    left.set()
+    thread.join()
+    assert found[:2] == ["theirs", "theirs"]
+    np.testing.assert_array_equal(found[2], plain)
+    assert "call" not in vars(layer)
+
+
+def test_work_that_replaces_another_may_use_it() -> None:
+    layer = keras.layers.Dense(2)
+    with replaced({layer: lambda batch: batch + 1}):
+        inner = layer.call
+        with replaced({layer: lambda batch: 10 * inner(batch)}):
+            assert layer.call(2) == 30
+        assert layer.call(2) == 3

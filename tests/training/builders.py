@@ -16,6 +16,7 @@ from tfclassify.pipeline.stream import TrainingSet
 from tfclassify.recipe.schema import Recipe
 from tfclassify.scoring.epochs import EpochRecord
 from tfclassify.training.feature_store import FeatureStore
+from tfclassify.training.replicas import ONE, Replicas
 from tfclassify.training.sources import Material
 from tfclassify.training.teacher import Teacher
 from tfclassify.training.trainer import Trainer
@@ -106,12 +107,18 @@ def make_teacher(seen: list[np.ndarray] | None = None) -> Teacher:
 
 
 def make_trainer(
-    recipe: Recipe, folder: Path, state: Path, *, observer: Observer = SILENT, **options: Any
+    recipe: Recipe,
+    folder: Path,
+    state: Path,
+    *,
+    observer: Observer = SILENT,
+    replicas: Replicas = ONE,
+    **options: Any,
 ) -> Trainer:
     """Make a trainer of a fresh network."""
     material = make_material(recipe, folder, **options)
     classifier = build_classifier(recipe.model, 3, recipe.data.image_size, seed=recipe.seed)
-    return Trainer(recipe, classifier, material, state, observer=observer)
+    return Trainer(recipe, classifier, material, state, observer=observer, replicas=replicas)
 
 
 def weights_of(trainer: Trainer) -> list[np.ndarray]:

@@ -13,6 +13,8 @@ gradient of the same ``k``.
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -100,19 +102,55 @@ def folded(pairs: Sequence[FoldedPair]) -> Iterator[None]:
         yield
 
 
+class _Calls(threading.local):
+    """What the layers do instead in one thread, by ``id`` of the layer, the latest last."""
+
+    def __init__(self) -> None:
+        self.of: dict[int, list[Call]] = {}
+
+
+_calls = _Calls()
+_lock = threading.Lock()
+#: Blocks of all threads that a layer does other work in, by its ``id``.
+_users: Counter[int] = Counter()
+
+
 @contextmanager
 def replaced(calls: Mapping[keras.Layer, Call]) -> Iterator[None]:
-    """Let layers do other work, in whatever is called or traced meanwhile."""
+    """Let layers do other work, in whatever this thread calls or traces meanwhile.
+
+    Another thread may replace the same layers by something else: devices that compute one
+    batch together are traced in turns, a thread each.
+    """
     changed: list[keras.Layer] = []
     try:
         for layer, call in calls.items():
-            # On the instance, past Keras' tracking of attributes: Keras looks it up there.
-            vars(layer)["call"] = call
+            _calls.of.setdefault(id(layer), []).append(call)
+            with _lock:
+                _users[id(layer)] += 1
+                # On the instance, past Keras' tracking of attributes: Keras looks it up there.
+                vars(layer)["call"] = partial(_dispatch, layer)
             changed.append(layer)
         yield
     finally:
         for layer in changed:
-            del vars(layer)["call"]
+            _calls.of[id(layer)].pop()
+            with _lock:
+                _users[id(layer)] -= 1
+                if not _users[id(layer)]:
+                    del _users[id(layer)], vars(layer)["call"]
+
+
+def _dispatch(layer: Any, *given: Any, **named: Any) -> Any:
+    """Do what this thread last replaced a layer's work by, or the layer's own."""
+    calls = _calls.of.get(id(layer))
+    if not calls:
+        return type(layer).call(layer, *given, **named)
+    call = calls.pop()  # within it, the layer's work is what it was before
+    try:
+        return call(*given, **named)
+    finally:
+        calls.append(call)
 
 
 def make_call(layer: Any, kernel: Any, bias: Any) -> Call:

@@ -159,6 +159,11 @@ class RuntimeRecipe(Section):
         description="Of the activations; weights, gradients and loss are float32. For GPUs.",
     )
     jit: bool = Field(False, description="XLA; slower on a CPU.")
+    strategy: Literal["auto", "none", "mirrored"] = Field(
+        "auto",
+        description="Devices that train together: auto takes all GPUs of this machine; none one "
+        "device; mirrored all GPUs, or TensorFlow's logical processors.",
+    )
     tensorboard: bool = Field(False, description="Also write TensorBoard logs.")
 
     @model_validator(mode="before")

@@ -25,9 +25,11 @@ from tfclassify.training.averages import (
     measure_statistics,
     moving_share,
 )
+from tfclassify.training.devices import check_phase
 from tfclassify.training.optimizers import build_optimizer, list_factors
 from tfclassify.training.pruning import Pruner
 from tfclassify.training.quantising import Quantiser
+from tfclassify.training.replicas import ONE, Replicas
 from tfclassify.training.sources import (
     BatchSource,
     FeatureSource,
@@ -161,6 +163,7 @@ def start_phase(
     network: ForwardPass,
     observer: Observer,
     cut: PhaseRecipe | None = None,
+    replicas: Replicas = ONE,
 ) -> WorkingPhase:
     """Set a phase up on the network as it is.
 
@@ -172,13 +175,17 @@ def start_phase(
         network: The whole network in inference mode.
         observer: Receives the progress of caching features.
         cut: The phase with fewer epochs, to keep a time; its images stay those of the recipe.
+        replicas: The devices that compute a batch together.
     """
     phase, quantiser = recipe.phases[number], None
     if phase.quantise:
         quantiser = Quantiser(classifier.network, material.train.images, f"phases[{number}]")
         network = ForwardPass(classifier.network, quantiser.active)
     within = quantiser.active if quantiser else None
-    step, extractor = build_step(recipe, phase, classifier, material.class_weights, within)
+    step, extractor = build_step(
+        recipe, phase, classifier, material.class_weights, within, replicas
+    )
+    check_phase(replicas, step.models, recipe.batch_size, f"phases[{number}]")
     address = sum(earlier.epochs for earlier in recipe.phases[:number])
     source: BatchSource
     if extractor is None:
@@ -215,6 +222,7 @@ def build_step(
     classifier: Classifier,
     class_weights: np.ndarray | None,
     within: Within | None = None,
+    replicas: Replicas = ONE,
 ) -> tuple[TrainingStep, keras.Model | None]:
     """Freeze the network for a phase and build its gradient step.
 
@@ -224,6 +232,7 @@ def build_step(
         classifier: The network; freezing changes it.
         class_weights: ``(classes,)``, which under multi_label the loss weighs by.
         within: Opens what the network runs within; None folds frozen BatchNorms.
+        replicas: The devices that compute a batch together.
 
     Returns:
         The step, and what makes images the features that it takes, where it takes features.
@@ -243,6 +252,7 @@ def build_step(
         positive_weights=None if get_task(recipe.task).weighs_images else class_weights,
         is_accumulating=phase.accumulate > 1,
         within=within,
+        replicas=replicas,
     )
     return step, extractor
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tfclassify.model.folding import FoldedPair, find_frozen_pairs, find_pairs, folded
 from tfclassify.recipe.schema import Recipe
 from tfclassify.training.losses import add_teacher, build_loss
+from tfclassify.training.replicas import ONE, WHOLE, Part, Replicas
 
 Within = Callable[[], AbstractContextManager[None]]
 
@@ -37,6 +38,7 @@ class TrainingStep:
         positive_weights: ``(classes,)`` float32 for a loss of label sets, or None.
         is_accumulating: Whether several batches make one update.
         within: Opens what the network runs within; None folds BatchNorms that are frozen.
+        replicas: The devices that compute a batch together.
 
     Attributes:
         optimizer: As given, or what scales its losses under float16.
@@ -56,8 +58,9 @@ class TrainingStep:
         positive_weights: np.ndarray | None = None,
         is_accumulating: bool = False,
         within: Within | None = None,
+        replicas: Replicas = ONE,
     ) -> None:
-        self._body, self.head = body, head
+        self._body, self.head, self._replicas = body, head, replicas
         self._is_body_trained = is_body_trained
         self._within = within or (lambda: folded(self._find_pairs()))
         self._loss = build_loss(recipe.loss, recipe.task, positive_weights)
@@ -95,7 +98,7 @@ class TrainingStep:
         """Take one step, without waiting for a device that works by itself.
 
         Args:
-            inputs: Images or features, ``(b, ...)`` float32.
+            inputs: Images or features, ``(b, ...)`` float32; those of this process are enough.
             targets: Soft labels, ``(b, classes)`` float32; with a teacher's answers behind
                 them, ``(b, 2 * classes)``, where the recipe distils.
             weights: Weight of each image, ``(b,)`` float32.
@@ -153,13 +156,13 @@ class TrainingStep:
         ]
 
     def _compute(self, inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
-        total, logits, gradients = self._differentiate(inputs, targets, weights)
+        total, logits, gradients = self._add_up(inputs, targets, weights)
         self._apply(gradients)
         return total, logits
 
     def _gather(self, inputs: Any, targets: Any, weights: Any, share: Any) -> tuple[Any, Any]:
         """Add a batch's share of the gradient of the mean over the whole group."""
-        total, logits, gradients = self._differentiate(inputs, targets, weights)
+        total, logits, gradients = self._add_up(inputs, targets, weights)
         for gathered, gradient in zip(self._sums, gradients, strict=True):
             if gradient is not None:
                 gathered.assign_add(tf.cast(share, gradient.dtype) * gradient)
@@ -171,13 +174,19 @@ class TrainingStep:
         for gathered in self._sums:
             gathered.assign(tf.zeros_like(gathered))
 
-    def _differentiate(self, inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any, list[Any]]:
+    def _add_up(self, inputs: Any, targets: Any, weights: Any) -> tuple[Any, Any, list[Any]]:
+        return self._replicas.add_up(self._differentiate, self.models, inputs, targets, weights)
+
+    def _differentiate(
+        self, inputs: Any, targets: Any, weights: Any, part: Part = WHOLE
+    ) -> tuple[Any, Any, list[Any]]:
         with tf.GradientTape() as tape:
-            with self._within():
+            with part.scope(), self._within():
                 logits = self.call_network(inputs)
-            loss = tf.reduce_mean(weights * self._loss(targets, logits))
+            loss = part.weigh(tf.reduce_mean(weights * self._loss(targets, logits)))
             penalties = [term for model in self.models for term in model.losses]
-            total = tf.add_n([loss, *[tf.cast(term, tf.float32) for term in penalties]])
+            terms = [part.weigh_penalty(tf.cast(term, tf.float32)) for term in penalties]
+            total = tf.add_n([loss, *terms])
             scaled = self.optimizer.scale_loss(total) if self._is_scaled else total
         return total, logits, tape.gradient(scaled, self.variables)
 

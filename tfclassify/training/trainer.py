@@ -27,6 +27,7 @@ from tfclassify.scoring.epochs import EpochRecord, best_epoch, is_better
 from tfclassify.scoring.tasks import get_task
 from tfclassify.training.mining import HardExamples
 from tfclassify.training.phases import WorkingPhase, count_updates, group_batches, start_phase
+from tfclassify.training.replicas import ONE, Replicas
 from tfclassify.training.schedules import (
     describe_cut,
     follow_plans,
@@ -63,6 +64,7 @@ class Trainer:
         replan: Called with all records before an epoch is safe; says which epochs every
             phase has from there on, or nothing. What it said is part of the record.
         observer: Receives progress.
+        replicas: The devices that compute a batch together.
 
     Attributes:
         classifier: As given.
@@ -81,12 +83,14 @@ class Trainer:
         on_record: Callable[[Sequence[EpochRecord]], None] = lambda records: None,
         replan: Callable[[Sequence[EpochRecord]], tuple[int, ...]] = lambda records: (),
         observer: Observer = SILENT,
+        replicas: Replicas = ONE,
     ) -> None:
         if len(material.train.images) == 0:
             raise TrainingError(f"{recipe.name}: there is no training image left to learn from")
         self._recipe, self.classifier, self._material = recipe, classifier, material
         self._state, self._on_record, self._observer = StateFolder(state_dir), on_record, observer
         self._task, self._replan = get_task(recipe.task), replan
+        self._replicas = replicas
         network = classifier.network
         self._network = ForwardPass(network, fold_all(network))
         self._images = len(material.train.images)
@@ -163,6 +167,7 @@ class Trainer:
             self._network,
             self._observer,
             phase,
+            self._replicas,
         )
         self._source = work.source
         if last is not None:

@@ -299,10 +299,14 @@ def train_prepared(
     """
     started = time.perf_counter() if started is None else started
     set_up_keras(recipe)
+    from tfclassify.training.devices import open_replicas
     from tfclassify.training.tensorboard import TensorBoardLog
     from tfclassify.training.trainer import Trainer
 
     index = data.index
+    replicas = open_replicas(recipe)
+    if replicas.count > 1:
+        observer.on_note(f"{replicas.count} devices train together, each a part of every batch")
     note_beginning(run, recipe, index)
     classifier = build_network(recipe, index)
     material = open_material(recipe, index, observer)
@@ -315,7 +319,14 @@ def train_prepared(
 
     hooks: dict[str, Any] = {} if pace is None else {"replan": pace.replan}
     trainer = Trainer(
-        recipe, classifier, material, run.state_dir, on_record=keep, observer=observer, **hooks
+        recipe,
+        classifier,
+        material,
+        run.state_dir,
+        on_record=keep,
+        observer=observer,
+        replicas=replicas,
+        **hooks,
     )
     records = trainer.run(resume=resume)
     if log is not None:

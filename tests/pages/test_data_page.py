@@ -21,6 +21,7 @@ from tests.pages.contents import (
 from tfclassify.data.index import Index, make_frame
 from tfclassify.data.integrity import Finding, IntegrityReport
 from tfclassify.data.statistics import LabelSets, count_label_sets
+from tfclassify.pages.charts import MOST_ROWS
 from tfclassify.pages.data_page import (
     SHOWN_CLASSES,
     DataSummary,
@@ -222,6 +223,14 @@ def test_histogram_writes_the_totals() -> None:
     assert {"train", "validation"} <= set(texts)
     assert drawing.alt == "48 images of 3 classes, from 15 (ash) to 17 (cedar)."
     assert "train" not in read_texts(draw_class_histogram(make_data(split=False)))
+
+
+def test_of_very_many_classes_the_largest_and_the_smallest_are_drawn() -> None:
+    counts = tuple(range(5_000, 15_000))
+    data = DataSummary("x", tuple(f"kind {number}" for number in counts), {"all": counts})
+    assert data.drawn_classes == [*range(50), *range(9_950, 10_000)]
+    names = [text for text in read_texts(draw_class_histogram(data)) if text.startswith("kind")]
+    assert (len(names), names[0], names[-1]) == (MOST_ROWS, "kind 5000", "kind 14999")
 
 
 def test_histogram_of_nothing() -> None:

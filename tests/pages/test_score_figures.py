@@ -10,7 +10,9 @@ import pytest
 from tests.builders import make_label_outcome
 from tests.pages.contents import CLASSES, read_texts
 from tests.scoring.builders import judge_classes, judge_labels
+from tfclassify.pages.charts import MOST_ROWS
 from tfclassify.pages.score_figures import (
+    SHOWN_CLASSES,
     SHOWN_LABELS,
     draw_additions,
     draw_class_scores,
@@ -37,7 +39,7 @@ def test_confusion_cells_hold_the_counts() -> None:
     assert [text for text in texts if text.isdigit()] == ["1", "2", "1", "1", "1"]
     assert [text for text in texts if text in CLASSES] == [*CLASSES, *CLASSES]
     assert drawing.alt == (
-        "Confusion matrix of 3 classes: 3 of 6 images on the diagonal. "
+        "Confusion matrix of 3 classes: 3 of 6 images right. "
         "2 of ash predicted as birch. 1 of cedar predicted as ash."
     )
 
@@ -52,6 +54,24 @@ def test_large_confusion_matrices_drop_counts_then_names(
     texts = read_texts(draw_confusion(verdict))
     assert sum(text == "1" for text in texts) == count * has_counts
     assert sum(text.startswith("kind") for text in texts) == 2 * count * has_names
+
+
+def test_of_very_many_classes_those_confused_most_are_shown() -> None:
+    count = 10_000
+    classes = [f"kind {number}" for number in range(count)]
+    targets, predicted = np.array([7, 7, 9_000, 5]), np.array([9_999, 9_999, 9_000, 6])
+    verdict = judge_classes(targets, np.eye(count)[predicted], classes, seed=0, resamples=2)
+    drawing = draw_confusion(verdict)
+    assert drawing.alt.startswith(
+        f"Confusion matrix of the {SHOWN_CLASSES} most often confused of 10000 classes: 1 of 4 "
+        "images right. 2 of kind 7 predicted as kind 9999."
+    )
+    # The fine squares of two shades: both pairs of classes that were confused.
+    assert len(drawing.svg) < 20_000
+    bars = draw_class_scores(verdict.class_scores, "recall")
+    texts = [text for text in read_texts(bars) if text.startswith("kind")]
+    assert len(texts) == MOST_ROWS
+    assert texts[:3] == ["kind 5  (1)", "kind 7  (2)", "kind 9000  (1)"]
 
 
 def test_recall_is_ordered_from_the_weakest_and_absent_classes_come_last() -> None:

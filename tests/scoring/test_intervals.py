@@ -71,6 +71,13 @@ def test_the_same_seed_gives_the_same_interval_and_another_does_not() -> None:
     assert first.value == other.value
 
 
+def test_few_resamples_of_very_many_classes_are_held_at_once() -> None:
+    plan = plan_resamples(10, seed=0)
+    parts = list(plan.chunks(10_000))
+    assert max(map(len, parts)) * 10_000 <= CHUNK_ELEMENTS
+    assert np.array_equal(np.concatenate(parts), np.concatenate(list(plan.chunks())))
+
+
 def test_chunks_do_not_change_the_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_resamples(17, seed=9, resamples=50)
     whole = draw_weights(plan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -16,7 +17,14 @@ from sklearn.metrics import (
 from tests.builders import make_label_outcome, make_outcome
 from tests.scoring.builders import bootstrap, judge_classes, judge_labels
 from tfclassify.errors import ScoringError
-from tfclassify.scoring.judgement import FORMAT, Addition, Judgement, LabelJudgement
+from tfclassify.scoring import judgement as judgement_module
+from tfclassify.scoring.judgement import (
+    FORMAT,
+    MOST_ADDITIONS,
+    Addition,
+    Judgement,
+    LabelJudgement,
+)
 from tfclassify.scoring.metrics import LABEL_METRICS, METRICS
 
 CLASSES = ("ash", "birch", "cedar", "elm")
@@ -53,7 +61,9 @@ def test_class_rows_and_confusion_agree_with_scikit_learn(outcome, judgement) ->
         assert row.precision.n == row.predicted
         assert row.recall.n == row.support
     matrix = confusion_matrix(targets, predicted, labels=range(4))
-    assert np.array_equal(judgement.confusion, matrix)
+    cells = [(*where, matrix[*where]) for where in np.argwhere(matrix).tolist()]
+    assert list(judgement.confusion) == cells
+    assert judgement.wrong == (targets != predicted).sum()
 
 
 def test_a_class_without_images_has_no_recall(judgement) -> None:
@@ -124,7 +134,7 @@ def test_class_names_must_match_the_columns(outcome) -> None:
 
 
 def test_another_format_is_refused(judgement) -> None:
-    with pytest.raises(ScoringError, match=r"reads format 1, got 99; evaluate the run again"):
+    with pytest.raises(ScoringError, match=r"reads format 2, got 99; evaluate the run again"):
         Judgement.from_dict({**judgement.to_dict(), "format": 99})
 
 
@@ -189,13 +199,55 @@ def test_counts_worked_by_hand() -> None:
     verdict = judge_labels(targets, given * 0.8 + 0.1, ["a", "b", "c"], seed=0, resamples=5)
     # One image has none, two have one, one has two; given: 0, 2, 1, 1 of size 0 to 3.
     assert verdict.label_counts == ((1, 0), (2, 2), (1, 1), (0, 1))
-    assert verdict.pairs == ((3, 1, 0), (1, 1, 0), (0, 0, 0))
-    assert verdict.added == ((0, 2, 1), (0, 0, 0), (0, 0, 0))
+    assert verdict.added == ((0, 1, 2, 2), (0, 2, 1, 3))
     assert verdict.top_additions() == [
         Addition("b", beside="a", images=2, chances=2),
         Addition("c", beside="a", images=1, chances=3),
     ]
     assert len(verdict.top_additions(limit=1)) == 1
+
+
+def test_the_most_frequent_additions_are_kept(sets, labels, monkeypatch) -> None:
+    targets, given = sets[0].astype(bool), sets[1] >= THRESHOLDS
+    counted = []
+    for there, absent in np.ndindex(4, 4):
+        images = sum(
+            t[there] and g[absent] and not t[absent] for t, g in zip(targets, given, strict=True)
+        )
+        chances = sum(t[there] and not t[absent] for t in targets)
+        counted += [(there, absent, images, chances)] * bool(images)
+    counted.sort(key=lambda row: (-row[2], row[3], row[0], row[1]))
+    assert len(counted) > 6
+    assert list(labels.added) == counted
+    monkeypatch.setattr(judgement_module, "MOST_ADDITIONS", 2)
+    few = judge_labels(*sets, CLASSES, seed=1, thresholds=THRESHOLDS, resamples=2)
+    assert list(few.added) == counted[:2]
+
+
+MANY = tuple(f"class {number}" for number in range(10_000))
+
+
+def test_ten_thousand_classes_cost_what_the_images_cost() -> None:
+    draws = np.random.default_rng(0)
+    probabilities = draws.random((40, len(MANY)))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    tracemalloc.start()
+    verdict = judge_classes(draws.integers(0, 10_000, 40), probabilities, MANY, seed=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # A table of all pairs would hold 100 million numbers, the resamples of all classes 30.
+    assert len(verdict.confusion) <= 40
+    assert peak < 300 << 20
+    assert len(json.dumps(verdict.to_dict())) < 6_000_000
+    assert sum(row.f1.value is not None for row in verdict.class_scores) <= 80
+
+
+def test_ten_thousand_labels_given_to_all() -> None:
+    targets = np.zeros((6, len(MANY)), dtype=int)
+    targets[range(6), range(6)] = 1
+    verdict = judge_labels(targets, np.full(targets.shape, 0.9), MANY, seed=0, resamples=2)
+    assert len(verdict.added) == MOST_ADDITIONS
+    assert verdict.top_additions(1) == [Addition("class 1", "class 0", 1, 1)]
 
 
 def test_crossed_thresholds_judge_and_stored_ones_are_shown(sets) -> None:
@@ -241,7 +293,7 @@ def test_label_names_must_match_the_columns(sets) -> None:
         judge_labels(*sets, ["a", "b"], seed=0)
 
 
-@pytest.mark.parametrize("key", ["metrics", "class_scores", "pairs", "label_counts"])
+@pytest.mark.parametrize("key", ["metrics", "class_scores", "added", "label_counts"])
 def test_incomplete_scores_of_label_sets_are_refused(labels, key: str) -> None:
     values = labels.to_dict()
     del values[key]

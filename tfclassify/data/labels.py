@@ -11,7 +11,7 @@ last label is an image without any, which says as much as one with some.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tfclassify.data.folders import Listing, Row
 from tfclassify.errors import SourceError
@@ -149,7 +149,8 @@ def select_label_sets(
         _check_declared(rows, data.classes)
         classes = data.classes
     _check_signs(classes, rows)
-    return [_join(row, classes) for row in rows], classes
+    order = {name: number for number, name in enumerate(classes)}
+    return [_join(row, order) for row in rows], classes
 
 
 def _rename(row: Row, new_names: dict[str, str]) -> Row:
@@ -158,9 +159,9 @@ def _rename(row: Row, new_names: dict[str, str]) -> Row:
     return row._replace(labels=tuple(dict.fromkeys(renamed)))
 
 
-def _join(row: Row, classes: tuple[str, ...]) -> Row:
+def _join(row: Row, order: Mapping[str, int]) -> Row:
     """Put a row's labels in the order of the classes, and their names into one text."""
-    labels = tuple(name for name in classes if name in row.labels) if row.labels else ()
+    labels = tuple(sorted((name for name in row.labels if name in order), key=order.__getitem__))
     return row._replace(labels=labels, label=JOINING_SIGN.join(labels))
 
 

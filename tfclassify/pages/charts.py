@@ -7,9 +7,10 @@ the other pages), colours and fonts (``drawing``).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from tfclassify.pages.drawing import (
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 COUNTED_CELLS = 24
 #: Beyond this many, names no longer fit beside a matrix.
 NAMED_CELLS = 80
+#: Rows of bars: more would make a figure of many metres.
+MOST_ROWS = 100
 #: Points of a figure that are all named.
 MOST_NAMES = 8
 #: Characters of a model's name that are shown.
@@ -173,13 +176,14 @@ def draw_score_bars(
     """Draw scores from 0 to 1 as bars with their intervals, the weakest on top.
 
     Args:
-        rows: In any order; those without a value come last.
+        rows: In any order; those without a value come last. Of more than ``MOST_ROWS`` the
+            weakest are drawn.
         axis: What the axis shows.
         alt: What the figure shows, for those who cannot see it.
         nothing: Written where a row has no value.
         in_percent: Whether the axis counts in per cent.
     """
-    rows = sorted(rows, key=lambda row: (row.value is None, row.value or 0.0))
+    rows = sorted(rows, key=lambda row: (row.value is None, row.value or 0.0))[:MOST_ROWS]
     with _name_rows([row.name for row in rows], axis, alt) as (axes, made):
         for place, row in enumerate(rows):
             if row.value is None:
@@ -300,17 +304,18 @@ def _fill_cells(
 
     is_counted = max(shape) <= COUNTED_CELLS
     groups: dict[tuple[str, int], list[Path]] = {}
-    for row in range(shape[0]):
-        for column in range(shape[1]):
-            cell = cells.get((row, column))
-            key = (cell.colour, math.ceil(cell.share * _SHADES)) if cell else (GRID, 0)
-            if cell or is_counted:
-                groups.setdefault(key, []).append(_make_square(row, column, is_counted))
-            if cell and is_counted:
-                axes.text(
-                    column, row, cell.text, ha="center", va="center", fontsize=font,
-                    color="white" if cell.share > 0.45 else INK,
-                )  # fmt: skip
+    places: Iterable[tuple[int, int]] = cells
+    if is_counted:  # few enough that empty squares are drawn as well
+        places = product(range(shape[0]), range(shape[1]))
+    for row, column in places:
+        cell = cells.get((row, column))
+        key = (cell.colour, math.ceil(cell.share * _SHADES)) if cell else (GRID, 0)
+        groups.setdefault(key, []).append(_make_square(row, column, is_counted))
+        if cell and is_counted:
+            axes.text(
+                column, row, cell.text, ha="center", va="center", fontsize=font,
+                color="white" if cell.share > 0.45 else INK,
+            )  # fmt: skip
     for (colour, shade), squares in groups.items():
         # Even one image among many must be seen, hence the floor.
         alpha = 0.45 if colour == GRID and not shade else 0.12 + 0.88 * shade / _SHADES

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfclassify.data.integrity import KINDS, IntegrityReport
-from tfclassify.pages.charts import MatrixCell, draw_bars, draw_columns, draw_matrix
+from tfclassify.pages.charts import MOST_ROWS, MatrixCell, draw_bars, draw_columns, draw_matrix
 from tfclassify.pages.drawing import (
     ACCENT,
     GRID,
@@ -93,6 +93,16 @@ class DataSummary:
         """Each class with its images in all splits."""
         sums = [sum(row) for row in zip(*(self.counts[s] for s in self.splits), strict=True)]
         return list(zip(self.classes, sums or [0] * len(self.classes), strict=True))
+
+    @property
+    def drawn_classes(self) -> list[int]:
+        """The classes of the figure: of very many the largest and the smallest, in order."""
+        numbers = list(range(len(self.classes)))
+        if len(numbers) <= MOST_ROWS:
+            return numbers
+        totals = self.class_totals
+        ordered = sorted(numbers, key=lambda number: totals[number][1])
+        return sorted(ordered[: MOST_ROWS // 2] + ordered[-MOST_ROWS // 2 :])
 
     def total(self, split: str | None = None) -> int:
         """Images of one split, or of all."""
@@ -307,8 +317,10 @@ def draw_class_histogram(data: DataSummary) -> Drawing:
             f"{count_of(len(data.classes), 'class', 'classes')}, from {format_count(fewest)} "
             f"({least}) to {format_count(largest)} ({most})."
         )
-    parts = {split: data.counts[split] for split in data.splits}
-    return draw_bars(data.classes, parts, "images", alt, lambda count: format_count(round(count)))
+    shown = data.drawn_classes
+    names = [data.classes[number] for number in shown]
+    parts = {split: [data.counts[split][number] for number in shown] for split in data.splits}
+    return draw_bars(names, parts, "images", alt, lambda count: format_count(round(count)))
 
 
 def draw_labels_per_image(sets: LabelSets) -> Drawing:

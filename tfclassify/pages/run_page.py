@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tfclassify.pages import scores
+from tfclassify.pages.charts import MOST_ROWS
 from tfclassify.pages.data_page import DataPage, draw_data_figures
 from tfclassify.pages.drawing import Figures, keep_drawn
 from tfclassify.pages.pictures import Photo
 from tfclassify.pages.rendering import Fact, render_page
-from tfclassify.pages.score_figures import draw_score_figures
+from tfclassify.pages.score_figures import SHOWN_CLASSES, draw_score_figures
 from tfclassify.pages.scores import Judged
 from tfclassify.pages.tables import Table
 from tfclassify.pages.training_figures import PhaseRecord, draw_learning_curves
@@ -35,7 +36,7 @@ SCORE_WORDS = {
         *(scores.tabulate_mistakes, scores.explain_thresholds, scores.explain_labels),
         *(scores.explain_calibration, scores.explain_mistakes),
     )
-}
+} | {"MOST_ROWS": MOST_ROWS, "SHOWN_CLASSES": SHOWN_CLASSES}
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 #: Rows and columns of the figure of labels too many: those it happened to most.
 SHOWN_LABELS = 16
 
+#: Classes in the confusion matrix; of more, those that were confused most often.
+SHOWN_CLASSES = 300
+
 #: Labels an image from which on images are counted together.
 MANY_LABELS = 12
 
@@ -104,25 +107,34 @@ def draw_class_scores(class_scores: Sequence[ClassScore], score: str) -> Drawing
 def draw_confusion(judgement: ClassJudgement) -> Drawing:
     """Draw the confusion matrix, shaded by the share of each true class.
 
-    A row is a true class, a column a predicted one.
+    A row is a true class, a column a predicted one. Of more than ``SHOWN_CLASSES`` those are
+    shown that most misclassified images are of, or were taken for.
     """
+    totals, wrong = np.zeros((2, len(judgement.classes)), dtype=np.int64)
+    for true, predicted, images in judgement.confusion:
+        totals[true] += images
+        if true != predicted:
+            wrong[[true, predicted]] += images
+    shown = np.sort(np.argsort(-wrong, kind="stable")[:SHOWN_CLASSES]).tolist()
+    places = {number: place for place, number in enumerate(shown)}
     cells = {
-        (true, predicted): MatrixCell(
-            count / sum(row), str(count), ACCENT if true == predicted else ALERT
+        (places[true], places[predicted]): MatrixCell(
+            images / totals[true], str(images), ACCENT if true == predicted else ALERT
         )
-        for true, row in enumerate(judgement.confusion)
-        for predicted, count in enumerate(row)
-        if count
+        for true, predicted, images in judgement.confusion
+        if true in places and predicted in places
     }
-    right = sum(row[number] for number, row in enumerate(judgement.confusion))
+    of_all = f"{len(judgement.classes)} classes"
+    if len(shown) < len(judgement.classes):
+        of_all = f"the {len(shown)} most often confused of {of_all}"
     parts = [
-        f"Confusion matrix of {len(judgement.classes)} classes: {right} of {judgement.n} images "
-        f"on the diagonal."
+        f"Confusion matrix of {of_all}: {judgement.n - judgement.wrong} of {judgement.n} images "
+        f"right."
     ]
-    for true, predicted, count in judgement.top_confusions(3):
-        parts.append(f"{count} of {true} predicted as {predicted}.")
-    names = (judgement.classes, judgement.classes)
-    return draw_matrix(names, cells, ("true class", "predicted class"), " ".join(parts))
+    for name, taken_for, count in judgement.top_confusions(3):
+        parts.append(f"{count} of {name} predicted as {taken_for}.")
+    names = [judgement.classes[number] for number in shown]
+    return draw_matrix((names, names), cells, ("true class", "predicted class"), " ".join(parts))
 
 
 def draw_label_counts(judgement: LabelJudgement) -> Drawing:
@@ -149,17 +161,18 @@ def draw_additions(judgement: LabelJudgement) -> Drawing | None:
     Returns:
         The drawing, or None if no image with a label was given one too many.
     """
-    added, together = np.array(judgement.added), np.array(judgement.pairs)
-    rows, columns = (_pick_most(added.sum(axis=axis)) for axis in (1, 0))
-    if not len(rows):
+    beside, given = np.zeros((2, len(judgement.classes)), dtype=np.int64)
+    for there, absent, images, _ in judgement.added:
+        beside[there] += images
+        given[absent] += images
+    rows, columns = _pick_most(beside), _pick_most(given)
+    if not rows:
         return None
-    cells = {}
-    for row, there in enumerate(rows):
-        for column, absent in enumerate(columns):
-            images = int(added[there, absent])
-            chances = together[there, there] - together[there, absent]
-            if images:
-                cells[row, column] = MatrixCell(images / chances, str(images), ALERT)
+    cells = {
+        (rows.index(there), columns.index(absent)): MatrixCell(images / chances, str(images), ALERT)
+        for there, absent, images, chances in judgement.added
+        if there in rows and absent in columns
+    }
     parts = ["Labels given though absent, beside labels that are there."]
     for most in judgement.top_additions(3):
         parts.append(
@@ -171,10 +184,10 @@ def draw_additions(judgement: LabelJudgement) -> Drawing | None:
     return draw_matrix((names[0], names[1]), cells, titles, " ".join(parts))
 
 
-def _pick_most(totals: np.ndarray) -> np.ndarray:
+def _pick_most(totals: np.ndarray) -> list[int]:
     """Return the classes of the largest totals, none of 0, the largest first."""
     order = np.argsort(-totals, kind="stable")[:SHOWN_LABELS]
-    return order[totals[order] > 0]
+    return [int(number) for number in order if totals[number]]
 
 
 def draw_reliability(calibration: Calibration) -> Drawing:

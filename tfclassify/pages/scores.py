@@ -274,11 +274,11 @@ def _tabulate_labels(judgement: LabelJudgement, trained: Sequence[int] | None) -
 
 def _find_confused(judgement: ClassJudgement) -> list[str]:
     """Say for each class what its images are most often misclassified as."""
-    words = []
-    for true, row in enumerate(judgement.confusion):
-        wrong = [(count, -p) for p, count in enumerate(row) if p != true and count]
-        count, predicted = max(wrong, default=(0, 0))
-        words.append(f"{judgement.classes[-predicted]} ({count})" if count else ABSENT)
+    words = [ABSENT] * len(judgement.classes)
+    # Rising, and later classes first, so that the last word is of the most images.
+    for true, predicted, images in sorted(judgement.confusion, key=lambda row: (row[2], -row[1])):
+        if true != predicted:
+            words[true] = f"{judgement.classes[predicted]} ({images})"
     return words
 
 

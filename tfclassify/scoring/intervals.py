@@ -53,6 +53,11 @@ SeenT = TypeVar("SeenT", covariant=True)
 class Weighable(Protocol[SeenT]):
     """An outcome of any task: images that can be seen under many weightings."""
 
+    @property
+    def class_count(self) -> int:
+        """Number of classes."""
+        ...
+
     def weigh(self, weights: FloatArray) -> SeenT:
         """See the images under ``(R, n)`` weights."""
         ...
@@ -147,14 +152,17 @@ class ResamplePlan:
         """Number of units: images, or groups of images."""
         return int(self.units.max()) + 1
 
-    def chunks(self) -> Iterator[FloatArray]:
+    def chunks(self, classes: int = 1) -> Iterator[FloatArray]:
         """Yield the weights of all resamples, ``(r, n)`` at a time, ``R`` rows in all.
 
         A weight says how often the resample holds the image. Chunking depends on the
-        number of images alone, and the draws do not depend on the chunking.
+        number of images and classes, and the draws do not depend on the chunking.
+
+        Args:
+            classes: Values that each resample is made into, such as one a class.
         """
         generator = np.random.default_rng(self.seed)
-        rows = max(1, CHUNK_ELEMENTS // len(self.units))
+        rows = max(1, CHUNK_ELEMENTS // max(len(self.units), classes))
         for start in range(0, self.resamples, rows):
             count = min(rows, self.resamples - start)
             drawn = generator.integers(self.unit_count, size=(count, self.unit_count))
@@ -234,7 +242,7 @@ def resample(
         By name, the ``R`` values: ``(R, ...)``.
     """
     parts: dict[str, list[FloatArray]] = {name: [] for name in statistics}
-    for weights in plan.chunks():
+    for weights in plan.chunks(outcome.class_count):
         weighting = outcome.weigh(weights)
         for name, statistic in statistics.items():
             parts[name].append(statistic(weighting))

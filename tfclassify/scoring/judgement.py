@@ -39,20 +39,27 @@ from tfclassify.scoring.outcome import (
     DEFAULT_THRESHOLD,
     BaseOutcome,
     BaseWeighting,
+    BoolArray,
     FloatArray,
+    IntArray,
     LabelOutcome,
     LabelWeighting,
     Outcome,
 )
 
 #: Version of the written form; raised when a reader of the old one would go wrong.
-FORMAT = 1
+FORMAT = 2
 
 #: Where the thresholds came from: ``half``, 0.5 for want of any; ``stored``, with the
 #: model; ``cross_fitted``, for each image from the other images judged.
 ThresholdOrigin = Literal["half", "stored", "cross_fitted"]
 
+#: Rows of counts. Of pairs of classes only those that occur are kept: a table of all of them
+#: would grow with the square of the classes.
 Counts = tuple[tuple[int, ...], ...]
+
+#: Pairs of labels whose additions are kept, the most frequent ones.
+MOST_ADDITIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -234,7 +241,8 @@ class ClassJudgement(Judgement):
     """The judgement of images that have one label each.
 
     Attributes:
-        confusion: ``[true][predicted]`` counts of images.
+        confusion: ``(true, predicted, images)`` of each pair of class ids that occurs, in
+            the order of the classes; never more rows than images.
         calibration: Confidence against accuracy.
     """
 
@@ -246,15 +254,14 @@ class ClassJudgement(Judgement):
     @property
     def wrong(self) -> int:
         """Images that were misclassified."""
-        return self.n - sum(row[number] for number, row in enumerate(self.confusion))
+        return sum(images for true, predicted, images in self.confusion if true != predicted)
 
     def top_confusions(self, limit: int = 5) -> list[tuple[str, str, int]]:
         """Return the most frequent ``(true class, predicted class, images)``, wrong ones only."""
         pairs = [
-            (self.classes[true], self.classes[predicted], count)
-            for true, row in enumerate(self.confusion)
-            for predicted, count in enumerate(row)
-            if true != predicted and count
+            (self.classes[true], self.classes[predicted], images)
+            for true, predicted, images in self.confusion
+            if true != predicted
         ]
         return sorted(pairs, key=lambda pair: -pair[2])[:limit]
 
@@ -275,15 +282,15 @@ class LabelJudgement(Judgement):
         threshold_origin: Where the thresholds behind the scores came from.
         label_counts: ``(images that have k labels, images that were given k)`` for each
             ``k`` from 0 on.
-        pairs: ``[one][other]`` counts of images that have both; the diagonal is support.
-        added: ``[there][absent]`` counts of images that have the first and were given the
-            second, which they do not have.
+        added: ``(there, absent, images, chances)`` of class ids: images that have the first
+            and were given the second, which they do not have, and images that have the first
+            and not the second. The pairs to which it happened, at most ``MOST_ADDITIONS``,
+            the most frequent first.
     """
 
     class_scores: tuple[LabelScore, ...]
     threshold_origin: ThresholdOrigin
     label_counts: Counts
-    pairs: Counts
     added: Counts
 
     task = "multi_label"
@@ -296,26 +303,18 @@ class LabelJudgement(Judgement):
 
     def top_additions(self, limit: int = 10) -> list[Addition]:
         """Return the most frequent labels that were given though absent, and beside which."""
-        found = [
-            Addition(
-                given=self.classes[absent],
-                beside=self.classes[there],
-                images=images,
-                chances=self.pairs[there][there] - self.pairs[there][absent],
-            )
-            for there, row in enumerate(self.added)
-            for absent, images in enumerate(row)
-            if images
+        return [
+            Addition(self.classes[absent], self.classes[there], images, chances)
+            for there, absent, images, chances in self.added[:limit]
         ]
-        return sorted(found, key=lambda row: (-row.images, row.chances))[:limit]
 
     @staticmethod
     def read_own(values: Mapping[str, Any]) -> dict[str, Any]:
         """Read what only this kind of judgement has."""
-        counts = ("label_counts", "pairs", "added")
         return {
             "threshold_origin": values["threshold_origin"],
-            **{name: _read_counts(values[name]) for name in counts},
+            "label_counts": _read_counts(values["label_counts"]),
+            "added": _read_counts(values["added"]),
         }
 
 
@@ -369,7 +368,10 @@ def judge(
     if isinstance(outcome, LabelOutcome):
         metrics, kind = LABEL_METRICS, LabelScore
     statistics: dict[str, Any] = {name: each.weigh for name, each in metrics.items()}
-    samples = resample(statistics | {"": _stack_class_scores}, outcome, plan)
+    # Without an image or a prediction a class has no score on any resample.
+    seen = np.flatnonzero((outcome.is_true | outcome.is_predicted).any(axis=0))
+    statistics[""] = lambda weighting: _stack_class_scores(weighting)[:, :, seen]
+    samples = resample(statistics, outcome, plan)
     shared: dict[str, Any] = {
         "classes": tuple(classes),
         "n": outcome.images,
@@ -377,7 +379,7 @@ def judge(
         "seed": seed,
         "resamples": resamples,
         "metrics": judge_metrics(metrics, outcome, plan, samples, level),
-        "class_scores": _judge_classes(outcome, plan, samples[""], classes, level, kind),
+        "class_scores": _judge_classes(outcome, plan, samples[""], seen, classes, level, kind),
     }
     if isinstance(outcome, LabelOutcome):
         return _complete_labels(shared, outcome, thresholds)
@@ -435,11 +437,14 @@ def _judge_classes(
     outcome: Outcome | LabelOutcome,
     plan: ResamplePlan,
     samples: FloatArray,
+    seen: IntArray,
     classes: Sequence[str],
     level: float,
     kind: type[ClassScore],
 ) -> tuple[ClassScore, ...]:
     values = _stack_class_scores(outcome.weigh())[0]
+    places = {number: place for place, number in enumerate(seen.tolist())}
+    none = np.empty(0)
     rows = []
     for number, name in enumerate(classes):
         is_true, is_predicted = outcome.is_true[:, number], outcome.is_predicted[:, number]
@@ -447,7 +452,7 @@ def _judge_classes(
         scores = {
             name_of_score: make_interval(
                 float(values[position, number]),
-                samples[:, position, number],
+                samples[:, position, places[number]] if number in places else none,
                 n=int(behind[position].sum()),
                 level=level,
                 # Only the first two are shares of images, so only they have exact bounds.
@@ -463,9 +468,9 @@ def _judge_classes(
 
 
 def _count_confusion(outcome: Outcome) -> Counts:
-    size = outcome.class_count
-    cells = np.bincount(outcome.targets * size + outcome.predicted, minlength=size * size)
-    return _read_counts(cells.reshape(size, size).tolist())
+    pairs = np.stack([outcome.targets, outcome.predicted], axis=1)
+    cells, images = np.unique(pairs, axis=0, return_counts=True)
+    return _read_counts(np.column_stack([cells, images]).tolist())
 
 
 def _judge_calibration(
@@ -501,15 +506,34 @@ def _complete_labels(
         replace(row, threshold=value)
         for row, value in zip(shared["class_scores"], shown.tolist(), strict=True)
     )
-    is_true = outcome.is_true.astype(np.int64)
-    is_added = (outcome.is_predicted & ~outcome.is_true).astype(np.int64)
     return LabelJudgement(
         **shared,
         threshold_origin=origin,
         label_counts=_count_labels(outcome),
-        pairs=_read_counts((is_true.T @ is_true).tolist()),
-        added=_read_counts((is_true.T @ is_added).tolist()),
+        added=_count_additions(outcome.is_true, outcome.is_predicted),
     )
+
+
+def _count_additions(is_true: BoolArray, is_predicted: BoolArray) -> Counts:
+    """Count the labels given though absent beside each that is there; see ``LabelJudgement``."""
+    found = np.zeros((0, 4), dtype=np.int64)
+    for there in np.flatnonzero(is_true.any(axis=0)):
+        own = is_true[:, there]
+        # A row of all classes at a time, and never more than a few rows: pairs are many.
+        images = (is_predicted[own] & ~is_true[own]).sum(axis=0)
+        absent = np.flatnonzero(images)
+        chances = (~is_true[own]).sum(axis=0)[absent]
+        rows = [np.full(len(absent), there), absent, images[absent], chances]
+        found = np.concatenate([found, np.stack(rows, axis=1)])
+        if len(found) > 2 * MOST_ADDITIONS:
+            found = _sort_additions(found)
+    return _read_counts(_sort_additions(found).tolist())
+
+
+def _sort_additions(found: IntArray) -> IntArray:
+    """Keep the most frequent, and of equal ones those with the fewest chances, in order."""
+    there, absent, images, chances = found.T
+    return found[np.lexsort((absent, there, chances, -images))[:MOST_ADDITIONS]]
 
 
 def _count_labels(outcome: BaseOutcome) -> Counts:

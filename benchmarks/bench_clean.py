@@ -127,6 +127,7 @@ class Crossval:
         data: The source.
         work: Folder of the cross-validations.
         index: The photos with the labels as published.
+        folds: Parts that the photos are dealt into.
     """
 
     recipe: Path
@@ -134,6 +135,7 @@ class Crossval:
     data: Path
     work: Path
     index: Index
+    folds: int = FOLDS
 
     def judge(self, given: np.ndarray, name: str) -> np.ndarray:
         """Return what models that saw no photo of its sender say of each photo, ``(n, C)``."""
@@ -151,7 +153,7 @@ class Crossval:
         else:
             words = [f"data.source={self.data.resolve()}", *self.changes]
             words += [f"data.corrections={corrections.resolve()}"] if changed else []
-            tfc.crossval(self.recipe, folds=FOLDS, set=words, out=folder, progress=False)
+            tfc.crossval(self.recipe, folds=self.folds, set=words, out=folder, progress=False)
         said = read_folds(CrossvalDirectory.open(folder)).first
         assert said.classes == self.index.classes, said.classes
         rows = {image: row for row, image in enumerate(said.images)}
@@ -230,8 +232,8 @@ def choose_judge(
     if options.crossval is not None:
         if options.limit is not None:
             raise SystemExit("--crossval takes all photos of the recipe; leave out --limit")
-        changes = tuple(options.set)
-        crossval = Crossval(options.crossval, changes, options.data, options.work, index)
+        where = (options.data, options.work)
+        crossval = Crossval(options.crossval, tuple(options.set), *where, index, options.folds)
         return crossval, crossval.judge
     stored = options.work / "features.npy"
     if not stored.exists():
@@ -253,6 +255,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--crossval", type=Path, help="a recipe for the product's own judges")
     parser.add_argument("--set", action="append", default=[], help="a change of that recipe")
+    parser.add_argument("--folds", type=int, default=FOLDS, help="of that cross-validation")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)

@@ -1,22 +1,26 @@
-"""The pictures of the studio in ``docs/images``: ``python -m tests.pictures SOURCE``.
+"""Pictures of pages in ``docs/images``: ``python -m tests.pictures SOURCE [CROSSVAL]``.
 
 SOURCE holds labelled photos that may be shown, such as the clothing set, which is CC0. The
 studio is served as ``tfclassify label`` serves it, some photos are answered as the source
-labels them, and Chromium takes the pictures.
+labels them, and Chromium takes the pictures. ``agree`` compares these answers with those of two
+made-up labellers who err. Of a cross-validation the page of ``clean`` is taken too.
 """
 
 from __future__ import annotations
 
 import io
+import random
 import shutil
 import sys
 import tempfile
 import threading
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+import tfclassify as tfc
 from tfclassify.data.journals import Answer
 from tfclassify.web.server import listen, make_server
 from tfclassify.web.studio import make_studio
@@ -24,13 +28,16 @@ from tfclassify.workflows.label import LabelRequest, LabelWork, start_labelling
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
 ANSWERED = 180
+#: How often two more labellers err, by their names.
+ERRING = {"ben": 0.05, "cem": 0.15}
 COLOURS = 256
 
 
 def main() -> None:
-    """Take both pictures."""
+    """Take all pictures."""
     home = Path(tempfile.mkdtemp(prefix="pictures_"))
-    request = LabelRequest(source=sys.argv[1], session=home / "clothing", labeller="ann")
+    source = str(Path(sys.argv[1]).absolute())
+    request = LabelRequest(source=source, session=home / "clothing", labeller="ann")
     work = start_labelling(request)
     try:
         answer_some(work)
@@ -43,6 +50,13 @@ def main() -> None:
             finally:
                 server.should_exit = True
                 serving.join()
+        answer_wrongly(work)
+        work.board.close()
+        with chdir(home):  # pages name what was given, and that is no place of this machine
+            take_page(tfc.agree("clothing", progress=False).page, "agree.png", 900)
+        for crossval in sys.argv[2:]:
+            page = tfc.clean(crossval, out=home / "clean", progress=False).page
+            take_page(page, "clean.png", 900)
     finally:
         work.board.close()
         shutil.rmtree(home)
@@ -55,6 +69,31 @@ def answer_some(work: LabelWork) -> None:
         if given[place]:
             said = Answer("", "ann", given[place])
             work.board.answer("ann", {place: said}, seconds=1.3, seen={})
+
+
+def answer_wrongly(work: LabelWork) -> None:
+    """Give the same photos answers of labellers who err, by seed."""
+    draw, words = random.Random(0), work.board.vocabulary.names
+    for place, given in enumerate(work.board.images.given):
+        if work.board.images.names[place] in work.board.sit_down("ann").answers:
+            for name, share in ERRING.items():
+                said = given if draw.random() > share else (draw.choice(words),)
+                answers = {place: Answer("", name, said)}
+                work.board.answer(name, answers, seconds=1.3, seen={})
+
+
+def take_page(page: Path, name: str, height: int) -> None:
+    """Take the beginning of a page that is a file."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        shown = browser.new_page(viewport={"width": 1100, "height": height})
+        shown.goto(page.absolute().as_uri())
+        shown.wait_for_function("() => [...document.images].every(each => each.complete)")
+        save(shown, name)
+        browser.close()
 
 
 def take_pictures(address: str) -> None:

@@ -15,9 +15,10 @@ from tests.builders import COLOURS, make_photo
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 ARGUMENTS = {
     "bench_clean": "--data HOME --work HOME/work --size 32 --weights none --seeds 1 --share 0.3",
-    "bench_clean crossval": "--data HOME --work HOME/work --seeds 1 --share 0.3 --crossval "
-    "recipes/clothing_hub.yaml --set model.backbone=efficientnet_lite0 --set model.weights=none "
-    "--set model.input_range=null --set data.image_size=32 --set phases[0].epochs=1",
+    "bench_clean crossval": "--data HOME --work HOME/work --seeds 1 --share 0.3 --folds 2 "
+    "--crossval recipes/clothing_hub.yaml --set model.backbone=efficientnet_lite0 "
+    "--set model.weights=none --set model.input_range=null --set data.image_size=32 "
+    "--set phases[0].epochs=1",
     "bench_determinism": "--images 16 --size 32 --epochs 1 --rounds 1",
     "bench_explain": "--size 32 --limit 4 --no-occlusion",
     "bench_features": "--weights none --size 32 --images 16 --validation 8 --rounds 1 "

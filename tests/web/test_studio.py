@@ -155,6 +155,23 @@ def test_a_list_is_made_while_others_answer(desk: Desk, monkeypatch: pytest.Monk
     assert set(desk.answers("ben")) == {desk.work.board.images.names[each] for each in (0, 3, 4)}
 
 
+def test_what_no_majority_says_is_reviewed_first(
+    tmp_path: Path, serve_app: Callable[..., Any]
+) -> None:
+    photos, job = make_photo_folder(tmp_path / "photos", 2), tmp_path / "job"
+    said = {
+        "ann": ["red", "red", "red"],
+        "ben": ["blue", "blue", "red"],
+        "cem": ["red", "green", "red"],
+    }
+    with open_desk(photos, job, serve_app) as desk:
+        for who, labels in said.items():
+            answers = [{"place": place, "labels": [each]} for place, each in enumerate(labels)]
+            desk.post("answer", labeller=who, answers=answers)
+    with open_desk(photos, job, serve_app, review=True) as desk:
+        assert desk.post("list", state="disputed")["places"] == [1, 0]
+
+
 def test_review_shows_who_said_what_and_adjudicates(
     tmp_path: Path, serve_app: Callable[..., Any]
 ) -> None:

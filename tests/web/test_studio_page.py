@@ -354,6 +354,7 @@ def test_zoom_brightness_and_the_key_map(page: Any) -> None:
     press(page, "1", "01.png")
     assert page.evaluate("document.querySelector('#stage img').style.transform") == ""
     page.keyboard.press("?")
+    assert page.evaluate("keys.scrollTop") == 0  # it begins with its title
     keys = page.inner_text("#keys dl")
     assert "undo the last act" in keys
     assert re.search(r"2\s+pencil", keys)

@@ -15,9 +15,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, Protocol
 
+from tfclassify.data.consensus import settle_answers
 from tfclassify.data.journals import ADJUDICATOR, Answer, Replay
 from tfclassify.errors import RequestError
 from tfclassify.labelling.overlap import deal_images, mark_shared
@@ -222,7 +223,17 @@ class Board:
             own, heard = self._read_own(labeller), self._hear_others()
             self._check(wish, heard)
             passes = self._make_test(labeller, wish, own, heard)
-            return [place for place in self._order(wish.order, own) if passes(place)]
+            places = [place for place in self._order(wish.order, own) if passes(place)]
+            if wish.state == "disputed" and wish.order == "name":
+                places.sort(key=partial(self._has_majority, heard))
+            return places
+
+    def _has_majority(self, heard: Mapping[str, Mapping[str, Answer]], place: int) -> bool:
+        """Say whether an image comes to something without anybody deciding on it."""
+        name, words = self.images.names[place], self.vocabulary
+        answers = [said[name] for said in heard.values() if name in said]
+        settled = settle_answers(answers, is_multi_label=words.is_multi_label, classes=words.names)
+        return settled[name].outcome == "majority"
 
     def _check(self, wish: Wish, heard: Mapping[str, object]) -> None:
         fault = self.vocabulary.find_fault(

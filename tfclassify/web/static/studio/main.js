@@ -86,7 +86,7 @@ class Studio {
     const own = [...labels, ...finer, ...marks].filter(({ key }) => key);
     for (const [keys, words] of [...KEYS, ...own.map(({ key, name }) => [key, name])]) {
       const head = document.createElement("dt");
-      head.append(makeText("kbd", keys));
+      for (const key of keys.split(", ")) head.append(makeText("kbd", key), " ");
       yield head;
       yield makeText("dd", words);
     }

@@ -13,6 +13,10 @@ import numpy as np
 from tests.builders import make_label_outcome, make_outcome, make_photo
 from tests.scoring.builders import judge_classes, judge_labels
 from tfclassify.data.integrity import Finding, IntegrityReport
+from tfclassify.data.journals import Answer
+from tfclassify.labelling.agree_page import AgreeReport, render_agree_page
+from tfclassify.labelling.agreement import measure_agreement
+from tfclassify.labelling.ratings import make_ratings
 from tfclassify.pages.compare_page import CompareReport, ContenderRow, PairRow, render_compare_page
 from tfclassify.pages.crossval_page import CrossvalReport, FoldRow, render_crossval_page
 from tfclassify.pages.data_page import DataSummary, InspectReport, render_inspect_page
@@ -329,6 +333,34 @@ def render_label_run(classes: Sequence[str]) -> str:
     )
 
 
+def render_agreement(classes: Sequence[str]) -> str:
+    """Three labellers on 60 images, of whom the second and third err now and then."""
+    said: dict[str, list[str]] = {
+        name: [
+            classes[(number + (1 if who and number % (3 + who) == 0 else 0)) % len(classes)]
+            for number in range(60)
+        ]
+        for who, name in enumerate(("ann", "ben", "somebody with a long name"))
+    }
+    answers = [
+        Answer(f"{number:04}.jpg", name, (label,))
+        for name, labels in said.items()
+        for number, label in enumerate(labels)
+    ]
+    ratings = make_ratings(answers, classes)
+    report = AgreeReport(
+        created="today",
+        session="sessions/trees",
+        agreement=measure_agreement(ratings, seed=0),
+        fine=None,
+        outcomes={"majority": 55, "adjudicated": 3, "rejected": 2},
+        disputed=2,
+        photos=(Photo("0012.jpg", None, (), ("ann: ash", "ben: oak")),),
+        commands=(Command("Measure again", "tfclassify agree sessions/trees"),),
+    )
+    return render_agree_page(report)
+
+
 PAGES: dict[str, Callable[[Sequence[str]], str]] = {
     "run": lambda classes: render_run_page(make_run_report(classes)),
     "label run": render_label_run,
@@ -337,6 +369,7 @@ PAGES: dict[str, Callable[[Sequence[str]], str]] = {
     "crossval": lambda classes: render_crossval_page(make_crossval(classes)),
     "compare": lambda classes: render_compare_page(make_comparison(classes)),
     "ensemble": lambda classes: render_ensemble_page(make_ensemble(classes)),
+    "agree": render_agreement,
     "profile": lambda classes: render_profile_page(
         [make_network(name) for name in classes], created="today"
     ),

@@ -31,9 +31,13 @@ ARGUMENTS = {
     "bench_pipeline": "--size 32 --images 64 --rounds 1 --warm-up 1 --batches 1",
     "bench_profiler": "MobileNet --size 32 --rounds 1",
     "bench_scan": "--images 12 --side 32 --rounds 1 --workers 2",
+    "bench_search": "builtin:digits --seeds 1 --trials 2 --size 32 --epochs 1 "
+    "--backbone mobilenet --weights none",
     "bench_selection": "--seeds 1",
     "bench_serve": "--clients 2 --seconds 0.3 --rounds 1 --photo-size 64 48 --sides ours plain",
     "bench_sparse": "--size 32 --rounds 1 --sparsity 0.5",
+    "bench_time": "builtin:digits --minutes 4 --set model.backbone=mobilenet "
+    "--set model.weights=none --set data.image_size=32 --set phases[].epochs=1",
     "bench_training": "--backbones resnet18 --sizes 32 --rounds 1 --steps 1",
     "bench_tune": "--images 60 --size 64 --trials 3 --epochs 1",
     "bench_tta": "--size 32 --images 1 --batch-size 7 --rounds 1",
@@ -45,8 +49,10 @@ SLOW = {
     "bench_label learn",
     "bench_labellers",
     "bench_noise",
+    "bench_search",
     "bench_serve",
     "bench_sparse",
+    "bench_time",
     "bench_training",
     "bench_tune",
 }

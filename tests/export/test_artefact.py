@@ -15,7 +15,13 @@ import pytest
 from tests.builders import make_photo_folder
 from tests.export.networks import CLASSES, make_bundle
 from tests.export.parity import CASES, SMALL, export_case
-from tfclassify.errors import BundleError, ExportError, RequestError, TargetError
+from tfclassify.errors import (
+    BundleError,
+    ExportError,
+    MissingExtraError,
+    RequestError,
+    TargetError,
+)
 from tfclassify.export.artefact import (
     Artefact,
     load_artefact,
@@ -332,3 +338,14 @@ def test_a_program_that_lies_beside_is_never_run_here(onnx: Artefact, tmp_path, 
 def test_an_unknown_form_is_told(onnx: Artefact) -> None:
     with pytest.raises(RequestError, match="unknown format 'zip'; allowed are savedmodel, litert"):
         open_network("zip", onnx.folder / "model.onnx")
+
+
+def test_an_artefact_whose_runtime_is_missing(tmp_path: Path, monkeypatch) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "onnxruntime"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    told = (
+        r"running a model in the form onnx needs onnxruntime; install it: pip install onnxruntime"
+    )
+    with pytest.raises(MissingExtraError, match=told):
+        open_network("onnx", tmp_path / "model.onnx")

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tfclassify.pages.tune_page import (
+    NestedRow,
     TrialRow,
     TuneReport,
     draw_tune_figures,
@@ -122,3 +123,33 @@ def test_a_key_that_few_trials_have_is_drawn_where_it_is() -> None:
 )
 def test_values_are_written_briefly(value: object, text: str) -> None:
     assert show_value(value) == text
+
+
+def test_nested_folds_stand_before_all_else() -> None:
+    nested = NestedRow(
+        5,
+        Interval(0.86, 0.83, 0.89, 2712),
+        Interval(0.82, 0.79, 0.85, 2712),
+        Interval(0.04, 0.02, 0.06, 2712),
+    )
+    text = re.sub(r"<[^>]+>", " ", render_tune_page(replace(make_report(), nested=nested)))
+    first = text.index("86.0 % (83.0–89.0 %) on 2,712 images, each judged by one of 5 searches")
+    assert first < text.index("+4.0 points (+2.0 to +6.0 points), paired; the recipe has 82.0 %")
+    assert first < text.index("87.0 %")
+    assert "The first line is what counts. In the third, the choice was repeated" in text
+
+
+def test_a_start_that_a_bound_refused_is_not_compared() -> None:
+    text = render_tune_page(replace(make_report(), start=None, gain=None))
+    assert "The recipe as it was" not in text
+    assert "Above the recipe" not in text
+
+
+@pytest.mark.parametrize(
+    ("cost", "value", "words"),
+    [("size", 13_500_000.0, "13.5"), ("latency", 6.79, "6.79"), ("macs", 70.5e6, "70.5")],
+)
+def test_a_cost_is_in_its_own_unit(cost: str, value: float, words: str) -> None:
+    report = replace(make_report(), cost_name=cost)
+    assert words in report.format_cost(value)
+    assert "e7" not in report.format_cost(value)

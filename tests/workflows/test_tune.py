@@ -219,6 +219,32 @@ def test_a_cost_is_weighed_and_bounded(home: Path, tmp_path: Path) -> None:
     assert start.cost == 8 * 8 * 8 * 9 * 3 + 8 * 3
 
 
+def test_a_start_over_the_bound_is_compared_with_nothing(home: Path, tmp_path: Path) -> None:
+    # The start's head of 30,000 units is refused; those of 4 and 16 units are not.
+    overrides = ("model.head.dense=[30000]", "search={model.head.dense: [[4], [16]]}")
+    result = search(home, tmp_path / "s", trials=9, max_macs=1e5, overrides=overrides)
+    assert [each.state for each in result.trials] == ["refused", "complete", "complete"]
+    assert result.selection is not None
+    assert result.selection.best in (1, 2)
+    assert result.selection.start is result.selection.gain is None
+    assert load_recipe(result.best).model.head.dense in ((4,), (16,))
+    assert "Above the recipe as it was" not in result.report.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("space", "looked_at"),
+    [
+        ("{model.head.dense: [[4], [16]]}", "2 networks"),
+        ('{"phases[0].learning_rate": {log: [1.0e-3, 0.1]}}', "1 network"),
+    ],
+)
+def test_a_bound_that_nothing_meets(home: Path, tmp_path: Path, space: str, looked_at: str) -> None:
+    told = rf"--max-macs: none of the {looked_at} that were looked at meets it \(.* MACs, over "
+    with pytest.raises(RequestError, match=told + r".*\); give a higher bound, or put smaller"):
+        search(home, tmp_path / "s", trials=2, max_macs=10, overrides=(f"search={space}",))
+    assert not (tmp_path / "s" / "best.yaml").exists()
+
+
 def test_the_size_of_the_weights_is_a_cost(home: Path, tmp_path: Path) -> None:
     space = "search={model.head.dense: [[], [16]]}"
     options: dict[str, Any] = {"overrides": (space,), "trials": 3, "also": "size"}

@@ -128,7 +128,7 @@ def _to_search_facts(result: TuneResult) -> dict[str, Any]:
             "best": chosen.best,
             "chosen": {str(number): share for number, share in chosen.chosen.items()},
             **{
-                name: getattr(chosen, name).to_dict()
+                name: interval.to_dict() if (interval := getattr(chosen, name)) else None
                 for name in ("honest", "gain", "naive", "start")
             },
         },
@@ -198,14 +198,15 @@ def _render_selection(result: TuneResult, chosen: Selection) -> list[str]:
         interval = getattr(chosen, name)
         return f"{format_score(metric, interval.value)} ({format_range(metric, interval)})"
 
-    gain = format_difference(metric, chosen.gain.value)
     lines = [
         f"search, then choose: {title_of(metric, result.recipe.task)} {say('honest')} on images "
         "that had no part in the choice",
-        f"above the recipe as it was, {say('start')}: {gain} "
-        f"({format_difference_range(metric, chosen.gain)}), paired",
         f"trial {chosen.best} on the images that chose it: {say('naive')}, optimistic",
     ]
+    if chosen.gain is not None:  # else a bound refused the recipe as it was
+        gain = format_difference(metric, chosen.gain.value)
+        ends = format_difference_range(metric, chosen.gain)
+        lines.insert(1, f"above the recipe as it was, {say('start')}: {gain} ({ends}), paired")
     return [*lines, *(f"  {key}: {show_value(value)}" for key, value in values.items())]
 
 

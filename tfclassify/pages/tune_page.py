@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 #: Rows of the table, and curves of the figure.
 _SHOWN, _CURVES = 20, 5
 _SLICES = 12
+#: A space at which no line breaks.
+NARROW = "\N{NARROW NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ class TuneReport(Page):
         """The best trials and what they changed."""
         keys = list(self.keys)
         head = ["Trial", self.title, *([self.cost_title] if self.cost_name else [])]
-        head += [*(key for key in keys), "Took"]
+        head += [*shorten_keys(keys), "Took"]
         rows: list[Row] = [self._list_row(row, keys) for row in self.ranked[:_SHOWN]]
         return Table("The best trials", head, rows, 1)
 
@@ -170,7 +172,7 @@ class TuneReport(Page):
         return [
             name,
             score,
-            *([self.format_cost(row.cost)] if self.cost_name else []),
+            *([self.format_cost(row.cost).replace(" ", NARROW)] if self.cost_name else []),
             *(show_value(row.values[key]) if key in row.values else ABSENT for key in keys),
             format_seconds(row.seconds),
         ]
@@ -232,6 +234,17 @@ def _name_trials(numbers: Sequence[int]) -> str:
     shown = ", ".join(str(number) for number in numbers[:5])
     more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
     return f"trial{'s' if len(numbers) > 1 else ''} {shown}{more}"
+
+
+def shorten_keys(keys: Sequence[str]) -> list[str]:
+    """Return the last part of each key, or all of it where that is not the only one.
+
+    >>> shorten_keys(["model.head.dropout", "phases[0].epochs", "phases[1].epochs"])
+    ['dropout', 'phases[0].epochs', 'phases[1].epochs']
+    """
+    lasts = [key.rpartition(".")[2] for key in keys]
+    pairs = zip(keys, lasts, strict=True)
+    return [last if lasts.count(last) == 1 else key for key, last in pairs]
 
 
 def show_value(value: Any) -> str:
@@ -323,6 +336,9 @@ def draw_front(report: TuneReport) -> Drawing | None:
         costs = [row.cost or 0.0 for row, _ in costed]
         if min(costs) > 0 and max(costs) / min(costs) > 5:
             scale_log(axes, report.format_cost)
+        else:
+            axes.locator_params(axis="x", nbins=6)
+            axes.xaxis.set_major_formatter(lambda cost, _: report.format_cost(cost))
         axes.set_xlabel(report.cost_title)
         axes.set_ylabel(report.title)
         rule_grid(axes)
@@ -406,7 +422,7 @@ def draw_parallel(report: TuneReport) -> Drawing | None:
             axes.plot(
                 heights, color=ACCENT if is_best else FAINT, linewidth=1.5 if is_best else 0.6
             )
-        names = [label(key.rpartition(".")[2], 16) for key in keys]
+        names = [label(name, 16) for name in shorten_keys(keys)]
         axes.set_xticks(range(len(keys)), names, rotation=30, ha="right")
         axes.set_yticks([0, 1], ["lowest", "highest"])
         axes.grid(visible=True, axis="x")

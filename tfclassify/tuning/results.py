@@ -74,7 +74,7 @@ def describe_search(result: TuneResult, facts: SearchFacts) -> TuneReport:
         is_higher_better=higher,
         cost_name=facts.also or "",
         trials=tuple(_describe_trial(trial) for trial in result.trials),
-        best=chosen.best if chosen else 0,
+        best=chosen.best if chosen else complete[0].number if complete else 0,
         keys={key: _say_dimension(dimension) for key, dimension in space.items()},
         logarithmic=frozenset(key for key, each in space.items() if each.log is not None),
         naive=chosen.naive if chosen else None,

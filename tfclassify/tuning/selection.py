@@ -35,10 +35,11 @@ class TrialAnswers:
         task: As in a recipe.
         metric: What the search is after.
         targets: One-hot or multi-hot labels, ``(n, C)``.
-        numbers: Of the trials, ``T`` of them; the first is what the search started from.
+        numbers: Of the trials, ``T`` of them.
         probabilities: ``(T, n, C)`` float32.
         groups: Group of each image, or None.
         threshold: multi_label: the fixed one; None is 0.5.
+        has_start: Whether the first trial is what the search started from.
     """
 
     task: str
@@ -48,6 +49,7 @@ class TrialAnswers:
     probabilities: np.ndarray
     groups: Sequence[object] | None = None
     threshold: float | None = None
+    has_start: bool = True
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,17 @@ class Selection:
     Attributes:
         best: Number of the trial that is best on all validation images.
         naive: Its score there: optimistic, since the same images chose it.
-        start: Score of what the search started from.
+        start: Score of what the search started from; None where a bound refused that.
         honest: The score of "search, then choose" on images that had no part in it.
-        gain: How much that is above the start on the same images, paired.
+        gain: How much that is above the start on the same images, paired; None without it.
         chosen: How often each trial was chosen, as shares by number, most often first.
     """
 
     best: int
     naive: Interval
-    start: Interval
+    start: Interval | None
     honest: Interval
-    gain: Interval
+    gain: Interval | None
     chosen: dict[int, float]
 
 
@@ -125,7 +127,7 @@ def select(answers: TrialAnswers, *, seed: int, level: float = 0.95) -> Selectio
     """Choose the best trial, and judge the choice by images that had no part in it.
 
     Args:
-        answers: Of all complete trials, the start first.
+        answers: Of all complete trials.
         seed: Seed of the parts and the resamples.
         level: Coverage that the intervals aim at.
     """
@@ -141,13 +143,17 @@ def select(answers: TrialAnswers, *, seed: int, level: float = 0.95) -> Selectio
     gains = judged - left_out[0]
     share = (1.0 - 1.0 / plan.unit_count) ** plan.unit_count
     counts = np.bincount(picks, minlength=len(scores)) / len(picks)
+    start = gain = None
+    if answers.has_start:
+        start = make_interval(float(whole[0]), drawn[0], n=images, level=level)
+        gain = make_interval(_mean(gains), _narrow(gains, share), n=images, level=level)
     often = [place for place in np.argsort(-counts, kind="stable") if counts[place]]
     return Selection(
         best=answers.numbers[best],
         naive=make_interval(float(whole[best]), drawn[best], n=images, level=level),
-        start=make_interval(float(whole[0]), drawn[0], n=images, level=level),
+        start=start,
         honest=make_interval(_mean(judged), _narrow(judged, share), n=images, level=level),
-        gain=make_interval(_mean(gains), _narrow(gains, share), n=images, level=level),
+        gain=gain,
         chosen={answers.numbers[place]: float(counts[place]) for place in often},
     )
 

@@ -89,7 +89,8 @@ def _search_fold(
     search.run()
     shutil.rmtree(fold.features_dir, ignore_errors=True)
     selection = choose(search, index)
-    best = selection.best if selection is not None else 0
+    complete = search.journal.list_complete()
+    best = selection.best if selection is not None else complete[0].number
     call = f"{train_choice.__module__}:{train_choice.__name__}"
     jobs = [
         Job(f"{fold.path.name}, trial {number}", call, {"fold": str(fold.path), "number": number})

@@ -11,10 +11,11 @@ import time
 import numpy as np
 
 from tfclassify.data.index import Index
-from tfclassify.errors import JobError
+from tfclassify.errors import JobError, RequestError
 from tfclassify.events import Observer
 from tfclassify.executors.jobs import Executor, FinishedJob, Job
 from tfclassify.pages.tune_page import show_value
+from tfclassify.pages.wording import count_of
 from tfclassify.recipe.schema import Recipe
 from tfclassify.recipe.search_schema import find_space
 from tfclassify.scoring.tasks import get_task
@@ -23,6 +24,9 @@ from tfclassify.tuning.proposals import Goal, propose
 from tfclassify.tuning.selection import Selection, TrialAnswers, select
 from tfclassify.tuning.trials import Asked, Ended, TrialJournal
 from tfclassify.workflows.trial import run_trial
+
+#: Keys that what a network costs depends on, and refusals in a row after which no more are tried.
+_COSTLY, _REFUSALS = ("model.", "data.image_size"), 20
 
 
 class Search:
@@ -93,6 +97,7 @@ class Search:
             self._take(self._executor.wait())
             running -= 1
         self._observer.on_task_end("trials")
+        self._check_bound()
 
     def _has_room(self) -> bool:
         """Say whether another trial may begin; the start is trained first, alone."""
@@ -101,13 +106,33 @@ class Search:
             return True
         if len(trials) == 1 and trials[0].ended is None:
             return False
-        if self.is_exhausted or len(trials) >= self.facts.trials:
+        if self.is_exhausted or len(trials) >= self.facts.trials or self._is_hopeless():
             return False
         if self.facts.seconds_each is None:
             return True
         ended = [trial.ended.seconds for trial in self.journal.list_ended() if trial.ended]
         usual = float(np.median(ended)) if ended else 0.0
         return self.seconds + (1 + self._reserve) * usual <= self.facts.seconds_each
+
+    def _is_hopeless(self) -> bool:
+        """Say whether it seems that no network of the space meets the bound."""
+        ended = self.journal.list_ended()
+        if not ended or any(trial.state != "refused" for trial in ended):
+            return False
+        changes_network = any(key.startswith(_COSTLY) for key in self.space)
+        return len(ended) >= _REFUSALS or not changes_network
+
+    def _check_bound(self) -> None:
+        """Raise where every network was over the bound."""
+        ended = [trial.ended for trial in self.journal.list_ended() if trial.ended]
+        if not ended or any(each.state != "refused" for each in ended):
+            return
+        reasons = "; ".join(dict.fromkeys(each.reason for each in ended[:3]))
+        raise RequestError(
+            f"--max-macs: none of the {count_of(len(ended), 'network')} that were looked at meets "
+            f"it ({reasons}); give a higher bound, or put smaller ones into the search, such as "
+            "model.backbone or data.image_size"
+        )
 
     def _ask(self) -> Asked | None:
         number, ended = len(self.journal.trials), self.journal.list_ended()
@@ -175,6 +200,7 @@ def choose(search: Search, index: Index) -> Selection | None:
             np.stack(answers),
             groups if any(groups) else None,
             fixed,
+            has_start=complete[0].number == 0,
         ),
         seed=search.facts.seed,
     )

@@ -240,9 +240,10 @@ def _gather(search: Search, index: Index, nested: NestedChoice | None) -> TuneRe
     """Choose the best trial, and write what the search leaves."""
     folder, recipe, journal = search.folder, search.recipe, search.journal
     selection = choose(search, index)
-    best = selection.best if selection is not None else 0
+    complete = journal.list_complete()
+    best = selection.best if selection is not None else complete[0].number if complete else 0
     write_text(folder.best_path, dump_recipe(make_trial_recipe(recipe, journal.trials[best])))
-    front = find_front(journal.list_complete(), higher_is_better=search.goal.higher_is_better)
+    front = find_front(complete, higher_is_better=search.goal.higher_is_better)
     result = TuneResult(
         folder.path,
         recipe,

@@ -14,8 +14,16 @@ from tfclassify.errors import DataError, ExportError, ImageError, RequestError, 
 from tfclassify.events import Observer
 from tfclassify.export import codalab_model, proof, submission
 from tfclassify.export.codalab_model import FOLDER
-from tfclassify.export.submission import write_codalab, write_csv_submission
-from tfclassify.inference.prediction import expand_paths, predict_paths
+from tfclassify.export.submission import (
+    choose_content,
+    find_joint,
+    read_choices,
+    write_codalab,
+    write_csv_submission,
+    write_rows,
+)
+from tfclassify.export.template import Template
+from tfclassify.inference.prediction import Predictions, expand_paths, predict_paths
 from tfclassify.recipe.schema import TtaRecipe
 
 SIZE = (16, 16)
@@ -316,3 +324,100 @@ def test_a_joint_within_class_names_is_remarked(bundle, photos, tmp_path, no_che
     assert seen.warnings == [
         f"{template}: labels are joined with ' ', which is in the class names 'dark red' as well"
     ]
+
+
+TREES = ("ash", "birch", "red oak")
+ANSWERS = Predictions(
+    files=("1.png", "2.png", "3.png"),
+    classes=TREES,
+    probabilities=np.array([[0.9, 0.2, 0.6], [0.1, 0.4, 0.3], [0.1, 0.2, 0.1]], np.float32),
+    errors=("", "", ""),
+    top_k=1,
+    views=("identity",),
+    thresholds=np.array([0.5, 0.4, 0.5]),
+)
+
+
+def make_form(columns: tuple[str, ...], samples: tuple[str, ...] = ("", "", "")) -> Template:
+    return Template("sample.csv", "id", columns, ("1", "2", "3"), samples, ",")
+
+
+@pytest.mark.parametrize(
+    ("columns", "samples", "mode", "content"),
+    [
+        (("labels",), ("ash", "", "birch"), "labels", "label_set"),
+        (TREES, ("0", "1", "0"), "labels", "marks"),
+        (TREES, ("0.5", "0.5", "0"), "labels", "probabilities"),
+        (TREES, ("1e-3", "0", "0"), "labels", "probabilities"),
+        (TREES, ("ash", "", ""), "labels", "marks"),
+        (TREES, ("0", "0", "0"), "probabilities", "probabilities"),
+    ],
+)
+def test_the_template_says_what_its_cells_hold(columns, samples, mode, content) -> None:
+    form = make_form(columns, samples)
+    assert choose_content(form, TREES, mode, is_multi_label=True) == content
+
+
+def test_one_label_an_image_is_as_ever() -> None:
+    assert choose_content(make_form(("x",)), TREES, "labels", is_multi_label=False) == "label"
+    with pytest.raises(RequestError, match="labels fill one column, the template has 3"):
+        choose_content(make_form(TREES), TREES, "labels", is_multi_label=False)
+
+
+@pytest.mark.parametrize("mode", ["labels", "probabilities"])
+def test_other_columns_than_the_classes_are_refused(mode) -> None:
+    with pytest.raises(RequestError, match="columns that are no class: 'oak'"):
+        choose_content(make_form(("ash", "birch", "oak")), TREES, mode, is_multi_label=True)
+
+
+@pytest.mark.parametrize(
+    ("samples", "joint"),
+    [
+        (("ash birch", "", ""), " "),
+        (("ash|red oak", "", ""), "|"),
+        (("ash; birch", "", ""), ";"),
+        (("ash", "birch", ""), " "),
+        (("x;y", "", ""), ";"),
+    ],
+)
+def test_the_template_says_what_joins_labels(samples, joint: str) -> None:
+    assert find_joint(make_form(("labels",), samples), TREES) == joint
+
+
+def test_without_a_template_labels_are_joined_as_everywhere() -> None:
+    assert find_joint(Template("", "file", ("label",), (), (), ","), TREES) == "|"
+
+
+def test_labels_joined() -> None:
+    form = make_form(("labels",), ("ash|birch", "", ""))
+    text = write_rows(form, ANSWERS, "label_set")
+    assert text == "id,labels\n1,ash|red oak\n2,birch\n3,\n"
+    probabilities, chosen = read_choices(text, form, ANSWERS, "label_set", [0, 1, 2])
+    assert chosen.tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
+    assert np.array_equal(probabilities, ANSWERS.probabilities)
+    changed = text.replace("2,birch", "2,beech")
+    assert read_choices(changed, form, ANSWERS, "label_set", [1])[1].tolist() == [[-1, -1, -1]]
+
+
+def test_a_class_name_with_the_joint_in_it_survives() -> None:
+    form = make_form(("labels",), ("ash birch", "", ""))
+    text = write_rows(form, ANSWERS, "label_set")
+    assert text == "id,labels\n1,ash red oak\n2,birch\n3,\n"
+    assert read_choices(text, form, ANSWERS, "label_set", [0])[1].tolist() == [[1, 0, 1]]
+
+
+def test_a_column_for_each_class() -> None:
+    form = make_form(("birch", "red oak", "ash"))
+    text = write_rows(form, ANSWERS, "marks")
+    assert text == "id,birch,red oak,ash\n1,0,1,1\n2,1,0,0\n3,0,0,0\n"
+    chosen = read_choices(text, form, ANSWERS, "marks", [0, 2])[1]
+    assert chosen.tolist() == [[1, 0, 1], [0, 0, 0]]
+
+
+def test_probabilities_of_label_sets() -> None:
+    form = make_form(("birch", "red oak", "ash"))
+    text = write_rows(form, ANSWERS, "probabilities")
+    assert text.splitlines()[1] == "1,0.2,0.60000002,0.89999998"
+    probabilities, chosen = read_choices(text, form, ANSWERS, "probabilities", [0, 1, 2])
+    assert np.array_equal(probabilities, ANSWERS.probabilities)
+    assert chosen.tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]

@@ -35,7 +35,7 @@ def make_scene() -> Path:
     from tests import fake_runs
     from tfclassify.training.state import StateFolder, save_snapshot
     from tfclassify.workflows import crossval, ensemble
-    from tfclassify.workflows.resume_checks import note_beginning
+    from tfclassify.workflows.resuming import note_beginning
 
     home = Path(mkdtemp(prefix="tfclassify-scene-"))
     recipe = fake_runs.make_recipe()
@@ -258,7 +258,7 @@ def _read_run(path: Path, scene: Path, file: str) -> None:
     from tfclassify.training.mining import read_hardest
     from tfclassify.training.state import StateFolder, load_facts, load_last
     from tfclassify.workflows.compare import CompareRequest, compare_runs
-    from tfclassify.workflows.resume_checks import find_changes, read_environment
+    from tfclassify.workflows.resuming import find_changes, read_environment
 
     run = RunDirectory.open(path, needs_bundle=True)
     recipe = load_recipe(run.recipe_path)

@@ -24,9 +24,9 @@ import numpy as np
 from tfclassify.errors import ExportError
 from tfclassify.export.artefact import load_artefact
 from tfclassify.export.formats import SHIPPED, get_format
-from tfclassify.export.fresh_process import run_afresh
 from tfclassify.export.litert_file import import_litert
 from tfclassify.export.onnx_file import import_onnx
+from tfclassify.export.proof import run_afresh
 from tfclassify.export.reading import read_facts
 from tfclassify.profiler.latency import measure_whole
 from tfclassify.profiler.results import Cost, LayerProfile, Profile, add_costs

@@ -1,7 +1,7 @@
 """Several trained models as one.
 
 Owns: bringing an image to each member's size, and averaging what the members say. Does
-not own: the weights (``scoring.mixture``), the members' files (``bundle``).
+not own: the weights (``judging.weights``), the members' files (``bundle``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The part of an input axis that one output position depends on, in exact arithmetic.
 
 Owns: the interval and its rules, and the state of one tensor. Does not own: which operation
-does which (``field_rules``). Imports no TensorFlow.
+does which (``receptive_field``). Imports no TensorFlow.
 
 Position ``o`` of an output depends on the input positions from ``low + o * stride`` to
 ``high + o * stride``, ends included, so that

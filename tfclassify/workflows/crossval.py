@@ -60,11 +60,11 @@ from tfclassify.scoring.tasks import get_task
 from tfclassify.scoring.thresholds import fit_thresholds
 from tfclassify.scoring.verdicts import Verdict
 from tfclassify.workflows import reporting
-from tfclassify.workflows.interruptions import explain_interruption
 from tfclassify.workflows.material import anchor_images
 from tfclassify.workflows.recipes import Given, open_recipe
-from tfclassify.workflows.resume_checks import (
+from tfclassify.workflows.resuming import (
     accept_changes,
+    explain_interruption,
     find_changes,
     refuse_changes,
 )

@@ -50,7 +50,7 @@ from tfclassify.runs.environment import describe_environment
 from tfclassify.scoring.epochs import EpochRecord, best_epoch
 from tfclassify.scoring.verdicts import Verdict
 from tfclassify.training.mining import read_hardest
-from tfclassify.workflows.resume_checks import read_environment
+from tfclassify.workflows.resuming import read_environment
 
 if TYPE_CHECKING:
     from tfclassify.model.bundle import Bundle

@@ -2,7 +2,7 @@
 
 Owns: ``verb``, which every entry of a workflow wears; the first import of TensorFlow, kept
 quiet; a recipe's process-wide switches. Does not own: what stops a training and how to go
-on with it (``interruptions``).
+on with it (``resuming``).
 """
 
 from __future__ import annotations

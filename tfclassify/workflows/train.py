@@ -31,7 +31,6 @@ from tfclassify.runs.documents import Choice, RunMetrics, read_document
 from tfclassify.scoring.tasks import get_task
 from tfclassify.scoring.verdicts import Verdict
 from tfclassify.training.mining import write_hard_examples
-from tfclassify.workflows.interruptions import explain_interruption
 from tfclassify.workflows.material import (
     anchor_images,
     build_network,
@@ -40,8 +39,9 @@ from tfclassify.workflows.material import (
 )
 from tfclassify.workflows.preview import list_preview
 from tfclassify.workflows.recipes import Given, is_source, open_recipe
-from tfclassify.workflows.resume_checks import (
+from tfclassify.workflows.resuming import (
     check_unchanged,
+    explain_interruption,
     find_recipe_changes,
     note_beginning,
     refuse_changes,

@@ -28,10 +28,10 @@ from tfclassify.tuning.proposals import import_optuna
 from tfclassify.tuning.results import TuneResult, describe_search, write_table
 from tfclassify.tuning.selection import NestedChoice
 from tfclassify.tuning.trials import find_front
-from tfclassify.workflows.interruptions import explain_interruption
 from tfclassify.workflows.material import anchor_images
 from tfclassify.workflows.nested_folds import deal_folds, search_folds
 from tfclassify.workflows.recipes import Given, open_recipe
+from tfclassify.workflows.resuming import explain_interruption
 from tfclassify.workflows.search import Search, choose
 from tfclassify.workflows.shared_parts import close_shared
 from tfclassify.workflows.start import verb

@@ -1,20 +1,23 @@
-"""Resuming a training only where it would end as it would have.
+"""What stops a training, and resuming it only where it would end as it would have.
 
-Owns: noting and comparing recipe, images and software of a training's beginning, and the
-refusal. Does not own: the images' own bytes (``data.scan``).
+Owns: turning Ctrl-C, a polite kill, a full disk and a lost image into one line that says how
+to resume; noting and comparing recipe, images and software of a training's beginning, and the
+refusal. Does not own: keeping the state (``training.trainer``), the images' own bytes
+(``data.scan``), what the system's errors mean elsewhere (``start.verb``).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tfclassify.data.index import Index
 from tfclassify.data.scan import find_changed_files, fingerprint_index
-from tfclassify.errors import RunError
-from tfclassify.events import Observer
+from tfclassify.errors import DataError, InterruptedTraining, RunError, StorageError
+from tfclassify.events import Observer, stop_signals
 from tfclassify.recipe.schema import Recipe, fill_defaults
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.runs.documents import Beginning, Environment, read_document
@@ -200,3 +203,52 @@ def _flatten(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def _show(values: Mapping[str, Any], key: str) -> str:
     return json.dumps(values[key], ensure_ascii=False) if key in values else "absent"
+
+
+@contextmanager
+def explain_interruption(
+    place: Path, describe_kept: Callable[[], str], command: str
+) -> Iterator[None]:
+    """Turn an interruption into an error whose one line says how to go on.
+
+    Args:
+        place: The folder that is worked in.
+        describe_kept: Says what is not lost, such as ``3 finished epochs are kept``.
+        command: The command line that resumes.
+
+    Raises:
+        InterruptedTraining: After Ctrl-C or SIGTERM.
+        RunError: If the system could not write or read a file.
+        DataError: If an image or table could not be used, and there is a way to go on.
+    """
+    try:
+        with _naming_stops():
+            yield
+    except KeyboardInterrupt:
+        raise InterruptedTraining(
+            f"{place}: stopped; {describe_kept()}. Go on with: {command}"
+        ) from None
+    except OSError as error:
+        told = StorageError.explain(error)
+        raise RunError(
+            f"{place}: stopped: {told.fact}; {describe_kept()}. "
+            f"{told.way_out[0].upper()}{told.way_out[1:]}, then resume with: {command}"
+        ) from error
+    except DataError as error:
+        if not place.exists():  # nothing had begun
+            raise
+        reason = str(error).rstrip(".")
+        raise DataError(f"{reason}; {describe_kept()}. Then resume with: {command}") from error
+
+
+@contextmanager
+def _naming_stops() -> Iterator[None]:
+    """Let whatever native code made of a signal's exception be that exception again."""
+    try:
+        yield
+    except InterruptedTraining:
+        raise
+    except Exception as error:
+        if stop_signals:
+            raise KeyboardInterrupt from error
+        raise

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 
 from tests.builders import make_outcome
 from tfclassify.errors import ScoringError
-from tfclassify.scoring.mixture import cross_fit, find_likelihoods, mix, search_weights
+from tfclassify.judging.weights import cross_fit, find_likelihoods, mix, search_weights
 from tfclassify.scoring.tasks import TASKS, get_task
 
 

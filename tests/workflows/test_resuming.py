@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,13 +15,14 @@ from tests.reliability.outcome import find_differing, read_outcome
 from tests.reliability.scene import cross_on, make_scene
 from tests.tiny_run import CommandLine
 from tests.workflows.builders import StopsAfter
-from tfclassify.errors import InterruptedTraining, RunError
+from tfclassify.errors import DataError, ImageError, InterruptedTraining, RunError, TrainingError
 from tfclassify.events import Observer
 from tfclassify.recipe.schema import DistilRecipe
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.workflows import resume_checks
+from tfclassify.workflows import resuming
 from tfclassify.workflows.crossval import CrossvalRequest, crossval_recipe, resume_crossval
-from tfclassify.workflows.resume_checks import (
+from tfclassify.workflows.resuming import (
+    explain_interruption,
     find_changes,
     name_changes,
     note_beginning,
@@ -94,16 +97,16 @@ def test_a_changed_table_is_refused(run: Path) -> None:
 
 @pytest.mark.parametrize("name", ["tensorflow", "keras", "numpy", "tfclassify"])
 def test_other_versions_are_refused(run: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    versions = resume_checks.list_packages()
-    monkeypatch.setattr(resume_checks, "list_packages", lambda: versions | {name: "0.0.1"})
+    versions = resuming.list_packages()
+    monkeypatch.setattr(resuming, "list_packages", lambda: versions | {name: "0.0.1"})
     refuse(run, f"{name}: {versions[name]} -> 0.0.1")
 
 
 def test_a_package_that_decides_nothing_may_change(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    versions = resume_checks.list_packages()
-    monkeypatch.setattr(resume_checks, "list_packages", lambda: versions | {"matplotlib": "0"})
+    versions = resuming.list_packages()
+    monkeypatch.setattr(resuming, "list_packages", lambda: versions | {"matplotlib": "0"})
     assert find_changes_of(run) == []
 
 
@@ -113,7 +116,7 @@ def find_changes_of(run: Path) -> list[str]:
     from tfclassify.runs.directory import RunDirectory
 
     recipe, index = load_recipe(run / "recipe.yaml"), load_index(run / "index.csv")
-    return resume_checks.find_changes(RunDirectory(run), recipe, index)
+    return resuming.find_changes(RunDirectory(run), recipe, index)
 
 
 def test_a_forced_training_goes_on_and_says_so(run: Path, tfclassify: CommandLine) -> None:
@@ -146,13 +149,13 @@ def test_another_machine_is_warned_of(run: Path) -> None:
     facts["processor"] = "Z80"
     (run / "environment.json").write_text(json.dumps(facts), "utf-8")
     ear = Ear()
-    resume_checks.warn_of_other_machine(RunDirectory(run), ear)
+    resuming.warn_of_other_machine(RunDirectory(run), ear)
     assert "began on 'Z80', this is" in ear.heard
     (run / "environment.json").write_text("damaged", "utf-8")
     with pytest.raises(RunError, match=r"environment\.json: cannot be read: .*; remove it, and"):
-        resume_checks.warn_of_other_machine(RunDirectory(run), ear)
+        resuming.warn_of_other_machine(RunDirectory(run), ear)
     (run / "environment.json").unlink()
-    resume_checks.warn_of_other_machine(RunDirectory(run), ear)
+    resuming.warn_of_other_machine(RunDirectory(run), ear)
     assert read_environment(RunDirectory(run)).packages["numpy"]
 
 
@@ -227,3 +230,75 @@ def test_another_teacher_is_refused(tmp_path: Path) -> None:
     add_bundle(folder, make_recipe(), seed=2)
     (told,) = find_changes(run, recipe, index)
     assert told.startswith(f"distil.teacher: {teacher} holds another model, ")
+
+
+def stop_by(place: Path, error: BaseException) -> None:
+    with explain_interruption(place, lambda: "2 epochs are kept", "tfclassify train --resume x"):
+        raise error
+
+
+def make_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number), "state/last.npz")
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "Make room, then"),
+        (errno.EROFS, "Make it writable, then"),
+        (errno.EACCES, "Make it readable and writable, or choose another place, then"),
+        (errno.ENOENT, "Put it back, or name what is there, then"),
+        (errno.EIO, "Mend that, then"),
+    ],
+)
+def test_the_systems_errors_say_how_to_go_on(tmp_path: Path, number: int, advice: str) -> None:
+    with pytest.raises(RunError) as raised:
+        stop_by(tmp_path, make_error(number))
+    assert raised.value.exit_code == 1
+    assert str(raised.value) == (
+        f"{tmp_path}: stopped: state/last.npz: {os.strerror(number)}; 2 epochs are kept. "
+        f"{advice} resume with: tfclassify train --resume x"
+    )
+
+
+def test_an_error_without_a_number_is_told_by_its_text(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="stopped: cannot write data; 2 epochs are kept"):
+        stop_by(tmp_path, OSError("cannot write data"))
+    with pytest.raises(RunError, match="stopped: OSError; 2 epochs"):
+        stop_by(tmp_path, OSError())
+
+
+def test_an_interruption_has_its_own_exit_code(tmp_path: Path) -> None:
+    with pytest.raises(InterruptedTraining, match=r"stopped; 2 epochs are kept\. Go on") as e:
+        stop_by(tmp_path, KeyboardInterrupt())
+    assert e.value.exit_code == 130
+
+
+def test_a_lost_image_says_how_to_go_on_if_anything_is_left(tmp_path: Path) -> None:
+    lost = ImageError("a.png: no such file", "missing")
+    with pytest.raises(DataError, match=r"a\.png: no such file; 2 epochs are kept\. Then"):
+        stop_by(tmp_path, lost)
+    with pytest.raises(ImageError, match=r"^a\.png: no such file$"):
+        stop_by(tmp_path / "gone", lost)
+
+
+def test_other_errors_pass(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"^loss$"):
+        stop_by(tmp_path, TrainingError("loss"))
+
+
+def test_what_became_of_a_signal_in_native_code_is_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tfclassify.workflows.resuming.stop_signals", [15])
+    with (
+        pytest.raises(InterruptedTraining, match=r"stopped; 2 epochs are kept\. Go on with: again"),
+        explain_interruption(tmp_path, lambda: "2 epochs are kept", "again"),
+    ):
+        raise SystemError("returned a result with an exception set")
+    monkeypatch.setattr("tfclassify.workflows.resuming.stop_signals", [])
+    with (
+        pytest.raises(SystemError),
+        explain_interruption(tmp_path, lambda: "2 epochs are kept", "again"),
+    ):
+        raise SystemError("returned a result with an exception set")

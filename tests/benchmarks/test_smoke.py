@@ -19,6 +19,7 @@ ARGUMENTS = {
     "--crossval recipes/clothing_hub.yaml --set model.backbone=efficientnet_lite0 "
     "--set model.weights=none --set model.input_range=null --set data.image_size=32 "
     "--set phases[0].epochs=1",
+    "bench_demo": "--visits 1 --photos 2 --photo-size 64 48",
     "bench_determinism": "--images 16 --size 32 --epochs 1 --rounds 1",
     "bench_explain": "--size 32 --limit 4 --no-occlusion",
     "bench_features": "--weights none --size 32 --images 16 --validation 8 --rounds 1 "
@@ -45,6 +46,7 @@ ARGUMENTS = {
 #: Those that start processes or train many networks.
 SLOW = {
     "bench_clean crossval",
+    "bench_demo",
     "bench_determinism",
     "bench_label learn",
     "bench_labellers",
@@ -86,7 +88,7 @@ def test_it_runs_through(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if name.startswith("bench_label") and not shutil.which("chromium"):
+    if name.startswith(("bench_demo", "bench_label")) and not shutil.which("chromium"):
         pytest.skip("no Chromium on this machine")
     out = tmp_path / "result.json"
     monkeypatch.syspath_prepend(str(FOLDER))

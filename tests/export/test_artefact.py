@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -30,6 +31,7 @@ from tfclassify.export.artefact import (
 from tfclassify.export.formats import ARTEFACT_FORMATS, ArtefactFormat
 from tfclassify.export.proof import Exam
 from tfclassify.export.reading import open_network, read_facts, sum_facts
+from tfclassify.export.shipped import predict
 from tfclassify.files import hash_file
 from tfclassify.inference.prediction import predict_paths
 from tfclassify.model.bundle import Bundle, load_bundle
@@ -151,6 +153,49 @@ def test_an_artefact_is_run_by_its_own_program_alone(onnx: Artefact, photos, exa
     np.testing.assert_allclose([float(row[2]) for row in rows], best, atol=1e-4)
 
 
+def check_triton_config(folder: Path) -> None:
+    """Compare what Triton is told with what onnxruntime finds in the file itself."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+    config = (folder / "config.pbtxt").read_text("utf-8")
+    assert "max_batch_size: 32" in config  # so that the first dimension is left out
+    found = re.findall(r'name: "(\w+)" data_type: TYPE_FP32 dims: \[([0-9, ]+)\]', config)
+    ends = (*session.get_inputs(), *session.get_outputs())
+    assert [each.type for each in ends] == ["tensor(float)"] * 2
+    assert found == [(each.name, ", ".join(map(str, each.shape[1:]))) for each in ends]
+
+
+def test_tensorflow_serving_finds_what_its_requests_name(
+    bundle: Bundle, exam: Exam, photos: Path, tmp_path: Path
+) -> None:
+    """TensorFlow Serving loads NAME/NUMBER/saved_model.pb and asks ``serving_default``.
+
+    A row request names no tensor, which takes a signature of one input; its answer names none,
+    which takes one output. A request by columns names both.
+    """
+    import tensorflow as tf
+
+    write_artefact(tmp_path / "savedmodel", ARTEFACT_FORMATS["savedmodel"], bundle, exam)
+    mounted = tmp_path / "savedmodel" / "model"  # as /models/NAME/1
+    assert (mounted / "saved_model.pb").is_file()
+    assert (mounted / "variables" / "variables.index").is_file()
+    serve = tf.saved_model.load(str(mounted)).signatures["serving_default"]
+    (given,) = serve.structured_input_signature[1].values()
+    assert (given.name, given.dtype, given.shape.as_list()) == (
+        "images",
+        tf.float32,
+        [None, 32, 32, 3],
+    )
+    (name,) = serve.structured_outputs
+    assert name == "probabilities"
+    files = sorted(photos.rglob("*.png"))
+    pixels = np.stack([predict.read_photo(file, (32, 32), bundle.resize) for file in files])
+    body = json.loads(json.dumps({"instances": pixels.tolist()}))
+    answer = serve(images=tf.constant(body["instances"], tf.float32))["probabilities"]
+    np.testing.assert_allclose(answer, exam.answers.probabilities, atol=1e-5)
+
+
 def test_what_lies_beside_and_inside(onnx: Artefact, bundle, exam, tmp_path) -> None:
     import onnx as onnx_package
 
@@ -165,6 +210,7 @@ def test_what_lies_beside_and_inside(onnx: Artefact, bundle, exam, tmp_path) -> 
     assert json.loads(held["artefact.json"])["image_size"] == [32, 32]
     assert {node.domain for node in proto.graph.node} <= {"", "ai.onnx"}
     assert proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    check_triton_config(onnx.folder)
     written = write_artefact(tmp_path / "lite", ARTEFACT_FORMATS["litert"], bundle, exam)
     with zipfile.ZipFile(written.folder / "model.tflite") as archive:
         assert archive.read("labels.txt").decode().split() == list(CLASSES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from tests.web.conftest import Served
 from tests.web.models import SIZE, encode, make_model, share_colours, to_text
+from tfclassify.web.inference_protocol import JSON_LENGTH
 from tfclassify.web.service import Service
 from tfclassify.web.serving import make_service_app
 from tfclassify.web.uploads import Limits
@@ -78,7 +81,10 @@ def test_files_are_decoded_as_by_predict(served: Served) -> None:
         ([], 400, "inputs: must be a list of one tensor"),
         (tensor(name="x"), 400, "inputs[0].name: must be 'images', got 'x'"),
         (tensor(datatype="INT64"), 400, "must be FP32, UINT8 or BYTES, got 'INT64'"),
-        (tensor(data="x"), 400, "the binary extension is not spoken here"),
+        (tensor(data="x"), 400, "must be a list, or bytes behind the JSON"),
+        (tensor(parameters=[]) | {"parameters": 1}, 400, "parameters: must be an object, got 1"),
+        (tensor(parameters={"binary_data_size": 9}), 400, "0 bytes follow the JSON"),
+        ({**tensor(), "outputs": [{"name": "logits"}]}, 400, "there is one, 'probabilities'"),
         (tensor(shape=[1, 9, 9, 3]), 400, "must be ['n', 8, 12, 3], got [1, 9, 9, 3]"),
         (tensor(shape=[True, 8, 12, 3]), 400, "must be positive integers"),
         (tensor(shape=[]), 400, "must be positive integers"),
@@ -94,6 +100,64 @@ def test_files_are_decoded_as_by_predict(served: Served) -> None:
 def test_another_tensor_is_refused(served: Served, body: Any, status: int, words: str) -> None:
     answer = served.client.post(INFER, json=body)
     assert answer.status_code == status, answer.text
+    assert words in answer.json()["error"]
+
+
+def send_bytes(served: Served, tail: bytes, length: int | None = None, **changes: Any) -> Any:
+    """Send a tensor behind the JSON, as Triton's clients do, and ask for the answer likewise."""
+    body = tensor(parameters={"binary_data_size": len(tail)}, **changes)
+    del body["inputs"][0]["data"]
+    body["outputs"] = [{"name": "probabilities", "parameters": {"binary_data": True}}]
+    head = json.dumps(body).encode()
+    said = str(len(head) if length is None else length)
+    return served.client.post(INFER, content=head + tail, headers={JSON_LENGTH: said})
+
+
+@pytest.mark.parametrize(("kind", "form"), [("UINT8", "u1"), ("FP32", "<f4")])
+def test_tensors_come_and_go_as_bytes(served: Served, kind: str, form: str) -> None:
+    assert served.client.get("/v2").json()["extensions"] == ["binary_tensor_data"]
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *SIZE, 3))
+    answer = send_bytes(served, pixels.astype(form).tobytes(), datatype=kind, shape=[2, *SIZE, 3])
+    assert answer.status_code == 200, answer.text
+    length = int(answer.headers[JSON_LENGTH])
+    (output,) = json.loads(answer.content[:length])["outputs"]
+    assert output["shape"] == [2, 3]
+    assert "data" not in output
+    assert output["parameters"] == {"binary_data_size": 24}
+    found = np.frombuffer(answer.content[length:], "<f4").reshape(2, 3)
+    np.testing.assert_allclose(found, share_colours(pixels.astype(np.float32)), atol=1e-6)
+    whole = {**tensor(), "parameters": {"binary_data_output": True}}
+    assert JSON_LENGTH in served.client.post(INFER, json=whole).headers
+
+
+def test_files_come_as_bytes(served: Served) -> None:
+    photos = [encode((200, 30, 10), (31, 17)), encode((0, 90, 10))]
+    tail = b"".join(struct.pack("<I", len(photo)) + photo for photo in photos)
+    answer = send_bytes(served, tail, datatype="BYTES", shape=[2])
+    found = np.frombuffer(answer.content[int(answer.headers[JSON_LENGTH]) :], "<f4")
+    by_json = tensor(datatype="BYTES", shape=[2], data=[to_text(photo) for photo in photos])
+    (output,) = served.client.post(INFER, json=by_json).json()["outputs"]
+    np.testing.assert_allclose(found, output["data"], atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("tail", "length", "changes", "words"),
+    [
+        (b"123", None, {}, "is not [1, 8, 12, 3] numbers"),
+        (b"123", None, {"datatype": "FP32"}, "is not [1, 8, 12, 3] numbers"),
+        (b"12", None, {"datatype": "BYTES", "shape": [1]}, "ends within a file"),
+        (b"\xff\xff\xff\xff1", None, {"datatype": "BYTES", "shape": [1]}, "ends within a file"),
+        (b"", None, {"datatype": "BYTES", "shape": [1]}, "0 files were given, got [1]"),
+        (b"1", 10**6, {}, "inference-header-content-length: must be from 0 to the"),
+        (b"1", -1, {}, "inference-header-content-length: must be from 0 to the"),
+        (b"1", 5, {}, "the body is no JSON"),
+    ],
+)
+def test_bytes_that_are_no_tensor_are_refused(
+    served: Served, tail: bytes, length: int | None, changes: dict[str, Any], words: str
+) -> None:
+    answer = send_bytes(served, tail, length, **changes)
+    assert answer.status_code == 400, answer.text
     assert words in answer.json()["error"]
 
 

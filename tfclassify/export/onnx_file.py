@@ -1,6 +1,7 @@
 """Writes a traced network as ONNX, by the operators of the standard alone.
 
-Owns: the conversion, the file's metadata, half precision and QDQ quantisation.
+Owns: the conversion, the file's metadata, half precision and QDQ quantisation, and the
+configuration that Triton serves the file by.
 Does not own: the trace (``saved_model``), the check that it agrees (``proof``).
 """
 
@@ -16,10 +17,13 @@ import numpy as np
 
 from tfclassify.errors import ExportError, MissingExtraError
 from tfclassify.export.saved_model import Graph
+from tfclassify.files import write_text
 from tfclassify.runs.environment import has_byte_products
 
 #: Operator set of the files; onnxruntime has read it since 1.12.
 OPSET = 17
+#: How Triton is to serve the file, and the most images that it puts together.
+TRITON_CONFIG, TRITON_BATCH = "config.pbtxt", 32
 #: Operators that are quantised with their ranges known; others between them stay in float.
 _QUANTISED = ("Conv", "MatMul", "Gemm", "Add", "Relu", "Clip", "GlobalAveragePool")
 _LARGEST_BYTES = 2**31 - 1  # of one protocol buffer
@@ -99,9 +103,36 @@ def write_onnx(
             f"{_LARGEST_BYTES:,}; use --format savedmodel"
         )
     onnx.save(proto, path)
+    write_text(path.with_name(TRITON_CONFIG), write_triton_config(proto))
     if precision.startswith("int8"):
         images = calibration if precision == "int8" else None
         _quantise(path, proto, images, floats)
+
+
+def write_triton_config(proto: Any) -> str:
+    """Say to Triton what a file takes and gives: its ``config.pbtxt``.
+
+    Triton counts the images of a call apart from the other dimensions, unless their number is
+    fixed in the file. Source:
+    https://github.com/triton-inference-server/server/blob/main/docs/user_guide/model_configuration.md
+    """
+    shape = proto.graph.input[0].type.tensor_type.shape
+    is_free = not shape.dim[0].dim_value
+
+    def describe(value: Any) -> str:
+        sides = [side.dim_value for side in value.type.tensor_type.shape.dim]
+        dims = ", ".join(map(str, sides[1:] if is_free else sides))
+        return f'[{{ name: "{value.name}" data_type: TYPE_FP32 dims: [{dims}] }}]'
+
+    lines = [
+        'backend: "onnxruntime"',
+        f"max_batch_size: {TRITON_BATCH if is_free else 0}",
+        f"input {describe(proto.graph.input[0])}",
+        f"output {describe(proto.graph.output[0])}",
+    ]
+    if is_free:
+        lines.append("dynamic_batching { max_queue_delay_microseconds: 2000 }")
+    return "\n".join(lines) + "\n"
 
 
 def _check_operators(path: Path, proto: Any) -> None:

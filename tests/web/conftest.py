@@ -27,6 +27,7 @@ _ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
+    "--use-fake-device-for-media-stream",  # a camera that shows a moving pattern
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
 _OWN_SCHEMES = ("data", "blob", "about")

@@ -237,3 +237,81 @@ def test_a_split_that_chose_the_model_comes_with_the_reports_caution(
     assert "validation images answered" in page.inner_text(".answer .quiet")
     assert "held-out" not in page.inner_text("main")
     assert "Images of the validation split" in page.inner_text("#examples")
+
+
+def test_photos_are_dropped_pasted_and_taken(
+    serve_app: Callable[..., Any],
+    open_page: Callable[..., Any],
+    exhibit: Exhibit,
+    photos: list[Path],
+) -> None:
+    served = serve_app(lambda door: make_demo(door, [exhibit]))
+    page = open_page(served.address, permissions=["camera"])
+    page.wait_for_selector("body[data-ready]")
+    rows = page.locator("#history-rows tr")
+    given = [[path.name, list(path.read_bytes())] for path in photos[:2]]
+    for event, holder in (("drop", "dataTransfer"), ("paste", "clipboardData")):
+        before = rows.count()
+        page.evaluate(
+            """([event, holder, given]) => {
+              const moved = new DataTransfer();
+              for (const [name, bytes] of given) {
+                moved.items.add(new File([new Uint8Array(bytes)], name, {type: "image/png"}));
+              }
+              const kind = event === "drop" ? DragEvent : ClipboardEvent;
+              document.getElementById("drop").dispatchEvent(
+                new kind(event, {[holder]: moved, bubbles: true, cancelable: true}));
+            }""",
+            [event, holder, given],
+        )
+        rows.nth(before + 1).wait_for()  # several at once, each answered
+        names = page.locator("#history-rows tr button").all_inner_texts()
+        assert names[:2] == [photos[1].name, photos[0].name]
+    page.click("#camera")
+    page.wait_for_function("() => document.getElementById('film').videoWidth > 0")
+    page.click("#shoot")
+    rows.nth(4).wait_for()
+    assert "camera " in page.inner_text("#told")
+    page.click("#camera")
+    assert page.evaluate("document.getElementById('film').srcObject === null")
+
+
+def test_the_page_goes_by_keys_and_is_told_aloud(
+    serve_app: Callable[..., Any],
+    open_page: Callable[..., Any],
+    exhibit: Exhibit,
+    tiny_sets: TinyRun,
+    photos: list[Path],
+) -> None:
+    sets = Exhibit(tiny_sets.run, "sets")
+    page = open_page(serve_app(lambda door: make_demo(door, [exhibit, sets])).address)
+    page.wait_for_selector("body[data-ready]")
+    give(page, photos[0])
+    # What a screen reader says when the answer is there, and what each bar is called.
+    said = page.locator("[role=status]").inner_text()
+    assert said.startswith(f"{photos[0].name}. tiny: ")
+    assert "sets: " in said
+    assert page.locator(".bars button").first.get_attribute("aria-label").endswith(", given")
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("button, input, select, a, video")]
+          .filter((each) => each.checkVisibility() && !each.ariaLabel
+            && !each.labels?.[0]?.textContent.trim() && !each.textContent.trim())
+          .map((each) => each.outerHTML)"""
+    )
+    assert nameless == []
+    # Every control is reached by Tab, and a class's map is kept by Enter and let go by Escape.
+    page.evaluate("document.activeElement.blur()")
+    reached = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.className"))
+        if page.evaluate("!!document.activeElement.closest('.bars')"):
+            break
+    assert {"files", "top", "opacity", "limit", "limit-own"} <= reached
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#map:not([hidden])")
+    assert page.locator("[aria-pressed=true]").count() == 1
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#map", state="hidden")
+    page.select_option("#top", "3")
+    assert page.locator(".answer").first.locator(".bars li").count() == 3

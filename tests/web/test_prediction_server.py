@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,13 @@ import pytest
 
 import tfclassify as tfc
 from tests.tiny_run import TinyRun
-from tests.web.models import encode
+from tests.web.models import encode, make_model, share_colours
 from tfclassify.errors import BundleError, RequestError, TargetError
 from tfclassify.web.prediction_server import ServeOptions, build_app, read_token, run_server
 from tfclassify.web.served_model import locate_model, open_model
-from tfclassify.web.server import listen
+from tfclassify.web.server import listen, make_server
+from tfclassify.web.service import Service
+from tfclassify.web.serving import make_service_app
 from tfclassify.web.uploads import Limits
 
 
@@ -148,6 +151,31 @@ def test_workers_share_a_port_and_their_counts_and_one_that_dies_is_replaced(onn
 
 def _read_words(process: int) -> str:
     return Path(f"/proc/{process}/cmdline").read_text()
+
+
+def test_what_was_taken_is_answered_though_the_server_is_told_to_stop() -> None:
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def think(images: np.ndarray) -> np.ndarray:
+        asked.set()
+        assert may_answer.wait(30)
+        return share_colours(images)
+
+    service = Service([make_model(ask=think)])
+    with listen(has_token=False) as door, ThreadPoolExecutor(2) as pool:
+        server = make_server(make_service_app(service, door), grace=30)
+        serving = pool.submit(server.run, sockets=[door.listener])
+        address = f"http://127.0.0.1:{door.port}/v1/predict"
+        photo = {"f": encode((200, 10, 10))}
+        answer = pool.submit(httpx.post, address, files=photo, timeout=60, trust_env=False)
+        assert asked.wait(30)
+        server.should_exit = True
+        while server.started and server.servers and any(s.is_serving() for s in server.servers):
+            time.sleep(0.01)  # until no new request is taken
+        assert not answer.done()
+        may_answer.set()
+        assert answer.result(30).status_code == 200
+        serving.result(30)
 
 
 def test_a_run_s_name_means_its_newest_run(tiny_run: TinyRun) -> None:

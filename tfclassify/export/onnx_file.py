@@ -8,6 +8,7 @@ Does not own: the trace (``saved_model``), the check that it agrees (``proof``).
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ def import_onnx() -> tuple[Any, Any, Any]:
     Raises:
         MissingExtraError: If one of them is not installed.
     """
+    # From 1.29 on, onnxruntime tells its makers which models it runs, unless this is set before.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnx
         import onnxruntime

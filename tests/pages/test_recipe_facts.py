@@ -192,3 +192,12 @@ def test_a_weight_file_and_plain_views() -> None:
     recipe = make_recipe(model={"backbone": "mobilenet", "weights": "w.h5"}, tta={})
     assert read(describe_network(recipe))["Backbone"] == "mobilenet, weights of w.h5"
     assert read(describe_training(recipe))["Views"] == "the plain image"
+
+
+def test_sizes_of_a_phase_are_named() -> None:
+    small = {"name": "small", "epochs": 1, "image_size": [64, 96], "batch_size": 48}
+    most = {"name": "most", "epochs": 1, "batch_size": "auto"}
+    facts = read(describe_training(make_recipe(phases=[small, most], batch_size="auto")))
+    assert "images of 64x96, batches of 48 images" in facts["Phase small"]
+    assert "batches of as many images as fit" in facts["Phase most"]
+    assert facts["Batch"] == "as many images as fit"

@@ -131,3 +131,14 @@ def test_a_second_phase_is_shaded() -> None:
     two = draw_learning_curves([make_phase("head", (1e-3,)), make_phase("all", (1e-3,))], "map")
     assert one.svg.count("opacity: 0.55") == 0
     assert two.svg.count("opacity: 0.55") == 6
+
+
+def test_phases_of_several_sizes_say_them() -> None:
+    phases = [
+        dataclasses.replace(phase, image_size=(side, side))
+        for phase, side in zip(make_phases(), (96, 160), strict=True)
+    ]
+    drawing = draw_learning_curves(phases, "accuracy")
+    texts = read_texts(drawing)
+    assert texts.count("head 96x96") == texts.count("whole 160x160") == 3
+    assert "Phase whole 160x160 kept epoch 3" in drawing.alt

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.recipe.builders import describe, make_recipe
+from tfclassify.errors import RequestError
 from tfclassify.recipe.phase_schema import SCHEDULE_KEYS
 from tfclassify.recipe.problems import validate
 from tfclassify.recipe.schema import Recipe, ScheduleRecipe
@@ -31,6 +32,47 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
         [
             "phases[0].schedule.warmup_epochs: belongs to constant, cosine, multi_step, "
             "exponential or plateau, got 1.0 with kind 'one_cycle'"
+        ],
+    ),
+    (
+        {"phases__image_size": 64, "model__head__pool": "flatten"},
+        [
+            "phases[0].image_size: must be data.image_size where model.head.pool is flatten, "
+            "whose weights are for one size, got [64, 64] with data.image_size [224, 224]; use "
+            "pool: average or max, or remove it"
+        ],
+    ),
+    (
+        {
+            "phases__image_size": 64,
+            "model__backbone": "hub:module",
+            "model__input_range": [0, 1],
+        },
+        [
+            "phases[0].image_size: must be data.image_size for a hub module, which is one piece "
+            "with weights of its own, got [64, 64] with data.image_size [224, 224]; remove it"
+        ],
+    ),
+    (
+        {"phases__image_size": 64, "phases__quantise": True},
+        [
+            "phases[0].image_size: must be data.image_size where quantise gets the network used "
+            "to the bits that it is shipped with, got [64, 64] with data.image_size [224, 224]; "
+            "remove it"
+        ],
+    ),
+    (
+        {"phases__image_size": 4},
+        [
+            "phases[0].image_size: must be [height, width] or one number, each from 8 to 4096, or "
+            "null, got 4",
+        ],
+    ),
+    (
+        {"phases__batch_size": "most"},
+        [
+            "phases[0].batch_size: must be a whole number from 1 to 65536 or auto, or null, got "
+            "'most'"
         ],
     ),
     (
@@ -84,6 +126,27 @@ def load(**changes: Any) -> Recipe:
     recipe, faults = validate(make_recipe(**changes))
     assert recipe is not None, faults
     return recipe
+
+
+def test_a_phase_sees_its_own_sizes() -> None:
+    recipe = load(phases__image_size=[64, 48], phases__batch_size=8)
+    recipe = recipe.model_copy(
+        update={"phases": (*recipe.phases, recipe.phases[0].model_copy(update={"name": "b"}))}
+    )
+    own = recipe.as_in(recipe.phases[0])
+    assert (own.data.image_size, own.step_images) == ((64, 48), 8)
+    plain = recipe.phases[0].model_copy(update={"image_size": None, "batch_size": None})
+    assert recipe.as_in(plain) == recipe
+    assert (recipe.data.image_size, recipe.step_images) == ((224, 224), 32)
+    # The size that is judged may be named, whatever the network.
+    load(phases__image_size=224, model__head__pool="flatten")
+
+
+def test_a_batch_that_is_not_found_out_is_no_number() -> None:
+    recipe = load(batch_size="auto")
+    with pytest.raises(RequestError, match="batch_size: auto is found out when a training begins"):
+        _ = recipe.step_images
+    assert recipe.as_in(load(phases__batch_size=4).phases[0]).step_images == 4
 
 
 def test_an_average_of_epochs_is_what_the_phase_ends_with() -> None:

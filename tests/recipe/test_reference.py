@@ -166,7 +166,7 @@ def test_the_reference_has_a_row_for_every_key() -> None:
 
 
 ROWS = """\
-| `batch_size` | a whole number from 1 to 65536 | `32` | Images
+| `batch_size` | a whole number from 1 to 65536 or auto | `32` | Images
 | `backbone` | [name](#names) | **required** | As model.backbone;
 | `mix` | a [mapping](#augmentmix) | its defaults | CutMix and
 | `erasing` | a [mapping](#augmenterasing), or null | `null` | Random

@@ -94,6 +94,20 @@ KINDS: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
         [HEAD, WHOLE | {"name": "rounded", "quantise": True}],
         {"model": NORMED},
     ),
+    "sizes": (
+        [
+            HEAD | {"features": {"views": 2}, "image_size": 12, "batch_size": 5},
+            WHOLE | {"image_size": 24, "ema": 0.6, "clip_norm": 1.0},
+        ],
+        {"mining": MINING, "keep_phase": "best", "metric": "f1_macro"},
+    ),
+    "sizes that grow": (
+        [
+            WHOLE | {"name": "small", "image_size": 12, "batch_size": 6} | SWA,
+            WHOLE | {"prune": {"sparsity": 0.7, "every": 2}, "image_size": [20, 24]},
+        ],
+        {"distil": {"teacher": "t"}, "model": NORMED},
+    ),
     "best phase": ([HEAD, WHOLE | {"learning_rate": 0.9}], {"keep_phase": "best"}),
 }
 
@@ -158,7 +172,14 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Unbrok
 
 
 #: Kind and finished epochs that the quick tests stop after.
-QUICK = (("all at once", 4), ("label sets", 1), ("rigl", 4), ("teacher of still images", 2))
+QUICK = (
+    ("all at once", 4),
+    ("sizes", 3),
+    ("sizes", 4),
+    ("label sets", 1),
+    ("rigl", 4),
+    ("teacher of still images", 2),
+)
 
 
 def cases(places: tuple[int, ...], *quick: tuple[str, int]) -> list[Any]:
@@ -170,7 +191,7 @@ def cases(places: tuple[int, ...], *quick: tuple[str, int]) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(("kind", "epochs"), cases((1, 2, 4), *QUICK))
+@pytest.mark.parametrize(("kind", "epochs"), cases((1, 2, 3, 4), *QUICK))
 def test_stopped_within_an_epoch(
     tmp_path: Path, unbroken: Callable[[str], Unbroken], kind: str, epochs: int
 ) -> None:
@@ -180,7 +201,7 @@ def test_stopped_within_an_epoch(
     work.assert_same(work.start(tmp_path))
 
 
-@pytest.mark.parametrize(("kind", "writes"), cases((1, 5, 9), ("all at once", 5)))
+@pytest.mark.parametrize(("kind", "writes"), cases((1, 5, 7, 9), ("all at once", 5), ("sizes", 7)))
 def test_stopped_before_a_file_is_written(
     tmp_path: Path,
     unbroken: Callable[[str], Unbroken],

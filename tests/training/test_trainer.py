@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,10 @@ from tests.training.builders import (
     make_trainer,
     weights_of,
 )
-from tfclassify.errors import RunError, TrainingError
+from tfclassify.errors import ImageError, RunError, TrainingError
 from tfclassify.events import SILENT, Observer
 from tfclassify.model.assembly import build_classifier
-from tfclassify.training.phases import start_phase
+from tfclassify.training.phases import count_updates, start_phase
 from tfclassify.training.steps import ForwardPass
 
 SLOW = pytest.mark.slow
@@ -202,6 +203,45 @@ def test_cached_features_learn_what_the_stream_learns(tmp_path: Path) -> None:
         assert cached.train["loss"] == pytest.approx(streamed.train["loss"], abs=1e-5)
     for first, second in zip(results[0][1], results[1][1], strict=True):
         np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+@pytest.mark.parametrize("features", [None, {"views": 1}])
+def test_a_phase_of_its_own_sizes_is_judged_at_the_recipes(
+    tmp_path: Path, features: dict[str, int] | None
+) -> None:
+    phase = HEAD | {"image_size": [20, 24], "batch_size": 5, "features": features}
+    recipe = make_recipe([phase | {"accumulate": 2}])
+    trainer = make_trainer(recipe, tmp_path / "photos", tmp_path / "state")
+    network = ForwardPass(trainer.classifier.network)
+    work = start_phase(recipe, 0, trainer.classifier, trainer._material, network, SILENT)
+    shapes = [tuple(images.shape) for images, _, _ in work.source.batches(1)]
+    assert [shape[0] for shape in shapes] == [5, 5, 2]
+    if features is None:
+        assert {shape[1:] for shape in shapes} == {(20, 24, 3)}
+    assert (work.batch_size, count_updates(12, recipe, recipe.phases[0])) == (5, 2)
+    before = work.source.validation_probabilities()
+    records = trainer.run()
+    held = trainer._material.validation
+    judged = softmax(np.asarray(network(held.read(np.arange(len(held))).astype(np.float32))))
+    np.testing.assert_allclose(trainer.validation_probabilities(), judged, atol=1e-5)
+    assert np.abs(judged - before).max() > 1e-3  # the recipe's own network learnt
+    best = min(record.validation["loss"] for record in records)
+    assert trainer.validation_metrics()["loss"] == pytest.approx(best, abs=1e-5)
+
+
+def test_images_that_were_replaced_between_phases_are_an_error(tmp_path: Path) -> None:
+    recipe = make_recipe([HEAD, WHOLE | {"image_size": 24}])
+    trainer = make_trainer(recipe, tmp_path / "photos", tmp_path / "state")
+    file = sorted((tmp_path / "photos").rglob("*.png"))[0]
+    for other in (tmp_path / "photos").rglob("*.png"):
+        os.utime(other, ns=(1, 1))
+    with pytest.raises(ImageError, match=f"{file.parent.parent}.*changed while it was in use"):
+        trainer.run()
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def test_as_many_views_as_epochs_are_the_augmented_stream(tmp_path: Path) -> None:

@@ -26,6 +26,17 @@ def test_a_plan_says_what_training_does(tiny_run: TinyRun) -> None:
     assert head.seconds_caching > 0
 
 
+def test_a_plan_of_phases_with_their_own_sizes(tiny_run: TinyRun) -> None:
+    changes = ("phases[0].image_size=24", "phases[1].batch_size=5")
+    result = check_recipe(CheckRequest(tiny_run.recipe, changes))
+    head, whole = result.phases
+    assert (head.image_size, head.batch_size) == ((24, 24), 8)
+    assert (whole.image_size, whole.batch_size) == ((16, 16), 5)
+    trained = len(result.index.in_split("train"))
+    assert (head.steps, whole.steps) == (-(-trained // 8), -(-trained // 5))
+    assert head.trainable_parameters == 27
+
+
 def test_nothing_is_written(tiny_run: TinyRun, in_tmp: Path) -> None:
     before = set(tiny_run.home.rglob("*"))
     check_recipe(CheckRequest(tiny_run.recipe))

@@ -56,6 +56,22 @@ def test_a_run_holds_all_that_the_design_names(tiny_run: TinyRun, name: str) -> 
     assert (tiny_run.run / name).stat().st_size > 0
 
 
+def test_a_training_of_growing_images(tmp_path: Path) -> None:
+    make_labelled_photos(tmp_path / "photos")
+    changes = ("phases[0].image_size=12", "phases[1].image_size=24", "phases[1].batch_size=16")
+    request = TrainRequest(write_recipe(tmp_path), changes, out=tmp_path / "run")
+    result = train_recipe(request)
+    run = RunDirectory.open(result.run)
+    facts = json.loads((run.bundle_dir / "bundle.json").read_text("utf-8"))
+    assert facts["image_size"] == [16, 16]  # what the run is judged at
+    journal = [json.loads(line) for line in run.journal_path.read_text("utf-8").splitlines()]
+    assert [record["phase"] for record in journal] == ["head", "whole", "whole"]
+    page = run.report_path.read_text("utf-8")
+    assert "head 12x12" in page
+    assert "whole 24x24 (kept)" in page
+    assert "images of 24x24, batches of 16 images" in page
+
+
 def test_nothing_half_written_is_left(tiny_run: TinyRun) -> None:
     names = {path.name for path in tiny_run.run.iterdir()}
     expected = {name.partition("/")[0] for name in FILES} | {".lock", "index.json"}

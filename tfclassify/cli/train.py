@@ -83,6 +83,8 @@ def _tabulate_planned(result: CheckResult) -> str:
         Column(title, "right")
         for title in (
             "epochs at most",
+            "pixels",
+            "batch",
             "steps",
             "trained parameters",
             "features",
@@ -94,6 +96,8 @@ def _tabulate_planned(result: CheckResult) -> str:
         [
             phase.name,
             phase.epochs,
+            "x".join(map(str, phase.image_size)),
+            phase.batch_size,
             phase.steps,
             f"{phase.trainable_parameters:,}",
             format_seconds(phase.seconds_caching) if phase.seconds_caching else "",

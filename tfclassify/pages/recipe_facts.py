@@ -6,6 +6,8 @@ Does not own: the recipe (``recipe``), the page (``run_sections``).
 
 from __future__ import annotations
 
+from typing import Literal
+
 from tfclassify.augmentations.catalogue import describe_chosen
 from tfclassify.pages.rendering import Fact
 from tfclassify.pages.wording import count_of
@@ -114,7 +116,7 @@ def describe_training(recipe: Recipe, kept_phase: str | None = None) -> tuple[Fa
         Fact("Mixing", _describe_mixing(recipe.augment)),
         Fact("Class weights", weights if isinstance(weights, str) else "as given in the recipe"),
         Fact("Loss", _describe_loss(recipe)),
-        Fact("Batch", count_of(recipe.batch_size, "image")),
+        Fact("Batch", _describe_batch(recipe.batch_size)),
     ]
     if recipe.distil is not None:
         distil = recipe.distil
@@ -134,6 +136,10 @@ def describe_training(recipe: Recipe, kept_phase: str | None = None) -> tuple[Fa
     if recipe.tta is not None:
         facts.append(Fact("Views", _describe_views(recipe.tta)))
     return (*facts, Fact("Seed", str(recipe.seed)))
+
+
+def _describe_batch(size: int | Literal["auto"]) -> str:
+    return "as many images as fit" if size == "auto" else count_of(size, "image")
 
 
 def _describe_loss(recipe: Recipe) -> str:
@@ -171,6 +177,10 @@ def _describe_phase(phase: PhaseRecipe) -> str:
         f"{describe_trained_part(phase)}, up to {count_of(phase.epochs, 'epoch')}",
         f"{phase.optimizer} at {phase.learning_rate:g}",
     ]
+    if phase.image_size is not None:
+        parts.append("images of {}x{}".format(*phase.image_size))
+    if phase.batch_size is not None:
+        parts.append(f"batches of {_describe_batch(phase.batch_size)}")
     if phase.schedule.custom is not None:
         parts.append(f"schedule {phase.schedule.custom}")
     elif phase.schedule.kind != "constant":

@@ -114,7 +114,7 @@ class RunReport(DataPage):
         done, parameters = format_count(len(phase.epochs)), phase.trainable_parameters
         score = format_score(self.metric, phase.kept_score(self.metric))
         return [
-            f"{phase.name} (kept)" if phase.name == self.kept_phase else phase.name,
+            f"{phase.title} (kept)" if phase.name == self.kept_phase else phase.title,
             phase.trained,
             phase.reason or ABSENT,
             f"{done} of {phase.planned_epochs}" if phase.planned_epochs else done,

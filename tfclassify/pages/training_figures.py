@@ -55,6 +55,7 @@ class PhaseRecord:
         planned_epochs: Epochs that the recipe allows.
         reason: Why the phase ended, such as ``no gain in 5 epochs``.
         trainable_parameters: Parameters that were trained; None if unknown.
+        image_size: ``(height, width)`` of its training images, where phases differ in it.
     """
 
     name: str
@@ -64,6 +65,15 @@ class PhaseRecord:
     planned_epochs: int | None = None
     reason: str = ""
     trainable_parameters: int | None = None
+    image_size: tuple[int, int] | None = None
+
+    @property
+    def title(self) -> str:
+        """Its name, with the size of its images where phases differ in it."""
+        if self.image_size is None:
+            return self.name
+        height, width = self.image_size
+        return f"{self.name} {height}x{width}"
 
     @property
     def seconds(self) -> float:
@@ -195,8 +205,9 @@ def _mark_phases(axes: Axes, phases: Sequence[PhaseRecord], shift: float) -> Non
             end = start + len(phase.epochs) + shift
             axes.axvspan(start + shift, end, color=GRID, alpha=0.55, linewidth=0, zorder=0)
         if len(phases) > 1:
+            longest = 12 if phase.image_size is None else 16
             axes.text(
-                start + shift, 1.02, label(phase.name, 12), transform=place,
+                start + shift, 1.02, label(phase.title, longest), transform=place,
                 ha="left", va="bottom", fontsize=8.5, color=MUTED,
             )  # fmt: skip
 
@@ -259,7 +270,7 @@ def _describe(phases: Sequence[PhaseRecord], metric: str) -> str:
         if best is not None:
             score = format_score(metric, best)
             parts.append(
-                f"Phase {phase.name} kept epoch {phase.best_epoch}: "
+                f"Phase {phase.title} kept epoch {phase.best_epoch}: "
                 f"validation {title_of(metric).lower()} {score}."
             )
     return " ".join(parts)

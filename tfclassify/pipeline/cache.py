@@ -92,8 +92,7 @@ class ImageStore:
         self._paths, self._decoding = list(paths), decoding
         self._pixels, self._place = pixels, place
         self._pool = ThreadPoolExecutor(WORKERS, "decode") if pixels is None else None
-        marks = [_mark(path) for path in self._paths] if pixels is None else []
-        self._marks = np.array(marks, np.int64).reshape(-1, 2)
+        self._marks = np.array([_mark(path) for path in self._paths], np.int64).reshape(-1, 2)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -135,6 +134,22 @@ class ImageStore:
             self.failure = self.failure or error
             raise
         return batch
+
+    def decoded_as(self, decoding: Decoding, observer: Observer = SILENT) -> ImageStore:
+        """Open the same images for another size; itself where the size is the same.
+
+        Args:
+            decoding: Size, resizing, limits and cache.
+            observer: Hears about progress.
+
+        Raises:
+            ImageError: If an image was replaced since these were opened; names its path.
+        """
+        if tuple(decoding.image_size) == tuple(self.image_size):
+            return self
+        for row in range(len(self)):
+            self._check_mark(row)
+        return open_images(self._paths, decoding, observer=observer)
 
     def _check_mark(self, row: int) -> None:
         path = self._paths[row]

@@ -6,7 +6,7 @@ Does not own: any key (``schema``, ``augment_schema``).
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -41,6 +41,7 @@ def to_backbone(value: Any) -> Any:
 
 Side = Annotated[int, Field(ge=8, le=4096)]
 ImageSize = Annotated[tuple[Side, Side], BeforeValidator(to_size)]
+BatchSize = Annotated[int, Field(ge=1, le=65536)] | Literal["auto"]
 SignedRange = Annotated[tuple[float, float], BeforeValidator(to_pair)]
 
 

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from tfclassify.recipe.fields import Fraction, Rate, Section, Share, to_kind
+from tfclassify.recipe.fields import (
+    BatchSize,
+    Fraction,
+    ImageSize,
+    Rate,
+    Section,
+    Share,
+    to_kind,
+)
+from tfclassify.recipe.names import HUB
 from tfclassify.recipe.wording import KeyPath, join_names, show
 
 if TYPE_CHECKING:
@@ -120,6 +129,14 @@ class PhaseRecipe(Section):
         "all", description="head, all, {last_blocks: n} or {freeze_layers: n}."
     )
     epochs: Annotated[int, Field(ge=1)] = Field(description="Epochs at most.")
+    image_size: ImageSize | None = Field(
+        None,
+        description="[height, width] or one number of the training images; null takes "
+        "data.image_size, at which validation and all that follows is judged.",
+    )
+    batch_size: BatchSize | None = Field(
+        None, description="Images a step; auto as in batch_size; null takes the recipe's."
+    )
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop", "adagrad"] = Field(
         "adam", description="Optimizer."
     )
@@ -239,6 +256,34 @@ def check_phases(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
         )
         for check in checks:
             yield from ((path + tail, text) for tail, text in check(phase))
+        yield from ((path + tail, text) for tail, text in _check_size(recipe, phase))
+
+
+def _check_size(recipe: Recipe, phase: PhaseRecipe) -> Iterator[tuple[KeyPath, str]]:
+    """Check that the network can be run at a phase's own size, as far as the recipe tells."""
+    size, judged = phase.image_size, recipe.data.image_size
+    if size is None or size == judged:
+        return
+    got = f"got {show(size)} with data.image_size {show(judged)}"
+    names = [member.backbone for member in recipe.model.stack] or [recipe.model.backbone]
+    if recipe.model.head.pool == "flatten":
+        yield (
+            ("image_size",),
+            f"must be data.image_size where model.head.pool is flatten, whose weights are for one "
+            f"size, {got}; use pool: average or max, or remove it",
+        )
+    elif any(name.startswith(HUB) for name in names):
+        yield (
+            ("image_size",),
+            f"must be data.image_size for a hub module, which is one piece with weights of its "
+            f"own, {got}; remove it",
+        )
+    if phase.quantise:
+        yield (
+            ("image_size",),
+            f"must be data.image_size where quantise gets the network used to the bits that it "
+            f"is shipped with, {got}; remove it",
+        )
 
 
 def _check_quantise(phase: PhaseRecipe) -> Iterator[tuple[KeyPath, str]]:

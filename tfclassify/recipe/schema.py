@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
 
+from tfclassify.errors import RequestError
 from tfclassify.recipe.augment_schema import AugmentRecipe, MixRecipe
 from tfclassify.recipe.data_schema import (
     CocoRecipe,
@@ -27,7 +28,7 @@ from tfclassify.recipe.data_schema import (
     check_label_sets,
     check_labels,
 )
-from tfclassify.recipe.fields import Rate, Section, Share
+from tfclassify.recipe.fields import BatchSize, Rate, Section, Share
 from tfclassify.recipe.model_schema import (
     CUSTOM,
     HeadRecipe,
@@ -199,7 +200,11 @@ class Recipe(Section):
         description="none, balanced, or {class: weight}. In multi_label, weights of the images "
         "that have the class against those that do not.",
     )
-    batch_size: Annotated[int, Field(ge=1, le=65536)] = Field(32, description="Images a step.")
+    batch_size: BatchSize = Field(
+        32,
+        description="Images a step; auto: the largest power of two that fits into memory, found "
+        "by trial before the training and kept in the run.",
+    )
     metric: str = Field("accuracy", description="The metric that headlines the report.")
     phases: Annotated[tuple[PhaseRecipe, ...], Field(min_length=1)] = Field(
         description="Stretches of training, in order."
@@ -249,6 +254,28 @@ class Recipe(Section):
         from tfclassify.recipe.loading import build_recipe
 
         return build_recipe(content, "recipe", overrides)
+
+    @property
+    def step_images(self) -> int:
+        """Images a step.
+
+        Raises:
+            RequestError: If ``batch_size`` is still ``auto``.
+        """
+        if self.batch_size == "auto":
+            raise RequestError(
+                "batch_size: auto is found out when a training begins; give a number here, such as "
+                "--set batch_size=32"
+            )
+        return self.batch_size
+
+    def as_in(self, phase: PhaseRecipe) -> Recipe:
+        """Return the recipe as one of its phases sees it: its size of images and of batches."""
+        data = self.data
+        if phase.image_size is not None:
+            data = data.model_copy(update={"image_size": phase.image_size})
+        batch_size = self.batch_size if phase.batch_size is None else phase.batch_size
+        return self.model_copy(update={"data": data, "batch_size": batch_size})
 
 
 MULTI_LABEL = "multi_label"

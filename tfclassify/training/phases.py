@@ -16,6 +16,7 @@ import numpy as np
 from tfclassify.events import Observer
 from tfclassify.model.assembly import Classifier
 from tfclassify.model.freezing import FreezingSummary, apply_freezing
+from tfclassify.model.resizing import resize_classifier
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
 from tfclassify.scoring.tasks import get_task
 from tfclassify.training.averages import (
@@ -63,6 +64,7 @@ class WorkingPhase:
         step: Its gradient step.
         source: Its batches.
         changing: Every variable of the network that it may change.
+        batch_size: Images a step.
         pruner: What keeps weights at zero, in this phase and after one that pruned.
 
     Attributes:
@@ -76,9 +78,11 @@ class WorkingPhase:
         step: TrainingStep,
         source: BatchSource,
         changing: Sequence[keras.Variable],
+        batch_size: int,
         pruner: Pruner | None = None,
     ) -> None:
         self.number, self.recipe, self.step = number, recipe, step
+        self.batch_size = batch_size
         self.source, self.changing = source, list(changing)
         self.pruner = pruner
         is_averaged = recipe.ema is not None or recipe.swa is not None
@@ -170,35 +174,48 @@ def start_phase(
     Args:
         recipe: The recipe.
         number: Position of the phase, from 0.
-        classifier: The network; freezing changes it.
+        classifier: The network; freezing changes it. Where the phase has a size of its own,
+            what is trained is a network for that size on the same weights.
         material: Training and validation images.
-        network: The whole network in inference mode.
-        observer: Receives the progress of caching features.
+        network: The whole network in inference mode, for validation images.
+        observer: Receives the progress of decoding images and caching features.
         cut: The phase with fewer epochs, to keep a time; its images stay those of the recipe.
         replicas: The devices that compute a batch together.
     """
     phase, quantiser = recipe.phases[number], None
+    seen, sized = recipe.as_in(phase), fit_classifier(recipe, phase, classifier)
+    material = material.decoded_as(seen.data, observer)
     if phase.quantise:
-        quantiser = Quantiser(classifier.network, material.train.images, f"phases[{number}]")
-        network = ForwardPass(classifier.network, quantiser.active)
+        quantiser = Quantiser(sized.network, material.train.images, f"phases[{number}]")
+        network = ForwardPass(sized.network, quantiser.active)
     within = quantiser.active if quantiser else None
-    step, extractor = build_step(
-        recipe, phase, classifier, material.class_weights, within, replicas
-    )
-    check_phase(replicas, step.models, recipe.batch_size, f"phases[{number}]")
+    freeze(recipe, phase, classifier)  # as it is saved
+    step, extractor = build_step(recipe, phase, sized, material.class_weights, within, replicas)
+    check_phase(replicas, step.models, seen.step_images, f"phases[{number}]")
     address = sum(earlier.epochs for earlier in recipe.phases[:number])
     source: BatchSource
     if extractor is None:
-        source = StreamSource(material, recipe, phase, network, address, quantiser)
+        source = StreamSource(material, seen, phase, network, address, quantiser)
     else:
+        judged = extractor if sized is classifier else split_at_pooling(classifier)[0]
         judge = ForwardPass(step.head)
-        source = FeatureSource(material, recipe, phase, extractor, judge, address, observer)
+        source = FeatureSource(material, seen, phase, extractor, judged, judge, address, observer)
     is_head_only = phase.train == "head"
-    changing = classifier.head.weights if is_head_only else classifier.network.weights
-    pruner = _make_pruner(recipe, number, classifier, len(material.train.images))
+    changing = sized.head.weights if is_head_only else sized.network.weights
+    pruner = _make_pruner(recipe, number, sized, len(material.train.images))
     if pruner is not None:
         step.keep_gradients(pruner.kernels, pruner.gradients)
-    return WorkingPhase(number, cut or phase, step, source, changing, pruner)
+    return WorkingPhase(number, cut or phase, step, source, changing, seen.step_images, pruner)
+
+
+def fit_classifier(recipe: Recipe, phase: PhaseRecipe, classifier: Classifier) -> Classifier:
+    """Return the classifier for the size of a phase's images, on the same weights.
+
+    Raises:
+        ModelError: If the network's weights are for one size.
+    """
+    where = f"phases[{recipe.phases.index(phase)}].image_size"
+    return resize_classifier(classifier, recipe.model, recipe.as_in(phase).data.image_size, where)
 
 
 def _make_pruner(recipe: Recipe, number: int, classifier: Classifier, images: int) -> Pruner | None:
@@ -259,4 +276,4 @@ def build_step(
 
 def count_updates(images: int, recipe: Recipe, phase: PhaseRecipe) -> int:
     """Return the optimizer's steps in an epoch of a phase."""
-    return count_steps(images, recipe.batch_size * phase.accumulate)
+    return count_steps(images, recipe.as_in(phase).step_images * phase.accumulate)

@@ -24,7 +24,7 @@ from tfclassify.pipeline.stream import (
     epoch_order,
     training_stream,
 )
-from tfclassify.recipe.schema import PhaseRecipe, Recipe
+from tfclassify.recipe.schema import DataRecipe, PhaseRecipe, Recipe
 from tfclassify.scoring.tasks import get_task
 from tfclassify.training.feature_store import FeatureStore
 from tfclassify.training.quantising import Quantiser
@@ -56,6 +56,14 @@ class Material:
     class_weights: np.ndarray | None
     features: FeatureStore | None = None
     teacher: Teacher | None = None
+
+    def decoded_as(self, data: DataRecipe, observer: Observer) -> Material:
+        """Return it with training images of another size; validation images keep theirs."""
+        images = self.train.images.decoded_as(data, observer)
+        if images is self.train.images:
+            return self
+        observer.on_note(images.describe())
+        return replace(self, train=replace(self.train, images=images))
 
 
 class BatchSource(Protocol):
@@ -95,7 +103,7 @@ class StreamSource:
         self._network = network
         self._first_address = first_address
         self._iterator: Iterator[Batch] | None = None
-        self._steps = count_steps(len(material.train.images), recipe.batch_size)
+        self._steps = count_steps(len(material.train.images), recipe.step_images)
         self._answers = self._ask_once()
 
     def _ask_once(self) -> np.ndarray | None:
@@ -104,7 +112,7 @@ class StreamSource:
         augment = self._recipe.augment
         if teacher is None or is_changing(augment, augmented=phase.augment, mixed=phase.mix):
             return None
-        return predict_store(teacher.ask, self._material.train.images, self._recipe.batch_size)
+        return predict_store(teacher.ask, self._material.train.images, self._recipe.step_images)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of an epoch; the stream starts at the first one asked for."""
@@ -128,7 +136,7 @@ class StreamSource:
         return iter(open_stream(self._material, self._recipe, self._phase, first_epoch=first))
 
     def _take_epoch(self, stream: Iterator[Batch], epoch: int) -> Iterator[Batch]:
-        size, rows = self._recipe.batch_size, self.rows(epoch)
+        size, rows = self._recipe.step_images, self.rows(epoch)
         for step in range(self._steps):
             with naming_broken_images(self._material.train.images):
                 images, targets, weights = next(stream)
@@ -146,7 +154,7 @@ class StreamSource:
         images, recipe = self._material.validation, self._recipe
         assert images is not None  # nobody asks without any
         return get_task(recipe.task).activate(
-            predict_store(self._network, images, recipe.batch_size)
+            predict_store(self._network, images, recipe.step_images)
         )
 
 
@@ -156,6 +164,8 @@ class FeatureSource:
     Epoch e reads view ``(e - 1) % views``, made of the stream's own batches of the
     phase's first epochs. So the first ``views`` epochs, and all of them without
     augmentation, train on exactly what the stream would have given.
+
+    ``judged`` is the extractor for validation images, which may be of another size.
     """
 
     def __init__(
@@ -164,6 +174,7 @@ class FeatureSource:
         recipe: Recipe,
         phase: PhaseRecipe,
         extractor: keras.Model,
+        judged: keras.Model,
         head: ForwardPass,
         first_address: int,
         observer: Observer,
@@ -180,7 +191,8 @@ class FeatureSource:
             arrays = [array for view in views for array in view]
             held_out = np.zeros((0, 1), np.float32)
             if material.validation is not None:
-                held_out = predict_store(extract, material.validation, recipe.batch_size)
+                watch = extract if judged is extractor else ForwardPass(judged, fold_all(judged))
+                held_out = predict_store(watch, material.validation, recipe.step_images)
             return [*arrays, held_out]
 
         if material.features is None:
@@ -197,7 +209,9 @@ class FeatureSource:
     def _list_facts(self, phase: PhaseRecipe, material: Material) -> dict[str, Any]:
         """List what the features depend on, besides the images and the network."""
         recipe = self._recipe
+        judged = None if material.validation is None else list(material.validation.image_size)
         return {
+            "judged_size": judged,
             "data": recipe.data.model_dump(mode="json"),
             "model": recipe.model.model_dump(mode="json", exclude={"head"}),
             "pool": recipe.model.head.pool,
@@ -217,7 +231,7 @@ class FeatureSource:
     ) -> Iterator[Batch]:
         """Run the stream's own epochs through the backbone; give rows back in index order."""
         images = len(material.train.images)
-        steps = count_steps(images, self._recipe.batch_size)
+        steps = count_steps(images, self._recipe.step_images)
         plain = replace(material, class_weights=None)  # which come in behind the features
         stream = iter(open_stream(plain, self._recipe, phase, first_epoch=self._first_address))
         observer.on_task_start("features", self._views * steps)
@@ -244,8 +258,8 @@ class FeatureSource:
         """Yield the epoch's view in the order that the stream would have."""
         features, targets, weights = self._cached[(epoch - 1) % self._views]
         order = self.rows(epoch)
-        for start in range(0, len(order), self._recipe.batch_size):
-            rows = order[start : start + self._recipe.batch_size]
+        for start in range(0, len(order), self._recipe.step_images):
+            rows = order[start : start + self._recipe.step_images]
             yield features[rows], targets[rows], weights[rows]
 
     def rows(self, epoch: int) -> np.ndarray:
@@ -259,7 +273,7 @@ class FeatureSource:
 
     def validation_probabilities(self) -> np.ndarray:
         """Run the head over the cached validation features."""
-        size = self._recipe.batch_size
+        size = self._recipe.step_images
         starts = range(0, len(self._validation), size)
         logits = [self._head(self._validation[start : start + size]) for start in starts]
         return get_task(self._recipe.task).activate(np.concatenate(logits))
@@ -274,7 +288,7 @@ def open_stream(material: Material, recipe: Recipe, phase: PhaseRecipe, *, first
     return training_stream(
         material.train,
         recipe.augment,
-        batch_size=recipe.batch_size,
+        batch_size=recipe.step_images,
         seed=recipe.seed,
         first_epoch=first_epoch,
         mix=phase.mix,

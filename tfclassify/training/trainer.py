@@ -141,7 +141,7 @@ class Trainer:
             return self._source.validation_probabilities()
         images = self._material.validation
         assert images is not None  # nobody asks without any
-        return self._task.activate(predict_store(self._network, images, self._recipe.batch_size))
+        return self._task.activate(predict_store(self._network, images, self._recipe.step_images))
 
     def _take_over(self, last: Snapshot) -> int:
         """Take what a saved state knows of the past; return the phase it is of."""
@@ -159,6 +159,7 @@ class Trainer:
 
     def _run_phase(self, number: int, last: Snapshot | None) -> None:
         phase = self._find_phase(number)
+        self._source = None  # its images make room for those of another size
         work = start_phase(
             self._recipe,
             number,
@@ -172,7 +173,7 @@ class Trainer:
         self._source = work.source
         if last is not None:
             restore_variables(last, work.saved, self._state.last)
-        steps = count_steps(self._images, self._recipe.batch_size)
+        steps = count_steps(self._images, work.batch_size)
         watched = ""
         if work.keep_best is not None and self._material.validation is not None:
             watched = f"val_{work.keep_best}"
@@ -227,7 +228,7 @@ class Trainer:
 
     def _train_epoch(self, work: WorkingPhase, epoch: int, tally: EpochTally) -> list[float]:
         """Take every step of an epoch; return the learning rate of each."""
-        phase, size = work.recipe, self._recipe.batch_size
+        phase, size = work.recipe, work.batch_size
         rows = work.source.rows(epoch)
         factors = self.hard_examples.factors() if self.hard_examples else None
         past = self._phase_records(work.number)

@@ -53,6 +53,8 @@ class PhasePlan:
     Attributes:
         name: As in the recipe.
         epochs: Epochs at most.
+        image_size: ``(height, width)`` of its training images.
+        batch_size: Images a step.
         steps: Steps an epoch.
         trainable_parameters: Parameters that it trains.
         seconds_per_epoch: Measured on a few steps of noise; training only.
@@ -63,6 +65,8 @@ class PhasePlan:
 
     name: str
     epochs: int
+    image_size: tuple[int, int]
+    batch_size: int
     steps: int
     trainable_parameters: int
     seconds_per_epoch: float
@@ -121,17 +125,19 @@ def plan_phase(
     """Time a few steps of a phase as the training would take them, its teacher's answers too."""
     from tfclassify.model.folding import fold_all
     from tfclassify.training.class_weights import resolve_class_weights
-    from tfclassify.training.phases import build_step, freeze
+    from tfclassify.training.phases import build_step, fit_classifier, freeze
     from tfclassify.training.sources import count_steps
     from tfclassify.training.steps import ForwardPass
 
+    classifier, recipe = fit_classifier(recipe, phase, classifier), recipe.as_in(phase)
     slow = phase.model_copy(update={"learning_rate": 1e-12})
     class_weights = resolve_class_weights(
         recipe.class_weights, train.targets(), train.classes, recipe.task
     )
     step, extractor = build_step(recipe, slow, classifier, class_weights)
     summary = freeze(recipe, phase, classifier)
-    steps, batch = count_steps(len(train), recipe.batch_size), min(recipe.batch_size, len(train))
+    size = recipe.step_images
+    steps, batch = count_steps(len(train), size), min(size, len(train))
     pixels = np.zeros((batch, *recipe.data.image_size, 3), np.float32)
     targets = np.full((batch, len(train.classes)), 1 / len(train.classes), np.float32)
     asking = 0.0
@@ -156,6 +162,8 @@ def plan_phase(
     return PhasePlan(
         phase.name,
         phase.epochs,
+        recipe.data.image_size,
+        size,
         steps,
         summary.trainable_parameters,
         seconds,

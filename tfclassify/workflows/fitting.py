@@ -228,9 +228,9 @@ def probe_network(recipe: Recipe, sample: Index, observer: Observer) -> Probed:
     images = open_training_set(recipe, sample, observer).images
     extractor, _ = split_at_pooling(build_network(recipe, sample))
     extract = ForwardPass(extractor, fold_all(extractor))
-    extract(images.read(np.arange(min(len(sample), recipe.batch_size))))  # compiles
+    extract(images.read(np.arange(min(len(sample), recipe.step_images))))  # compiles
     started = time.perf_counter()
-    features = predict_store(extract, images, recipe.batch_size)
+    features = predict_store(extract, images, recipe.step_images)
     image_ms = 1000 * (time.perf_counter() - started) / len(sample)
     score, error = probe_features(
         features.astype(np.float64),
@@ -254,8 +254,9 @@ def measure_cost(recipe: Recipe, index: Index, observer: Observer) -> Cost:
     began = time.perf_counter()
     train = index.in_split("train")
     held_out = {split: len(index.in_split(split)) for split in ("validation", "test")}
-    batch = min(recipe.batch_size, len(train))
-    few = train.with_frame(train.frame.iloc[: 2 * batch].reset_index(drop=True))
+    batch = min(recipe.step_images, len(train))
+    most = max(recipe.as_in(phase).step_images for phase in recipe.phases)
+    few = train.with_frame(train.frame.iloc[: 2 * max(batch, most)].reset_index(drop=True))
     started = time.perf_counter()
     training_set = open_training_set(recipe, few, observer)
     decode = (time.perf_counter() - started) / len(few)
@@ -265,10 +266,13 @@ def measure_cost(recipe: Recipe, index: Index, observer: Observer) -> Cost:
     network = ForwardPass(classifier.network)
     pixels = training_set.images.read(np.arange(batch))
     forward = _time(lambda: np.asarray(network(pixels))) / batch
-    phases = []
+    phases, sizes = [], {recipe.data.image_size}
     for phase in recipe.phases:
         plan = plan_phase(recipe, phase, classifier, train, teacher)
-        stream = iter(open_stream(material, recipe, phase, first_epoch=0))
+        seen = recipe.as_in(phase)
+        material = material.decoded_as(seen.data, observer)
+        sizes.add(seen.data.image_size)
+        stream = iter(open_stream(material, seen, phase, first_epoch=0))
         made = _time(lambda: next(stream)) * plan.steps  # noqa: B023 - called at once
         checked = forward * held_out["validation"]
         if phase.features is None:
@@ -279,7 +283,7 @@ def measure_cost(recipe: Recipe, index: Index, observer: Observer) -> Cost:
     views = 1 + (count_views(recipe.tta) if recipe.tta else 1)
     images = len(train) + sum(held_out.values())
     end = forward * views * sum(held_out.values()) + _REPORT
-    start = decode * images + time.perf_counter() - began
+    start = decode * (images + (len(sizes) - 1) * len(train)) + time.perf_counter() - began
     return Cost(start, tuple(phases), end)
 
 

@@ -88,7 +88,10 @@ def count_trainable(recipe: Recipe, classifier: Classifier) -> list[int]:
 
 
 def open_material(recipe: Recipe, index: Index, observer: Observer) -> Material:
-    """Decode the training and validation images and pair them with their targets."""
+    """Decode the training and validation images and pair them with their targets.
+
+    Training images have the size of the first phase; a phase with another decodes them anew.
+    """
     from tfclassify.pipeline.cache import open_images
     from tfclassify.training.class_weights import resolve_class_weights
     from tfclassify.training.sources import Material
@@ -96,7 +99,7 @@ def open_material(recipe: Recipe, index: Index, observer: Observer) -> Material:
     for warning in [*find_augmentation_warnings(recipe), *find_precision_warnings(recipe)]:
         observer.on_warning(warning)
     train, validation = index.in_split("train"), index.in_split("validation")
-    training_set = open_training_set(recipe, train, observer)
+    training_set = open_training_set(recipe.as_in(recipe.phases[0]), train, observer)
     observer.on_note(training_set.images.describe())
     watched = None
     if len(validation):

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Images and versions on a run's page, and the longest side of a picture in pixels.
 REPORTED_IMAGES, REPORTED_VERSIONS, REPORTED_SIDE = 4, 6, 160
+#: Images that mixing finds partners among while ``batch_size: auto`` is not found out.
+_USUAL_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def list_preview(recipe: Recipe, index: Index) -> tuple[PreviewRow, ...]:
         index.classes,
         versions=REPORTED_VERSIONS,
         seed=recipe.seed,
-        batch_size=recipe.batch_size,
+        batch_size=_batch_of(recipe),
     )
 
     def show(title: str, pixels: np.ndarray, label: np.ndarray) -> Photo:
@@ -108,10 +110,15 @@ def _draw(recipe: Recipe, index: Index, images: int, versions: int, observer: Ob
         index.classes,
         versions=versions,
         seed=recipe.seed,
-        batch_size=recipe.batch_size,
+        batch_size=_batch_of(recipe),
         augmented=any(phase.augment for phase in recipe.phases),
         mix=any(phase.mix for phase in recipe.phases),
     )
+
+
+def _batch_of(recipe: Recipe) -> int:
+    """Return the images of a step, among which mixing finds its partners."""
+    return _USUAL_BATCH if recipe.batch_size == "auto" else recipe.batch_size
 
 
 def _open_few(recipe: Recipe, index: Index, images: int, observer: Observer) -> TrainingSet:

@@ -174,6 +174,7 @@ def describe_phases(
     from tfclassify.training.schedules import follow_plans, should_stop
 
     cut = follow_plans(recipe.phases, records)
+    sizes = [recipe.as_in(phase).data.image_size for phase in recipe.phases]
     phases = []
     for number, (phase, count) in enumerate(zip(recipe.phases, trainable, strict=True)):
         own = [record for record in records if record.phase_number == number]
@@ -195,6 +196,7 @@ def describe_phases(
                 planned_epochs=phase.epochs,
                 reason=reason,
                 trainable_parameters=count,
+                image_size=sizes[number] if len({*sizes, recipe.data.image_size}) > 1 else None,
             )
         )
     return tuple(phases)

@@ -361,7 +361,7 @@ def _judge_run(
     trained = None
     if material.validation is not None:
         network = ForwardPass(classifier.network)
-        logits = predict_store(network, material.validation, recipe.batch_size)
+        logits = predict_store(network, material.validation, recipe.step_images)
         trained = get_task(recipe.task).activate(logits)
     save_bundle(run.bundle_dir, classifier, classes=index.classes, recipe=recipe)
     bundle = load_bundle(run.bundle_dir)

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from tfclassify.training.sources import Material
     from tfclassify.training.trainer import Trainer
 
-_LEAST_BATCH = 1
-
 
 def make_trial_recipe(recipe: Recipe, trial: Trial) -> Recipe:
     """Return a search's recipe as a trial trains by it, and no search.
@@ -47,9 +45,11 @@ def make_trial_recipe(recipe: Recipe, trial: Trial) -> Recipe:
     content = recipe.model_dump(mode="json") | {"search": None}
     for key, value in trial.asked.values.items():
         content = put_value(content, parse_path(key), value)
-    if trial.ended is not None and trial.ended.batch_size is not None:
-        content["batch_size"] = trial.ended.batch_size
-    return parse_recipe(render_yaml(content), "trial")
+    own = parse_recipe(render_yaml(content), "trial")
+    fitted = trial.ended.batch_size if trial.ended is not None else None
+    while fitted is not None and own.step_images > fitted:
+        own = _halve_batches(own)
+    return own
 
 
 def run_trial(search: str, number: int, observer: Observer = SILENT) -> str:
@@ -75,22 +75,35 @@ def run_trial(search: str, number: int, observer: Observer = SILENT) -> str:
             ended = _train_trial(folder, number, shared, recipe, known, observer)
             break
         except _out_of_memory() as error:
-            if recipe.batch_size <= _LEAST_BATCH:
+            smaller = _halve_batches(recipe)
+            if smaller == recipe:
                 raise TrainingError(
                     f"trial {number}: the memory does not suffice for one image: {error}"
                 ) from error
             halved += 1
-            recipe = recipe.model_copy(update={"batch_size": recipe.batch_size // 2})
+            recipe = smaller
             observer.on_warning(
-                f"trial {number}: out of memory; continuing with batch_size {recipe.batch_size}"
+                f"trial {number}: out of memory; continuing with batch_size {recipe.step_images}"
             )
             shutil.rmtree(folder.trial(number).path, ignore_errors=True)
         finally:
             shared.forget_trial()
     if halved:
-        reason = f"batch_size {recipe.batch_size}, since memory ran out with more"
-        ended = ended.model_copy(update={"reason": reason, "batch_size": recipe.batch_size})
+        reason = f"batch_size {recipe.step_images}, since memory ran out with more"
+        ended = ended.model_copy(update={"reason": reason, "batch_size": recipe.step_images})
     return ended.model_dump_json()
+
+
+def _halve_batches(recipe: Recipe) -> Recipe:
+    """Halve the images a step, those of phases with their own too; one is the least."""
+    phases = tuple(
+        phase.model_copy(update={"batch_size": max(1, phase.batch_size // 2)})
+        if isinstance(phase.batch_size, int)
+        else phase
+        for phase in recipe.phases
+    )
+    half = max(1, recipe.step_images // 2)
+    return recipe.model_copy(update={"batch_size": half, "phases": phases})
 
 
 def _out_of_memory() -> tuple[type[BaseException], ...]:

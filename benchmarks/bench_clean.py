@@ -203,8 +203,8 @@ def compare(
     plan = plan_resamples(len(index), seed=0, groups=index.frame["group"].tolist())
     first, second = (lambda weights, own=own: weights @ own / weights.sum(axis=1) for own in right)
     return {
-        "before": right[0].mean(),
-        "after": right[1].mean(),
+        "before": float(right[0].mean()),
+        "after": float(right[1].mean()),
         "difference": resample_difference(first, second, plan).to_dict(),
     }
 
@@ -242,6 +242,59 @@ def choose_judge(
     return None, lambda given, name: judge_out_of_fold(index, unit, given, 0)
 
 
+def try_seed(
+    seed: int,
+    index: Index,
+    judge: Callable[[np.ndarray, str], np.ndarray],
+    crossval: Crossval | None,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """Change labels, look for them, mend the first suspects and train again."""
+    true, given = find_class_ids(index.targets()), change_labels(index, options.share, seed)
+    is_changed = given != true
+    before = judge(given, f"seed-{seed}-changed")
+    issues = find_label_issues(given, before)
+    if crossval is not None:
+        assert crossval.list_contradicted(f"seed-{seed}-changed") == issues.rank().tolist()
+    mended = given.copy()
+    looked_at = issues.rank()[: options.look_at]
+    mended[looked_at] = true[looked_at]
+    after = judge(mended, f"seed-{seed}-mended")
+    return {
+        "changed": int(is_changed.sum()),
+        "found": {
+            "ours": count_found(issues.rank(), is_changed),
+            "ours, by margin": count_found(issues.rank("margin"), is_changed),
+            **{
+                f"cleanlab, {by}": count_found(rank_by_cleanlab(given, before, by), is_changed)
+                for by in ("confident_learning", "prune_by_noise_rate")
+            },
+        },
+        "suggested is true": float((issues.suggested == true)[issues.is_issue & is_changed].mean()),
+        "looked at": len(looked_at),
+        "mended": int(is_changed[looked_at].sum()),
+        "accuracy": compare(index, true, before, after),
+    }
+
+
+def describe_seed(seed: int, found: dict[str, Any]) -> None:
+    """Print what came of a seed."""
+    print(f"seed {seed}: {found['changed']} labels changed")
+    for name, counts in found["found"].items():
+        print(f"  {name}, {counts['issues']} suspects")
+        for depth, hit in counts.items():
+            if depth != "issues":
+                print(f"    {depth}: precision {hit['precision']:.2f}, recall {hit['recall']:.2f}")
+    scores, gain = found["accuracy"], found["accuracy"]["difference"]
+    print(
+        f"  of changed suspects {found['suggested is true']:.0%} are suggested the true label\n"
+        f"  {found['mended']} of the first {found['looked at']} mended and trained again: accuracy "
+        f"{scores['before']:.3f} to {scores['after']:.3f}, by {gain['value']:+.3f} "
+        f"({gain['low']:+.3f} to {gain['high']:+.3f})",
+        flush=True,
+    )
+
+
 def main() -> None:
     """Run all of it; features that are there are taken."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
@@ -271,32 +324,9 @@ def main() -> None:
         "seeds": [],
     }
     for seed in range(options.seeds):
-        given = change_labels(index, options.share, seed)
-        is_changed = given != true
-        before = judge(given, f"seed-{seed}-changed")
-        issues = find_label_issues(given, before)
-        if crossval is not None:
-            assert crossval.list_contradicted(f"seed-{seed}-changed") == issues.rank().tolist()
-        mended = given.copy()
-        looked_at = issues.rank()[: options.look_at]
-        mended[looked_at] = true[looked_at]
-        after = judge(mended, f"seed-{seed}-mended")
-        found = {
-            "changed": int(is_changed.sum()),
-            "ours": count_found(issues.rank(), is_changed),
-            "ours, by margin": count_found(issues.rank("margin"), is_changed),
-            "suggested is true": float(
-                (issues.suggested == true)[issues.is_issue & is_changed].mean()
-            ),
-            **{
-                f"cleanlab, {by}": count_found(rank_by_cleanlab(given, before, by), is_changed)
-                for by in ("confident_learning", "prune_by_noise_rate")
-            },
-            "mended": int(is_changed[looked_at].sum()),
-            "accuracy": compare(index, true, before, after),
-        }
+        found = try_seed(seed, index, judge, crossval, options)
         result["seeds"].append(found)
-        print(seed, found, flush=True)
+        describe_seed(seed, found)
     published = judge(true, "published")
     issues = find_label_issues(true, published)
     draw_sheet(index, issues, issues.rank()[:48], options.work / "suspects.png")
@@ -312,7 +342,7 @@ def main() -> None:
         "machine": describe_machine(),
     }
     write_json(options.out or options.work / "clean.json", result)
-    print(result["published"], f"{result['seconds']:.0f} s")
+    print(f"labels as published: {result['published']}\n{result['seconds']:.0f} s")
 
 
 if __name__ == "__main__":

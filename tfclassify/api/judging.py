@@ -29,6 +29,10 @@ def evaluate(
     tta: bool | None = None,
     out: AnyPath | None = None,
     include_trained: bool = False,
+    executor: str = "here",
+    workers: int | None = None,
+    threads: int | None = None,
+    address: str | None = None,
     progress: bool | Observer = True,
 ) -> EvaluateResult:
     """Judge a run's model on its held-out images, or on others.
@@ -39,6 +43,10 @@ def evaluate(
         tta: Average over the recipe's views; default: if it has any.
         out: Folder for metrics.json and report.html; default: nothing is written.
         include_trained: Judge those of ``data`` that the run knows, too.
+        executor: Where the images are predicted: here, processes or ray.
+        workers: Jobs at once; default: one a core.
+        threads: Threads of each; default: TensorFlow's own number, which gives the same bits.
+        address: Of a Ray cluster: HOST:PORT or auto; default: one on this machine.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Returns:
@@ -49,11 +57,13 @@ def evaluate(
         RequestError: If the run has no views, or held nothing out and there is no ``data``.
         DataError: If the images cannot be read, or their labels are not the model's.
     """
+    from tfclassify.executors.jobs import ExecutorOptions
     from tfclassify.workflows.evaluate import EvaluateRequest, evaluate_run
 
     source = None if data is None else os.fspath(data)
     observer = choose_observer(progress)
-    request = EvaluateRequest(Path(run), source, tta, read_path(out), include_trained)
+    where = ExecutorOptions(executor, workers, threads, address)
+    request = EvaluateRequest(Path(run), source, tta, read_path(out), include_trained, where)
     return evaluate_run(request, observer)
 
 
@@ -68,6 +78,10 @@ def predict(
     save_images: AnyPath | None = None,
     top: int = 3,
     calibrated: bool = False,
+    executor: str = "here",
+    workers: int | None = None,
+    threads: int | None = None,
+    address: str | None = None,
     progress: bool | Observer = True,
 ) -> Predictions:
     """Predict the classes of images; unreadable files are listed with their fault.
@@ -83,6 +97,10 @@ def predict(
         save_images: Folder to copy the images into, one folder a label.
         top: Classes named for an image.
         calibrated: Apply the temperature that was fitted on validation.
+        executor: Where the images are predicted: here, processes or ray.
+        workers: Jobs at once; default: one a core.
+        threads: Threads of each; default: TensorFlow's own number, which gives the same bits.
+        address: Of a Ray cluster: HOST:PORT or auto; default: one on this machine.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Returns:
@@ -92,6 +110,7 @@ def predict(
         TargetError: If there is no such run, or a folder holds no image.
         RequestError: If views or calibration are asked for that the run does not have.
     """
+    from tfclassify.executors.jobs import ExecutorOptions
     from tfclassify.workflows.predict import PredictRequest, predict_paths_of_run
 
     observer = choose_observer(progress)
@@ -105,6 +124,7 @@ def predict(
         format == "simple",
         read_path(html),
         read_path(save_images),
+        ExecutorOptions(executor, workers, threads, address),
     )
     return predict_paths_of_run(request, observer).predictions
 
@@ -261,6 +281,10 @@ def compare(
     allow_different_images: bool = False,
     cost: bool = True,
     latency: bool = False,
+    executor: str = "here",
+    workers: int | None = None,
+    threads: int | None = None,
+    address: str | None = None,
     progress: bool | Observer = True,
 ) -> CompareResult:
     """Say which run is better on the same images, by how much, and at what cost.
@@ -274,12 +298,17 @@ def compare(
         allow_different_images: Compare runs that were judged on different images.
         cost: Profile the models.
         latency: Time the models as well.
+        executor: Where the models are profiled: here, processes or ray.
+        workers: Jobs at once; default: one a core.
+        threads: Threads of each; default: TensorFlow's own number, which gives the same bits.
+        address: Of a Ray cluster: HOST:PORT or auto; default: one on this machine.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Raises:
         RequestError: If there are not two, or they cannot be compared.
         TargetError: If one is neither a run nor a cross-validation.
     """
+    from tfclassify.executors.jobs import ExecutorOptions
     from tfclassify.workflows.compare import CompareRequest, compare_runs
 
     observer = choose_observer(progress)
@@ -292,6 +321,7 @@ def compare(
         cost,
         latency,
         read_path(out),
+        ExecutorOptions(executor, workers, threads, address),
     )
     return compare_runs(request, observer)
 
@@ -302,6 +332,10 @@ def ensemble(
     name: str | None = None,
     out: AnyPath | None = None,
     allow_different_images: bool = False,
+    executor: str = "here",
+    workers: int | None = None,
+    threads: int | None = None,
+    address: str | None = None,
     progress: bool | Observer = True,
 ) -> Run:
     """Average several runs and pack them into one that is used like any other.
@@ -312,12 +346,17 @@ def ensemble(
         name: Name of the new run; default: the first one's with ``_ensemble``.
         out: Its folder; default: ``reports/NAME/NUMBER``.
         allow_different_images: Judge by the images that all of them held out.
+        executor: Where the held-out images are predicted: here, processes or ray.
+        workers: Jobs at once; default: one a core.
+        threads: Threads of each; default: TensorFlow's own number, which gives the same bits.
+        address: Of a Ray cluster: HOST:PORT or auto; default: one on this machine.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Raises:
         RequestError: If they cannot be averaged.
         TargetError: If one is no finished run.
     """
+    from tfclassify.executors.jobs import ExecutorOptions
     from tfclassify.workflows.ensemble import EnsembleRequest, ensemble_runs
 
     shares = weights if isinstance(weights, str) else ",".join(map(str, weights))
@@ -328,6 +367,7 @@ def ensemble(
         name,
         allow_different_images,
         read_path(out),
+        executor=ExecutorOptions(executor, workers, threads, address),
     )
     result = ensemble_runs(request, observer)
     return Run(result.run, result)

@@ -7,7 +7,7 @@ reading ahead (``model.prediction``), the views of an image (``views``).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -26,7 +26,7 @@ from tfclassify.data.shards import is_shards, open_shards
 from tfclassify.errors import DownloadError, ImageError, RequestError, TargetError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import render_csv, write_bytes
-from tfclassify.inference.views import build_view_model
+from tfclassify.inference.views import ViewModel, build_view_model
 from tfclassify.model.bundle import Bundle
 from tfclassify.model.prediction import BATCH_SIZE, work_ahead
 from tfclassify.recipe.schema import TtaRecipe
@@ -37,6 +37,9 @@ _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 #: An image file, a folder of them, an https address, a PIL image, or ``(h, w)``,
 #: ``(h, w, 1)``, ``(h, w, 3)`` or ``(h, w, 4)`` uint8.
 ImageInput = str | os.PathLike[str] | Image.Image | np.ndarray
+
+#: From what ``expand_inputs`` lists to probabilities ``(n, classes)`` and reasons of failures.
+Ask = Callable[[Sequence[tuple[str, ImageInput]]], tuple[np.ndarray, list[str]]]
 
 #: What stands between the labels of an image in one cell, as in an index.
 LABEL_SEPARATOR = "|"
@@ -208,6 +211,7 @@ def predict_paths(
     batch_size: int = BATCH_SIZE,
     top_k: int = 3,
     observer: Observer = SILENT,
+    ask: Ask | None = None,
 ) -> Predictions:
     """Predict image files, all images under folders, and images in memory.
 
@@ -222,6 +226,8 @@ def predict_paths(
         batch_size: Forward passes that go through the network together.
         top_k: How many labels the table shows for a file.
         observer: Told of the task ``predict`` and warned of files that failed.
+        ask: Gives the probabilities in place of this process, from what ``expand_inputs``
+            lists: ``(n, classes)`` and the reason of each failure.
 
     Returns:
         One row a file in input order; files that cannot be used hold the reason.
@@ -236,14 +242,10 @@ def predict_paths(
     inputs = expand_inputs(images, observer)
     files = [name for name, _ in inputs]
     views = build_view_model(bundle.model, tta)
-    probabilities = np.full((len(files), len(bundle.classes)), np.nan, dtype=np.float32)
-    errors = [""] * len(files)
-    observer.on_task_start("predict", len(files))
-    size = views.images_per_batch(batch_size)
-    for done, rows, pixels in batch_images(bundle, inputs, errors, size):
-        probabilities[rows] = views.probabilities(pixels)
-        observer.on_task_step("predict", done)
-    observer.on_task_end("predict")
+    if ask is None:
+        probabilities, errors = _ask_here(bundle, views, inputs, batch_size, observer)
+    else:
+        probabilities, errors = ask(inputs)
     result = Predictions(
         tuple(files),
         tuple(bundle.classes),
@@ -258,6 +260,24 @@ def predict_paths(
             f"{result.failed} of {len(files)} files could not be used; see the error column"
         )
     return result
+
+
+def _ask_here(
+    bundle: Bundle,
+    views: ViewModel,
+    inputs: Sequence[tuple[str, ImageInput]],
+    batch_size: int,
+    observer: Observer,
+) -> tuple[np.ndarray, list[str]]:
+    probabilities = np.full((len(inputs), len(bundle.classes)), np.nan, dtype=np.float32)
+    errors = [""] * len(inputs)
+    observer.on_task_start("predict", len(inputs))
+    size = views.images_per_batch(batch_size)
+    for done, rows, pixels in batch_images(bundle, inputs, errors, size):
+        probabilities[rows] = views.probabilities(pixels)
+        observer.on_task_step("predict", done)
+    observer.on_task_end("predict")
+    return probabilities, errors
 
 
 def expand_inputs(
@@ -376,7 +396,8 @@ def batch_images(
         else:
             rows.append(row)
             images.append(image)
-        if rows and (len(rows) == size or row == len(inputs) - 1):
+        # By position, so that a broken image changes no other batch than its own.
+        if rows and ((row + 1) % size == 0 or row == len(inputs) - 1):
             yield row + 1, rows, np.stack(images)
             rows, images = [], []
 

@@ -59,8 +59,16 @@ def ask_bundle(
     views = build_view_model(bundle.model, tta)
     size = views.images_per_batch(BATCH_SIZE)
     both = predict_store(views.plain_and_mean, images, size, observer)
+    return join_answers(both, bundle, index, tta)
+
+
+def join_answers(both: np.ndarray, bundle: Bundle, index: Index, tta: TtaRecipe | None) -> Answers:
+    """Put a bundle's answers, ``(n, 2, C)``: plain and mean of views, beside the images."""
+    from tfclassify.inference.views import build_view_model
+
     averaged = None if tta is None else both[:, 1]
-    return make_answers(index, both[:, 0], averaged, bundle.label_thresholds, views.names)
+    names = build_view_model(bundle.model, tta).names
+    return make_answers(index, both[:, 0], averaged, bundle.label_thresholds, names)
 
 
 def make_answers(

@@ -13,7 +13,7 @@ maximisation climbs to it, and every step knows how far the top can still be:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -180,8 +180,16 @@ def parse_weights(text: str, members: int) -> tuple[float, ...] | None:
     return tuple(number / sum(numbers) for number in numbers)
 
 
+#: From the paths of images to what members say of them, ``(n, 2, members * classes)``.
+AskAll = Callable[[Sequence[str]], np.ndarray]
+
+
 def ask_members(
-    members: Sequence[Member], recipe: Recipe, index: Index, observer: Observer
+    members: Sequence[Member],
+    recipe: Recipe,
+    index: Index,
+    observer: Observer,
+    ask: AskAll | None = None,
 ) -> MemberAnswers | None:
     """Ask every member about the validation images, as the packed model will.
 
@@ -190,6 +198,7 @@ def ask_members(
         recipe: What the ensemble is used by: its size and views.
         index: The images, of which the validation split is asked about.
         observer: Told of progress.
+        ask: Asks them in place of this process.
 
     Returns:
         The answers, or None where there is no validation image.
@@ -204,10 +213,13 @@ def ask_members(
         return None
     models = [member.bundle.model for member in members]
     joined = lay_side_by_side(models, recipe.data.image_size)
-    pixels = open_images(held_out.paths(), recipe.data, observer=observer)
     views = build_view_model(joined, recipe.tta)
-    size = views.images_per_batch(BATCH_SIZE)
-    both = predict_store(views.plain_and_mean, pixels, size, observer)
+    if ask is None:
+        pixels = open_images(held_out.paths(), recipe.data, observer=observer)
+        size = views.images_per_batch(BATCH_SIZE)
+        both = predict_store(views.plain_and_mean, pixels, size, observer)
+    else:
+        both = ask(held_out.paths())
     # (n, 2, members * classes) to (2, members, n, classes)
     shaped = both.reshape(len(both), 2, len(models), len(index.classes)).transpose(1, 2, 0, 3)
     averaged = None if recipe.tta is None else shaped[1]

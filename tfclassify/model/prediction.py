@@ -63,6 +63,16 @@ def predict_store(
         observer.on_task_step("predict", done)
     observer.on_task_end("predict")
     answer = np.concatenate(answers)
+    refuse_infinite(answer)
+    return answer
+
+
+def refuse_infinite(answer: np.ndarray) -> None:
+    """Refuse answers ``(images, ...)`` that hold NaN or infinity.
+
+    Raises:
+        ModelError: If there are some.
+    """
     broken = int((~np.isfinite(answer)).reshape(len(answer), -1).any(axis=1).sum())
     if broken:
         raise ModelError(
@@ -70,7 +80,6 @@ def predict_store(
             f"{len(answer)} images; its weights or its precision overflow: train again at a lower "
             "learning_rate, or with runtime.precision: float32"
         )
-    return answer
 
 
 def work_ahead(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from tfclassify.errors import RequestError, TfclassifyError
 from tfclassify.events import SILENT, Observer
+from tfclassify.executors.jobs import ExecutorOptions, Job, open_executor, run_jobs
 from tfclassify.files import write_text
 from tfclassify.judging.comparison import make_comparison
 from tfclassify.judging.contenders import (
@@ -39,6 +40,7 @@ class CompareRequest:
         has_cost: Whether the models are profiled.
         has_latency: Whether they are timed as well.
         out: Page to write, or None.
+        executor: Where the models are profiled.
     """
 
     runs: tuple[Path, ...]
@@ -49,6 +51,7 @@ class CompareRequest:
     has_cost: bool = True
     has_latency: bool = False
     out: Path | None = None
+    executor: ExecutorOptions = field(default_factory=ExecutorOptions)
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,11 @@ def compare_runs(request: CompareRequest, observer: Observer = SILENT) -> Compar
     """
     if len(request.runs) < 2:
         raise RequestError(f"compare: needs two runs at least, got {len(request.runs)}")
+    if request.has_latency and request.executor.name != "here":
+        raise RequestError(
+            "compare --latency: models that are timed side by side slow one another down; leave "
+            "--executor out, or --latency"
+        )
     contenders = read_contenders(request.runs, request.split)
     task = _check_task(contenders)
     metric = _check_metric(request.metric or contenders[0].recipe.metric, task)
@@ -150,23 +158,45 @@ def _add_costs(
     observer: Observer,
 ) -> CompareReport:
     """Profile every model; one that cannot be profiled keeps its row, with a remark."""
+    call = f"{find_cost.__module__}:{find_cost.__name__}"
+    jobs = [
+        Job(each.name, call, {"model": str(each.model), "has_latency": request.has_latency})
+        for each in contenders
+    ]
+    with open_executor(request.executor, observer) as executor:
+        costs = run_jobs(executor, jobs, observer, way_on=_repeat(request))
+    rows, remarks = [], list(report.remarks)
+    for row, cost in zip(report.contenders, costs, strict=True):
+        remarks += [f"{row.name}: {remark}" for remark in cost.pop("remarks")]
+        rows.append(replace(row, **cost))
+    return replace(report, contenders=tuple(rows), remarks=tuple(remarks))
+
+
+def find_cost(model: str, has_latency: bool, observer: Observer = SILENT) -> dict[str, Any]:
+    """Profile one model: the job.
+
+    Args:
+        model: A run or a model's folder.
+        has_latency: Whether it is timed.
+        observer: Told of progress.
+
+    Returns:
+        Fields of a contender's row, and remarks; none but a remark where it cannot be profiled.
+    """
     from tfclassify.workflows.profile import ProfileRequest, profile_targets
 
-    rows, remarks = [], list(report.remarks)
-    for row, contender in zip(report.contenders, contenders, strict=True):
-        wanted = ProfileRequest((str(contender.model),), has_latency=request.has_latency)
-        try:
-            (found,) = profile_targets(wanted, observer)
-        except TfclassifyError as error:
-            remarks.append(f"{row.name}: its cost is not known: {error}")
-            rows.append(row)
-            continue
-        profile = found.profile
-        if profile.cost.uncounted:
-            remarks.append(f"{row.name}: operations not counted: {dict(profile.cost.uncounted)}")
-        latency = profile.latency.single.median_ms if profile.latency else None
-        rows.append(replace(row, params=profile.params, macs=profile.macs, latency_ms=latency))
-    return replace(report, contenders=tuple(rows), remarks=tuple(remarks))
+    try:
+        (found,) = profile_targets(ProfileRequest((model,), has_latency=has_latency), observer)
+    except TfclassifyError as error:
+        return {"remarks": [f"its cost is not known: {error}"]}
+    profile = found.profile
+    uncounted = profile.cost.uncounted
+    return {
+        "params": profile.params,
+        "macs": profile.macs,
+        "latency_ms": profile.latency.single.median_ms if profile.latency else None,
+        "remarks": [f"operations not counted: {dict(uncounted)}"] if uncounted else [],
+    }
 
 
 def _repeat(request: CompareRequest) -> str:

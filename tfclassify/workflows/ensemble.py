@@ -9,7 +9,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,9 @@ import numpy as np
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData
 from tfclassify.events import SILENT, Observer
+from tfclassify.executors.jobs import ExecutorOptions
 from tfclassify.files import write_text
-from tfclassify.judging.answers import ask_bundle, write_predictions
+from tfclassify.judging.answers import ask_bundle, join_answers, write_predictions
 from tfclassify.judging.comparison import make_comparison
 from tfclassify.judging.contenders import read_contenders
 from tfclassify.judging.members import (
@@ -37,6 +39,7 @@ from tfclassify.judging.verdicts import (
     write_metrics,
 )
 from tfclassify.judging.weights import (
+    AskAll,
     ask_members,
     cross_fit_answers,
     find_weights,
@@ -59,6 +62,7 @@ from tfclassify.runs.documents import EnsembleFacts, EnsembleMember
 from tfclassify.runs.environment import describe_environment
 from tfclassify.scoring.verdicts import Answers, Verdict
 from tfclassify.workflows import reporting
+from tfclassify.workflows.parts import Question, ask_strictly, find_batch, is_elsewhere
 from tfclassify.workflows.start import start_tensorflow, verb
 
 if TYPE_CHECKING:
@@ -84,6 +88,7 @@ class EnsembleRequest:
         allow_different: Whether the members may have held out different images.
         out: The new run's folder; None makes ``reports/<name>/<number>``.
         reports: Where numbered runs are made.
+        executor: Where the held-out images are predicted.
     """
 
     runs: tuple[Path, ...]
@@ -92,6 +97,7 @@ class EnsembleRequest:
     allow_different: bool = False
     out: Path | None = None
     reports: Path = Path("reports")
+    executor: ExecutorOptions = field(default_factory=ExecutorOptions)
 
 
 @dataclass(frozen=True)
@@ -169,7 +175,17 @@ def _pack(
     data.save(run.index_path, run.integrity_path)
     if any(member.recipe.tta != recipe.tta for member in members):
         observer.on_warning("the members average different views; the ensemble uses plain images")
-    answers = ask_members(members, recipe, data.index, observer)
+
+    def ask(models: Sequence[Path], paths: Sequence[str]) -> np.ndarray:
+        names = tuple(map(str, models))
+        batch = find_batch(members[0].bundle.model, recipe.tta)
+        question = Question(names, recipe.data.image_size, recipe.tta, batch, has_both=True)
+        return ask_strictly(question, paths, request.executor, observer, "ensemble")
+
+    are_elsewhere = is_elsewhere(request.executor)
+    places = [member.run.path for member in members]
+    ask_all = partial(ask, places) if are_elsewhere else None
+    answers = ask_members(members, recipe, data.index, observer, ask_all)
     weights = find_weights(given, answers, recipe)
     _tell_weights(members, weights, observer)
     bundle = _save(run, members, recipe, weights)
@@ -179,7 +195,8 @@ def _pack(
     crossed = None
     if answers is not None and given is None:
         crossed = cross_fit_answers(answers, recipe)
-    verdicts = _judge(bundle, recipe, data.index, crossed, calibrated, observer)
+    ask_one = partial(ask, [run.bundle_dir]) if are_elsewhere else None
+    verdicts = _judge(bundle, recipe, data.index, crossed, calibrated, observer, ask_one)
     _describe(members, request, weights.tolist()).write(run.ensemble_path)
     write_metrics(
         run.metrics_path,
@@ -232,6 +249,7 @@ def _judge(
     crossed: Answers | None,
     calibrated: Calibrated,
     observer: Observer,
+    ask: AskAll | None = None,
 ) -> list[Verdict]:
     """Judge the packed model on what every member held out.
 
@@ -243,12 +261,15 @@ def _judge(
             in, where the weights were searched on these; None asks the bundle.
         calibrated: What the bundle has stored.
         observer: Told of progress.
+        ask: Asks the bundle in place of this process.
     """
     verdicts = []
     for split in ("validation", "test"):
         held_out, answers = index.in_split(split), crossed if split == "validation" else None
         if len(held_out):
-            if answers is None:
+            if answers is None and ask is not None:
+                answers = join_answers(ask(held_out.paths()), bundle, held_out, recipe.tta)
+            elif answers is None:
                 answers = ask_bundle(bundle, held_out, recipe.data, recipe.tta, observer)
             verdicts.append(judge_answers(answers, split, recipe, calibrated))
     return verdicts

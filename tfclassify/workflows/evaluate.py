@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,15 +13,20 @@ from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData, prepare_labelled
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
-from tfclassify.judging.answers import ask_bundle
+from tfclassify.executors.jobs import ExecutorOptions
+from tfclassify.judging.answers import ask_bundle, join_answers
 from tfclassify.judging.seen import Seen, find_seen
 from tfclassify.judging.verdicts import Calibrated, judge_answers, write_metrics
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe, TtaRecipe
 from tfclassify.runs.directory import RunDirectory, is_run
 from tfclassify.scoring.intervals import Interval
-from tfclassify.scoring.verdicts import Verdict
+from tfclassify.scoring.verdicts import Answers, Verdict
+from tfclassify.workflows.parts import Question, ask_strictly, find_batch, is_elsewhere
 from tfclassify.workflows.start import start_tensorflow, verb
+
+if TYPE_CHECKING:
+    from tfclassify.model.bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class EvaluateRequest:
         out: Folder for ``metrics.json`` and ``report.html``; None writes nothing.
         include_trained: Whether to judge also those of ``data`` that the run was trained on,
             that chose its epoch, or that nearly equal such an image.
+        executor: Where the images are predicted.
     """
 
     run: Path
@@ -41,6 +48,7 @@ class EvaluateRequest:
     use_tta: bool | None = None
     out: Path | None = None
     include_trained: bool = False
+    executor: ExecutorOptions = field(default_factory=ExecutorOptions)
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ def evaluate_run(request: EvaluateRequest, observer: Observer = SILENT) -> Evalu
         )
     verdicts = tuple(
         judge_answers(
-            ask_bundle(bundle, index, recipe.data, tta, observer),
+            _ask(bundle, index, recipe, tta, request, observer),
             split,
             recipe,
             Calibrated.of_bundle(bundle),
@@ -124,6 +132,22 @@ def evaluate_run(request: EvaluateRequest, observer: Observer = SILENT) -> Evalu
         )
     quarantined = int((data.index.frame["status"] != "ok").sum())
     return EvaluateResult(request.run, recipe.metric, verdicts, quarantined, report, seen)
+
+
+def _ask(
+    bundle: Bundle,
+    index: Index,
+    recipe: Recipe,
+    tta: TtaRecipe | None,
+    request: EvaluateRequest,
+    observer: Observer,
+) -> Answers:
+    if not is_elsewhere(request.executor):
+        return ask_bundle(bundle, index, recipe.data, tta, observer)
+    batch = find_batch(bundle.model, tta)
+    question = Question((str(request.run),), recipe.data.image_size, tta, batch, has_both=True)
+    both = ask_strictly(question, index.paths(), request.executor, observer, "evaluate")
+    return join_answers(both, bundle, index, tta)
 
 
 def find_run(path: Path) -> RunDirectory | None:

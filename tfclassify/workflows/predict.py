@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,10 @@ import numpy as np
 from tfclassify.data.places import read_bytes
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
+from tfclassify.executors.jobs import ExecutorOptions
 from tfclassify.files import write_bytes, write_text
 from tfclassify.workflows.evaluate import choose_views
+from tfclassify.workflows.parts import Question, ask_in_parts, find_batch, is_elsewhere, list_files
 from tfclassify.workflows.recipes import refuse_absent
 from tfclassify.workflows.start import start_tensorflow, verb
 
@@ -41,6 +43,7 @@ class PredictRequest:
         is_simple: Whether ``out`` holds file names and labels alone.
         html: Page of the pictures with their answers to write, or None.
         save_images: Folder to copy the images into, sorted by their answer, or None.
+        executor: Where the images are predicted.
     """
 
     run: Path
@@ -52,6 +55,7 @@ class PredictRequest:
     is_simple: bool = False
     html: Path | None = None
     save_images: Path | None = None
+    executor: ExecutorOptions = field(default_factory=ExecutorOptions)
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,18 @@ def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -
             f"--calibrated: {request.run} has no temperature, since {reason}; leave --calibrated "
             "out"
         )
-    predictions = predict_paths(bundle, request.images, tta, top_k=request.top_k, observer=observer)
+
+    def ask_elsewhere(inputs: Sequence[tuple[str, ImageInput]]) -> tuple[np.ndarray, list[str]]:
+        question = Question(
+            (str(request.run),), bundle.image_size, tta, find_batch(bundle.model, tta)
+        )
+        files = list_files(inputs)
+        return ask_in_parts(question, files, request.executor, observer, "predict")
+
+    ask = ask_elsewhere if is_elsewhere(request.executor) else None
+    predictions = predict_paths(
+        bundle, request.images, tta, top_k=request.top_k, observer=observer, ask=ask
+    )
     if request.is_calibrated and temperature is not None:
         predictions = _soften(predictions, temperature)
     if request.out is not None and request.is_simple:

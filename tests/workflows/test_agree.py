@@ -65,6 +65,8 @@ def test_figures_tables_and_page(tmp_path: Path) -> None:
     text = read_text(result.page.read_text("utf-8"))
     assert "Agreement of 3 labellers" in text
     assert "Krippendorff" in text
+    for pair in ("ann said by what bob", "bob said by what cleo", "ann said by what cleo"):
+        assert f"What {pair} said" in result.page.read_text("utf-8")
     assert "tfclassify label" in text
     json.dumps(result.to_dict(), allow_nan=False)
 

@@ -22,6 +22,8 @@ from tfclassify.scoring.intervals import Interval
 
 #: Answers that a matrix shows, and rows of the longer tables.
 SHOWN_ANSWERS, SHOWN_ROWS = 24, 20
+#: Pairs of labellers whose answers are drawn as a matrix; the table of pairs has all.
+SHOWN_PAIRS = 6
 _SHARE = "accuracy"  # a name whose scores are written in per cent
 _KAPPA = "kappa"
 
@@ -186,7 +188,7 @@ def count_confusions(pairs: Sequence[PairAgreement]) -> Counter[tuple[int, int]]
 
 
 def draw_agree_figures(report: AgreeReport) -> Figures:
-    """Draw classes, labellers and the matrix of the pair that agrees least."""
+    """Draw classes, labellers, and a matrix of each pair, the least agreeing first."""
     found = report.agreement
     classes = [
         DotRow(each.name, each.again.value, each.again.low, each.again.high)
@@ -196,8 +198,12 @@ def draw_agree_figures(report: AgreeReport) -> Figures:
         DotRow(each.name, each.raw.value, each.raw.low, each.raw.high, is_marked=each.is_different)
         for each in found.labellers
     ]
-    worst = min(found.pairs, key=lambda pair: pair.raw.value or 0.0, default=None)
-    return keep_drawn(
+    pairs = sorted(found.pairs, key=lambda pair: pair.raw.value or 0.0)[:SHOWN_PAIRS]
+    matrices = {
+        f"matrix-{number}": _draw_matrix(pair, found.ratings.values)
+        for number, pair in enumerate(pairs)
+    }
+    return matrices | keep_drawn(
         classes=draw_dots(
             classes[:SHOWN_ANSWERS],
             "chance that a second answer names it too",
@@ -210,7 +216,6 @@ def draw_agree_figures(report: AgreeReport) -> Figures:
             f"Agreement of {len(labellers)} labellers with the others, with intervals.",
             say=lambda share: f"{100 * share:.0f} %",
         ),
-        matrix=None if worst is None else _draw_matrix(worst, found.ratings.values),
     )
 
 

@@ -63,9 +63,11 @@ def write_files(folder: Path, options: argparse.Namespace) -> dict[str, Path]:
 
 def time_files(files: dict[str, Path], size: int, rounds: int) -> dict[str, Any]:
     """Time the files in turn on one thread of this process."""
-    from tfclassify.export.artefact import open_network
+    from tfclassify.export.formats import ARTEFACT_FORMATS
+    from tfclassify.export.reading import load_program
 
-    networks = {name: open_network("litert", file, 1) for name, file in files.items()}
+    program = load_program(ARTEFACT_FORMATS["litert"], Path("artefact"))
+    networks = {name: program.Network(file, 1) for name, file in files.items()}
     image = np.random.default_rng(0).uniform(0, 255, (1, size, size, 3))
     times = time_interleaved(networks, image.astype(np.float32), rounds=rounds)
     return {name: [found.p50_ms, found.p95_ms] for name, found in times.items()}

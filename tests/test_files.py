@@ -7,12 +7,14 @@ import stat
 import subprocess
 import sys
 import threading
+import tracemalloc
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from tfclassify import files
 from tfclassify.errors import StorageError
@@ -27,6 +29,7 @@ from tfclassify.files import (
     open_regular,
     open_replacing,
     read_regular,
+    read_yaml,
     render_csv,
     replace_folder,
     sweep_unfinished,
@@ -231,7 +234,7 @@ def test_standard_output_is_written_where_it_stands(tmp_path: Path) -> None:
         "write_text(Path('/dev/stdout'), 'middle\\n'); sys.stdout.write('after\\n')"
     )
     with (tmp_path / "out").open("wb") as out:
-        subprocess.run([sys.executable, "-c", program], stdout=out, check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", program], stdout=out, check=True, timeout=300)
     assert (tmp_path / "out").read_text("utf-8") == "before\nmiddle\nafter\n"
     assert Path("/dev/stdout").is_symlink()
 
@@ -331,5 +334,37 @@ def test_a_lock_is_waited_for_or_refused(tmp_path: Path) -> None:
         waiting = threading.Thread(target=work)
         waiting.start()
         assert not ended
-    waiting.join(30)
+    waiting.join(300)
     assert ended == [1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a":' * 100_000, "nested too deeply"),
+        ("a: &a [x, x]\nb: [*a, *a]\n", "an alias, which is not read"),
+    ],
+)
+def test_yaml_that_ends_the_process_or_never_ends_is_refused(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    """The fast loader's stack ended, and with it the process; aliases were 2^60 values."""
+    path = tmp_path / "a.yaml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(yaml.YAMLError, match=message):
+        read_yaml(path, limit=1 << 20)
+
+
+def test_plain_yaml_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: [1, {b: [c]}]\nd: null\n", "utf-8")
+    assert read_yaml(tmp_path / "a.yaml", limit=100) == {"a": [1, {"b": ["c"]}], "d": None}
+
+
+def test_a_small_file_takes_no_memory_for_the_largest(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b"{}")
+    tracemalloc.start()
+    assert read_regular(tmp_path / "a.json", limit=1 << 30) == b"{}"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20

@@ -24,7 +24,7 @@ print("HEAVY", sorted(heavy), "CODE", code)
 
 def run_probe(*arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, timeout=300
     )
     return done.stdout.splitlines()[-1]
 
@@ -57,7 +57,7 @@ def test_the_studio_opens_without_what_it_does_not_show(tmp_path: Path) -> None:
         (tmp_path / "photos" / label).mkdir(parents=True)
         (tmp_path / "photos" / label / "0.png").touch()
     words = [sys.executable, "-c", STUDIO, str(tmp_path / "photos"), str(tmp_path / "session")]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert done.stdout == "[]\n", done.stderr
 
 

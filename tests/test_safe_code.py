@@ -47,7 +47,7 @@ FORBIDDEN_ARGUMENTS = {
 #: What only one file may do, having its own checks around it.
 ALONE = {
     "urlopen": "data/download.py",
-    "subprocess.run": "export/proof.py",
+    "subprocess.run": "export/fresh_process.py",
 }
 
 

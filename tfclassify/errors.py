@@ -34,6 +34,7 @@ A message reads ``where: what is wrong, what was got, what is allowed, what to d
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -197,6 +198,10 @@ class StorageError(TfclassifyError):
     @classmethod
     def explain(cls, error: OSError) -> Self:
         """Say what an error of the system means."""
+        if error.args and isinstance(error.args[0], list):  # shutil's, of every file of a folder
+            _, target, said = error.args[0][0]
+            found = re.match(r"\[Errno (\d+)\] ([^:]+)", said)
+            error = OSError(int(found[1]), found[2], target) if found else OSError(said)
         reason = error.strerror or str(error) or type(error).__name__
         fact = f"{error.filename}: {reason}" if error.filename is not None else reason
         return cls(fact, _WAYS_OUT.get(error.errno or 0, "mend that"))

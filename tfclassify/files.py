@@ -237,10 +237,11 @@ def read_regular(path: Path, *, limit: int) -> bytes:
         OSError: As ``open_regular``; ``EFBIG`` for a larger file.
     """
     with open_regular(path) as stream:
-        data = stream.read(limit + 1)
-    if len(data) > limit:
-        raise OSError(errno.EFBIG, f"larger than the {limit >> 20} MiB allowed", str(path))
-    return data
+        # Reading up to the limit would take memory for all of it, however small the file.
+        size = os.fstat(stream.fileno()).st_size
+        if size > limit:
+            raise OSError(errno.EFBIG, f"larger than the {limit >> 20} MiB allowed", str(path))
+        return stream.read(size)
 
 
 def read_yaml(path: Path, *, limit: int) -> Any:
@@ -248,11 +249,21 @@ def read_yaml(path: Path, *, limit: int) -> Any:
 
     Raises:
         OSError: As ``read_regular``.
-        yaml.YAMLError: If it is no YAML, or of more than plain values.
+        yaml.YAMLError: If it is no YAML, nested very deeply, or of more than plain values.
     """
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(read_regular(path, limit=limit))
+    fast, content = getattr(yaml, "CSafeLoader", yaml.SafeLoader), read_regular(path, limit=limit)
+    depth = 0
+    # The fast loader goes down into what is nested until its stack, and the process, ends;
+    # aliases make values without end of few lines.
+    for event in yaml.parse(content, Loader=fast):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MOST_DEPTH or isinstance(event, yaml.AliasEvent):
+            what = "an alias, which is not read" if depth <= _MOST_DEPTH else "nested too deeply"
+            raise yaml.YAMLError(f"{what} {str(event.start_mark).strip()}")
+    loader = fast(content)
     try:
         return loader.get_single_data()
     finally:

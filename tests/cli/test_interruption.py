@@ -40,7 +40,7 @@ def test_a_signal_leaves_a_run_that_goes_on(in_tmp: Path, number: signal.Signals
                 if line.split()[:1] == ["2/100000"]:
                     work.send_signal(number)
                     break
-            out, err = work.communicate(timeout=60)
+            out, err = work.communicate(timeout=300)
         finally:
             work.kill()
     assert work.returncode == 130, err
@@ -97,7 +97,7 @@ def test_a_signal_at_the_start_is_told_in_one_line(
         [sys.executable, "-c", PROBE, str(int(number)), module, *words],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         preexec_fn=hear_signals,
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: stopped\n")
@@ -109,7 +109,7 @@ def test_a_signal_that_is_ignored_from_the_start_stays_ignored(in_tmp: Path) -> 
         [sys.executable, "-c", PROBE, str(int(signal.SIGHUP)), "numpy", "backbones"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
     )
     assert done.returncode == 0, done.stderr
@@ -139,7 +139,7 @@ def test_a_signal_is_told_alike_wherever_it_comes(in_tmp: Path, place: str) -> N
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         preexec_fn=hear_signals,
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: stopped\n")
@@ -161,6 +161,6 @@ main.run()
 
 def test_a_signal_that_became_another_error_is_still_a_stop() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", CHANGED], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", CHANGED], capture_output=True, text=True, timeout=300
     )
     assert (done.returncode, done.stderr) == (130, "error: stopped\n")

@@ -172,7 +172,7 @@ def call_process(*words: str, **settings: str) -> subprocess.CompletedProcess[st
         command_words(*words),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         env={**os.environ, **settings},
     )
 
@@ -194,7 +194,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         ["bash", "-c", f"{words} | head -1; exit ${{PIPESTATUS[1]}}"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.stdout == "{\n"
     assert done.stderr == ""
@@ -206,7 +206,7 @@ def test_closed_streams_are_no_error(in_tmp: Path) -> None:
         ["bash", "-c", f"{words} 2>&-; echo $?; {words} >&- 2>&-; echo $?"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert (done.stdout, done.stderr) == ("2\n2\n", "")
 
@@ -217,7 +217,7 @@ def test_a_full_device_is_told_wherever_the_output_goes(in_tmp: Path) -> None:
         ["bash", "-c", f"{words} > /dev/full; echo $?; {words} > /dev/full 2>&1; echo $?"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.stdout == "1\n1\n"
     assert done.stderr == "error: standard output: No space left on device; make room\n"
@@ -240,7 +240,7 @@ def test_a_name_that_is_no_text_can_be_written() -> None:
         "app.app = lambda *given, **named: print(json.dumps(os.fsdecode(b'a\\xff'), "
         "ensure_ascii=False))\nmain.run()"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(done.stdout) == os.fsdecode(b"a\xff")
 
@@ -248,7 +248,7 @@ def test_a_name_that_is_no_text_can_be_written() -> None:
 def test_a_limit_under_which_tensorflow_aborts_is_told_before(in_tmp: Path) -> None:
     words = " ".join(command_words("profile", "mobilenet_025"))
     done = subprocess.run(
-        ["bash", "-c", f"ulimit -v 3000000; {words}"], capture_output=True, text=True, timeout=120
+        ["bash", "-c", f"ulimit -v 3000000; {words}"], capture_output=True, text=True, timeout=300
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (

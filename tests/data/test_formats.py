@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import time
-
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from tests.builders import make_photo
 from tests.data.builders import encode, make_scene
@@ -115,12 +113,11 @@ def test_run_lengths_of_a_bmp_are_bounded(size: tuple[int, int]) -> None:
     assert find_excess(make_run_length_bmp(4_000, 4_000, code=b""), "BMP") == ""
 
 
-def test_such_a_file_is_refused_at_once() -> None:
+def test_such_a_file_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = make_scans(9_900, 9_900, 3_000)
-    began = time.process_time()
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *_: pytest.fail("it was decoded"))
     with pytest.raises(ImageError, match=r"asks for too much work: it has more than 100 scans; "):
         decode_image(bomb, (8, 8))
-    assert time.process_time() - began < 1.0
 
 
 def test_a_run_length_bmp_within_bounds_is_read() -> None:

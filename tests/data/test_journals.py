@@ -85,6 +85,8 @@ def test_an_absent_journal_is_empty(tmp_path: Path) -> None:
         ('{"n": 2, "answers": {"a": {"marks": [1]}}}\n', r"a list of names is expected"),
         ('{"n": 2, "answers": {"a": 1}}\n', "line 2 is no act"),
         ('{"n": 2, "seconds": "x", "answers": {"a": {}}}\n', "line 2 is no act"),
+        ('{"n": 2, "seconds": NaN, "answers": {"a": {}}}\n', "a number from 0 on, got nan"),
+        (f'{{"n": 2, "seconds": 1{400 * "0"}, "answers": {{"a": {{}}}}}}\n', "line 2 is no act"),
     ],
 )
 def test_a_damaged_line_is_named_and_nothing_is_guessed(

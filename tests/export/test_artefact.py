@@ -23,14 +23,16 @@ from tfclassify.errors import (
     RequestError,
     TargetError,
 )
+from tfclassify.export import reading
 from tfclassify.export.artefact import (
     Artefact,
     load_artefact,
     write_artefact,
 )
 from tfclassify.export.formats import ARTEFACT_FORMATS, ArtefactFormat
+from tfclassify.export.operators import profile_artefact
 from tfclassify.export.proof import Exam
-from tfclassify.export.reading import open_network, read_facts, sum_facts
+from tfclassify.export.reading import OpenNetwork, read_facts, sum_facts
 from tfclassify.export.shipped import predict
 from tfclassify.files import hash_file
 from tfclassify.inference.prediction import predict_paths
@@ -383,10 +385,10 @@ def test_a_program_that_lies_beside_is_never_run_here(onnx: Artefact, tmp_path, 
 
 def test_an_unknown_form_is_told(onnx: Artefact) -> None:
     with pytest.raises(RequestError, match="unknown format 'zip'; allowed are savedmodel, litert"):
-        open_network("zip", onnx.folder / "model.onnx")
+        OpenNetwork(read_facts(onnx.folder) | {"artefact": "zip"}, onnx.folder)
 
 
-def test_an_artefact_whose_runtime_is_missing(tmp_path: Path, monkeypatch) -> None:
+def test_an_artefact_whose_runtime_is_missing(onnx: Artefact, monkeypatch) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == "onnxruntime"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
@@ -394,4 +396,46 @@ def test_an_artefact_whose_runtime_is_missing(tmp_path: Path, monkeypatch) -> No
         r"running a model in the form onnx needs onnxruntime; install it: pip install onnxruntime"
     )
     with pytest.raises(MissingExtraError, match=told):
-        open_network("onnx", tmp_path / "model.onnx")
+        OpenNetwork(read_facts(onnx.folder), onnx.folder)
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("os.kill(os.getpid(), 11)", r"exit status -11"),
+        ("while True: pass", r"exit status -24"),  # SIGXCPU
+        ("bytearray(1 << 50)", "MemoryError"),
+        ("raise KeyError('no such node')", "no such node"),
+    ],
+)
+def test_a_network_that_a_runtime_does_not_survive_is_refused(
+    program: str, reason: str, onnx: Artefact, tmp_path, monkeypatch
+) -> None:
+    """Nothing of it happens here: it is tried in a process of its own first."""
+    start = "\nimport os\nclass Network:\n    def __init__(self, file, threads=0):\n        "
+    code = f"{start}{program}\n"
+    monkeypatch.setitem(ARTEFACT_FORMATS, "onnx", make_format(tmp_path, code))
+    monkeypatch.setattr(reading, "MOST_SECONDS", 1)
+    copy = copy_of(onnx, tmp_path)
+    with pytest.raises(BundleError, match=rf"its network cannot be run \(.*{reason}.*export the"):
+        load_artefact(copy)
+    with pytest.raises(BundleError, match=r"its network cannot be run"):
+        profile_artefact(copy, "copy")
+
+
+@pytest.mark.parametrize(
+    "answer", ["np.zeros((len(images), 3))", "np.full((len(images), 5), np.nan)"]
+)
+def test_answers_that_are_none_are_refused(
+    answer: str, onnx: Artefact, tmp_path, monkeypatch
+) -> None:
+    code = (
+        "\nclass Network:\n    def __init__(self, file, threads=0): pass\n"
+        f"    def __call__(self, images): return {answer}\n"
+    )
+    monkeypatch.setitem(ARTEFACT_FORMATS, "onnx", make_format(tmp_path, code))
+    bundle = load_artefact(copy_of(onnx, tmp_path))
+    with pytest.raises(
+        BundleError, match=r"model\.onnx: cannot be run \(answers \(2, 5\) of finite"
+    ):
+        bundle.model.probabilities(np.zeros((2, *bundle.image_size, 3)))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tfclassify.errors import ExportError
-from tfclassify.export.proof import compare, run_afresh
+from tfclassify.export.fresh_process import run_afresh
+from tfclassify.export.proof import compare
 
 ROWS = np.array([[0.2, 0.5, 0.3], [0.6, 0.4, 0.0]])
 IDS = np.array([1, 0])

@@ -26,7 +26,7 @@ from tests.hostile.cases import Case, flip_bits, overwrite
 _VALUES = (None, True, -1, 0, 2.5, "x", "", "../../x", "\ud800", [], {}, [[]], {"a": {"b": [1]}})
 _NUMBERS = ("1e308", "-1e308", "1e999", "NaN", "-Infinity", "9" * 400, "0.1e-999")
 _MARK = "@@@"
-_SPECIAL = ("pipe", "link", "folder", "absent", "device")
+SPECIAL = ("pipe", "link", "folder", "absent", "device")
 
 
 @cache
@@ -116,20 +116,20 @@ def make_cases() -> list[Case]:
         if file in JSON_FILES:
             cases += [
                 Case(group, f"{file}: {name}", content, {"file": file})
-                for group, name, content in _damage_json(good.content)
+                for group, name, content in damage_json(good.content)
             ]
         cases += [
             Case(group, f"{file}: {name}", content, {"file": file})
-            for group, name, content in _damage_file(good.content)
+            for group, name, content in damage_file(good.content)
         ]
         cases += [
             Case("no file", f"{file}: {kind}", b"", {"file": file, "special": kind})
-            for kind in _SPECIAL
+            for kind in SPECIAL
         ]
     return cases
 
 
-def _damage_json(content: bytes) -> Iterator[tuple[str, str, bytes]]:
+def damage_json(content: bytes) -> Iterator[tuple[str, str, bytes]]:
     good = json.loads(content)
     for turn, path in enumerate(dict.fromkeys(_list_paths(good))):
         name = ".".join(map(str, path))
@@ -152,7 +152,7 @@ def _damage_json(content: bytes) -> Iterator[tuple[str, str, bytes]]:
         yield "texts", name, text.encode()
 
 
-def _damage_file(content: bytes) -> Iterator[tuple[str, str, bytes]]:
+def damage_file(content: bytes) -> Iterator[tuple[str, str, bytes]]:
     yield "bytes", "empty", b""
     yield "bytes", "no text", b"\xff\xfe\x00" * 9
     for seed in range(12):
@@ -221,7 +221,7 @@ def read(case: Case, folder: Path) -> str:
     scene, file = make_scene(), case.options["file"]
     top = file.split("/")[0]
     shutil.copytree(scene / top, folder / top)
-    _place(folder / file, case)
+    place_file(folder / file, case)
     try:
         if top == "cv":
             _read_crossval(folder / top, scene)
@@ -234,7 +234,7 @@ def read(case: Case, folder: Path) -> str:
     return "read"
 
 
-def _place(path: Path, case: Case) -> None:
+def place_file(path: Path, case: Case) -> None:
     path.unlink(missing_ok=True)
     special = case.options.get("special")
     if special == "pipe":

@@ -20,9 +20,11 @@ LEAST = {
     "run_folders": 150,
     "models": 130,
     "modules": 5,
+    "artefacts": 20,
+    "sessions": 80,
 }
 #: Kinds of which the default run reads fewer still than ``python -m tests.hostile``.
-STEPS = {"run_folders": 60, "modules": 80}
+STEPS = {"run_folders": 60, "modules": 80, "artefacts": 40, "sessions": 4}
 
 
 @pytest.mark.parametrize("kind", KINDS)

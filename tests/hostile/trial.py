@@ -29,9 +29,11 @@ KINDS = (
     "run_folders",
     "models",
     "modules",
+    "artefacts",
+    "sessions",
 )
 #: Kinds of which only every so-many-th input is read, unless all are asked for.
-STEPS = {"run_folders": 12, "modules": 10}
+STEPS = {"run_folders": 12, "modules": 10, "artefacts": 8}
 ROOT = Path(__file__).parents[2]
 #: Seconds without a line after which the child is taken for stuck beyond its own alarm.
 _STUCK_S = CLOCK_S + 15
@@ -129,9 +131,9 @@ def _read_lines(child: subprocess.Popen[bytes]) -> Iterator[Any]:
 
 
 def _is_silent(child: subprocess.Popen[bytes]) -> bool:
-    """Say whether a child that has closed nothing is still there a moment later."""
+    """Say whether a child that says no more does not end either; a busy machine takes long."""
     try:
-        child.wait(timeout=5)
+        child.wait(timeout=_STUCK_S)
     except subprocess.TimeoutExpired:
         return True
     return False

@@ -24,7 +24,9 @@ from tests.hostile.cases import Case
 
 #: Seconds of processor time that one input may take, and on the clock of a busy machine.
 PATIENCE_S = 5.0
-CLOCK_S = 90.0
+CLOCK_S = 300.0
+#: Seconds after which the alarm rings again: an exception within a finaliser is lost.
+_AGAIN_S = 2.0
 #: Address space that reading may take beyond what the process has at the start.
 MEMORY_BYTES = 1 << 30
 
@@ -68,15 +70,15 @@ def _judge(module: Any, case: Case, folder: Path) -> dict[str, Any]:
     began = time.process_time()
     detail = ""
     try:
-        signal.setitimer(signal.ITIMER_PROF, PATIENCE_S)
-        signal.setitimer(signal.ITIMER_REAL, CLOCK_S)
+        signal.setitimer(signal.ITIMER_PROF, PATIENCE_S, _AGAIN_S)
+        signal.setitimer(signal.ITIMER_REAL, CLOCK_S, _AGAIN_S)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             outcome = module.read(case, folder)
     except _Late:
         outcome = "FAULT: takes too long"
     except MemoryError:
-        outcome = "FAULT: takes too much memory"
+        outcome, detail = "FAULT: takes too much memory", traceback.format_exc()
     except BaseException as error:
         outcome, detail = _word(error)
     finally:

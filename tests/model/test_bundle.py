@@ -105,7 +105,7 @@ def test_bgr_preprocessing_reloads_in_a_fresh_process(tmp_path: Path) -> None:
         "model = load_bundle(folder / 'bundle').model\n"
         "np.save(folder / 'got.npy', model(np.load(folder / 'images.npy')))\n"
     )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=300)
     expected = np.asarray(build_probability_model(classifier)(images))
     assert np.array_equal(np.load(tmp_path / "got.npy"), expected)
 

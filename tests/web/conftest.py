@@ -66,7 +66,7 @@ def serve_app() -> Iterator[Callable[..., Served]]:
             headers = {"origin": base}
             if opened.token:
                 headers["authorization"] = f"Bearer {opened.token}"
-            client = httpx.Client(base_url=base, headers=headers, timeout=60, trust_env=False)
+            client = httpx.Client(base_url=base, headers=headers, timeout=300, trust_env=False)
             # The listener is bound already, so this waits until the server answers.
             stack.enter_context(client).get("/static/style.css").raise_for_status()
             return Served(opened, client)
@@ -102,7 +102,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         if beside is None:
             contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(300_000)
         page.expected_errors, page.errors, page.asked = [], [], []
         page.on("console", lambda said: page.errors.append(said.text) if _is_bad(said) else None)
         page.on("pageerror", lambda error: page.errors.append(str(error)))

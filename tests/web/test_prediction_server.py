@@ -71,16 +71,16 @@ def start(*words: str | Path, refused: str = "") -> Iterator[tuple[Any, list[str
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        assert is_up.wait(120)
+        assert is_up.wait(300)
         told = [line for line in lines if " at http://" in line]
         assert told, "".join(lines)
         address = told[0].split(" at ")[1].split("docs")[0]
-        with httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
+        with httpx.Client(base_url=address, timeout=300, trust_env=False) as client:
             client.process = process
             yield client, lines
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        process.wait(300)
         reader.join()
         process.stderr.close()
 
@@ -140,7 +140,7 @@ def test_workers_share_a_port_and_their_counts_and_one_that_dies_is_replaced(onn
         workers = [child for child in children if "spawn_main" in _read_words(child)]
         assert len(workers) == 2
         os.kill(workers[0], signal.SIGKILL)
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while not any("another takes its place" in line for line in lines):
             assert time.monotonic() < end
             time.sleep(0.05)

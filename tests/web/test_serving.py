@@ -223,7 +223,7 @@ def test_past_the_limit_requests_are_refused_and_then_taken_again(serve_app: Any
 
     def ask(images: np.ndarray) -> np.ndarray:
         has_begun.set()
-        gate.wait(20)
+        gate.wait(300)
         return share_colours(images)
 
     limits = Limits(images=2, waiting=2)
@@ -232,7 +232,7 @@ def test_past_the_limit_requests_are_refused_and_then_taken_again(serve_app: Any
     form = {"files": {"file": RED}}
     with concurrent.futures.ThreadPoolExecutor() as pool:
         first = pool.submit(served.client.post, "/v1/predict", **form)
-        assert has_begun.wait(20)
+        assert has_begun.wait(300)
         two = served.client.post("/v1/predict", files=[("f", RED), ("f", RED)])
         assert two.status_code == 429
         assert two.headers["retry-after"] == "1"
@@ -252,7 +252,7 @@ def test_what_could_not_be_answered_in_time_is_refused_at_once(serve_app: Any) -
 
     def ask(images: np.ndarray) -> np.ndarray:
         has_begun.set()
-        gate.wait(20)
+        gate.wait(300)
         return share_colours(images)
 
     service = Service([make_model(ask=ask)], limits=Limits(seconds=20))
@@ -260,7 +260,7 @@ def test_what_could_not_be_answered_in_time_is_refused_at_once(serve_app: Any) -
     service.find().batcher.pace = 11.0  # seconds an image, as if the last had taken so long
     with concurrent.futures.ThreadPoolExecutor() as pool:
         alone = pool.submit(served.client.post, "/v1/predict", files={"file": RED})
-        assert has_begun.wait(20)
+        assert has_begun.wait(300)
         late = served.client.post("/v1/predict", files={"file": RED})
         gate.set()
         assert alone.result().status_code == 200
@@ -270,7 +270,7 @@ def test_what_could_not_be_answered_in_time_is_refused_at_once(serve_app: Any) -
 
 def test_an_answer_that_takes_too_long_is_given_up(serve_app: Any) -> None:
     gate = threading.Event()
-    model = make_model(ask=lambda images: (gate.wait(20), share_colours(images))[1])
+    model = make_model(ask=lambda images: (gate.wait(300), share_colours(images))[1])
     limits = Limits(seconds=0.05)
     service = Service([model], limits=limits)
     served = serve_app(lambda door: make_service_app(service, door), has_token=False)
@@ -285,7 +285,7 @@ def test_a_newer_model_takes_over_and_no_request_is_dropped(serve_app: Any) -> N
 
     def ask(images: np.ndarray) -> np.ndarray:
         has_begun.set()
-        gate.wait(20)
+        gate.wait(300)
         return share_colours(images)
 
     versions = ["1"]
@@ -308,7 +308,7 @@ def test_a_newer_model_takes_over_and_no_request_is_dropped(serve_app: Any) -> N
         served = serve_app(build, has_token=False)
         with concurrent.futures.ThreadPoolExecutor() as pool:
             old = pool.submit(served.client.post, "/v1/predict", files={"file": RED})
-            assert has_begun.wait(20)
+            assert has_begun.wait(300)
             versions[0] = "2"  # cannot be opened: the first goes on
             _wait_for(lambda: told)
             assert "cannot be taken over: damaged" in told[0]

@@ -543,7 +543,7 @@ def test_kill_9_loses_nothing_that_the_page_confirmed(
                 page.expected_errors.append("net::ERR")
                 page.keyboard.press("1")  # on its way while the server dies
                 work.send_signal(number)
-                out, err = work.communicate(timeout=60)
+                out, err = work.communicate(timeout=300)
             finally:
                 work.kill()
         written = len(open_session(job).read_answers("ann"))

@@ -4,6 +4,7 @@ import ast
 import errno
 import os
 import random
+import shutil
 import signal
 from pathlib import Path
 
@@ -86,6 +87,22 @@ def test_an_error_of_the_system_is_told_with_a_way_out() -> None:
     with pytest.raises(
         StorageError, match=r"^/data/a\.csv: Permission denied; make it readable and writable, or"
     ):
+        work()
+
+
+def test_a_folder_that_cannot_be_copied_is_told_by_its_first_file(tmp_path: Path) -> None:
+    """shutil gathers what went wrong with each file in a list, as text."""
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from" / "a.txt").write_text("a")
+
+    def copy(_source: str, target: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", target)
+
+    @start.verb
+    def work() -> None:
+        shutil.copytree(tmp_path / "from", tmp_path / "to", copy_function=copy)
+
+    with pytest.raises(StorageError, match=r"^.*to/a\.txt: No space left on device; make room$"):
         work()
 
 

@@ -17,6 +17,8 @@ has no end yet was never confirmed to anybody, so it counts for nothing.
 from __future__ import annotations
 
 import json
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +29,7 @@ from tfclassify.files import open_regular
 
 #: Bytes of a journal: a million acts, or a few on all of a large source.
 MAX_BYTES = 1 << 30
+_DAMAGES = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
 #: The labeller whose answers stand above all others, once somebody has adjudicated.
 ADJUDICATOR = "adjudicated"
 
@@ -112,6 +115,8 @@ class Replay:
         if not isinstance(given, dict) or not given:
             raise ValueError("it answers nothing")
         seconds = float(line.get("seconds", 0.0)) / len(given)
+        if not 0.0 <= seconds < math.inf:
+            raise ValueError(f"seconds are a number from 0 on, got {line['seconds']!r:.60}")
         at = str(line.get("at", ""))
         return {
             image: None
@@ -152,16 +157,19 @@ def replay_journal(path: Path, labeller: str, before: Replay | None = None) -> R
     replay = Replay(labeller) if before is None else before
     try:
         with open_regular(path) as stream:
+            size = os.fstat(stream.fileno()).st_size - replay.size
+            if size > MAX_BYTES:
+                raise DataError(
+                    f"{path}: larger than the {MAX_BYTES >> 20:,} MiB allowed; split the work"
+                )
             stream.seek(replay.size)
-            data = stream.read(MAX_BYTES + 1)
+            data = stream.read(max(0, size))
     except FileNotFoundError:
         return replay
-    if len(data) > MAX_BYTES:
-        raise DataError(f"{path}: larger than the {MAX_BYTES >> 20:,} MiB allowed; split the work")
     for line in data.split(b"\n")[:-1]:
         try:
             replay.follow(json.loads(line))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except _DAMAGES as error:
             reason = f"{error!s} is missing" if isinstance(error, KeyError) else error
             raise DataError(
                 f"{path}: line {replay.count + 1} is no act of a labeller ({reason}), got "

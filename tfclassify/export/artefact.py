@@ -32,9 +32,9 @@ from tfclassify.export.reading import (
     FACTS,
     FORMAT,
     RECIPE,
+    OpenNetwork,
     is_artefact,
     list_files,
-    open_network,
     read_facts,
     sum_facts,
 )
@@ -176,7 +176,7 @@ class ArtefactModel(ViewModel):
     """
 
     def __init__(self, facts: Mapping[str, Any], folder: Path) -> None:
-        self._network = open_network(facts["artefact"], folder / facts["file"])
+        self._network = OpenNetwork(facts, folder)
         self._batch = int(facts["batch"])
         height, width = facts["image_size"]
         self.image_size = (int(height), int(width))

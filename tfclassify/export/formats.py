@@ -87,6 +87,11 @@ class ArtefactFormat:
     default_batch: int = 0
     refused: tuple[str, ...] = ("tfclassify", "tensorflow", "keras", "tf_keras")
 
+    @property
+    def is_light(self) -> bool:
+        """Whether it runs without TensorFlow."""
+        return "tensorflow" in self.refused
+
 
 def _write_saved_model(path: Path, draft: Draft) -> None:
     from tfclassify.export.saved_model import write_saved_model

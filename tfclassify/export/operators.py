@@ -10,24 +10,20 @@ operator that computes counts one element-wise operation an output.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from tfclassify.errors import ExportError
 from tfclassify.export.artefact import load_artefact
-from tfclassify.export.formats import SHIPPED, get_format
 from tfclassify.export.litert_file import import_litert
 from tfclassify.export.onnx_file import import_onnx
-from tfclassify.export.proof import run_afresh
-from tfclassify.export.reading import read_facts
+from tfclassify.export.reading import read_facts, refusing, try_alone
 from tfclassify.profiler.latency import measure_whole
 from tfclassify.profiler.results import Cost, LayerProfile, Profile, add_costs
 
@@ -185,6 +181,13 @@ def read_litert(path: Path) -> tuple[list[Operator], list[np.ndarray]]:
 _READERS = {"onnx": read_onnx, "litert": read_litert}
 
 
+def _read(facts: Mapping[str, Any], folder: Path) -> tuple[list[Operator], list[np.ndarray]]:
+    """Read the file of an artefact, which may be a stranger's."""
+    try_alone(folder, facts["checksum"])
+    with refusing(folder / facts["file"]):
+        return _READERS[facts["artefact"]](folder / facts["file"])
+
+
 def profile_artefact(folder: Path, target: str) -> Profile:
     """Count what an ONNX or LiteRT artefact costs for one image, operator by operator.
 
@@ -197,9 +200,11 @@ def profile_artefact(folder: Path, target: str) -> Profile:
         MissingExtraError: If its package is not installed.
     """
     facts = read_facts(folder)
-    operators, constants = _READERS[facts["artefact"]](folder / facts["file"])
+    operators, constants = _read(facts, folder)
     batch = max(1, facts["batch"])
-    layers = tuple(_make_layer(each, batch) for each in operators)
+    with refusing(folder / facts["file"]):  # names that are no text, shapes that are none
+        layers = tuple(_make_layer(each, batch) for each in operators)
+        peak = _estimate_peak(operators, batch)
     height, width = facts["image_size"]
     return Profile(
         folder.name,
@@ -210,7 +215,7 @@ def profile_artefact(folder: Path, target: str) -> Profile:
         sum(each.size for each in constants),
         0,
         sum(each.nbytes for each in constants),
-        _estimate_peak(operators, batch),
+        peak,
         precision=facts["precision"],
         remarks=(
             f"a {facts['artefact']} artefact of {facts['size_bytes']:,} bytes: lines are its "
@@ -239,7 +244,7 @@ def time_artefact(profile: Profile, folder: Path, batch_size: int) -> Profile:
 def count_weights(folder: Path) -> tuple[int, int]:
     """Return the numbers that an ONNX or LiteRT artefact holds, and those that are not zero."""
     facts = read_facts(folder)
-    _, constants = _READERS[facts["artefact"]](folder / facts["file"])
+    _, constants = _read(facts, folder)
     total = sum(each.size for each in constants)
     return total, sum(int(np.count_nonzero(each)) for each in constants)
 
@@ -257,24 +262,6 @@ def check_zeros(folder: Path, zeros: int) -> tuple[int, int]:
             f"{total:,} numbers are zero; please report this"
         )
     return total, nonzeros
-
-
-def measure_memory(folder: Path) -> int:
-    """Return the bytes that a fresh process takes on to load an artefact and run it thrice.
-
-    Raises:
-        ExportError: If the process fails.
-    """
-    facts = read_facts(folder)
-    form = get_format(facts["artefact"], str(folder))
-    batch = max(1, facts["batch"])
-    file = (folder / facts["file"]).resolve()
-    shape = [str(side) for side in (batch, *facts["image_size"], 3)]
-    with TemporaryDirectory(prefix="tfclassify-") as work:
-        got = Path(work, "got.json")
-        program = SHIPPED / "memory.py"
-        run_afresh([program, form.network, file, got, *shape], Path(work), what=str(folder))
-        return int(json.loads(got.read_text("utf-8"))["bytes"])
 
 
 def _make_layer(each: Operator, batch: int) -> LayerProfile:

@@ -7,9 +7,6 @@ Does not own: how an export is written (``submission``, ``artefact``).
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import zipfile
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,6 +24,7 @@ from PIL import Image
 import tfclassify
 from tfclassify.data.images import decode_image, open_image
 from tfclassify.errors import ExportError
+from tfclassify.export.fresh_process import run_afresh
 from tfclassify.inference.prediction import Predictions
 from tfclassify.inference.views import ViewModel
 from tfclassify.model.bundle import Bundle
@@ -35,56 +33,6 @@ from tfclassify.scoring.comparison import resample_difference
 from tfclassify.scoring.intervals import Interval, make_interval, plan_resamples
 from tfclassify.scoring.outcome import apply_thresholds
 from tfclassify.scoring.tasks import get_task
-
-#: Loading TensorFlow and a large network on a slow disk takes minutes, not hours.
-TIMEOUT_S = 1800.0
-
-
-def run_afresh(
-    arguments: Sequence[str | Path], folder: Path, *, what: str, timeout_s: float = TIMEOUT_S
-) -> None:
-    """Run Python in a new process whose working folder is ``folder``.
-
-    The process is isolated (``-I``): neither ``PYTHON*`` variables nor the present
-    folder change what it imports. It runs on the CPU, since this process may hold
-    all of a GPU's memory.
-
-    Args:
-        arguments: A script's path, or ``-c`` and its text; then its arguments.
-        folder: Where it runs.
-        what: What is being checked, for the message.
-        timeout_s: Seconds after which it has failed.
-
-    Raises:
-        ExportError: If it fails or takes too long; holds the end of what it printed.
-    """
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
-        "CUDA_VISIBLE_DEVICES": "-1",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-    }
-    command = [sys.executable, "-I", *(str(argument) for argument in arguments)]
-    try:
-        done = subprocess.run(  # nosec B603
-            command,
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise ExportError(
-            f"{what}: its check in a fresh process took more than {timeout_s:g} s; "
-            "nothing was written"
-        ) from None
-    if done.returncode:
-        printed = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
-        raise ExportError(
-            f"{what}: failed in a fresh process (exit status {done.returncode}); nothing was "
-            f"written. It printed last:\n" + "\n".join(printed[-8:])
-        )
-
 
 #: Probabilities may differ by this much between two processes on one machine.
 TOLERANCE = 1e-5

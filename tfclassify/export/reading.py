@@ -9,19 +9,33 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
-from tfclassify.errors import BundleError, MissingExtraError, TargetError
-from tfclassify.export.formats import get_format
+from tfclassify.data.memory import total_memory
+from tfclassify.errors import (
+    BundleError,
+    ExportError,
+    MissingExtraError,
+    TargetError,
+    TfclassifyError,
+)
+from tfclassify.export.formats import SHIPPED, ArtefactFormat, get_format
+from tfclassify.export.fresh_process import run_afresh
 from tfclassify.files import Document, find_irregular, hash_file, read_regular
 
 FACTS, RECIPE = "artefact.json", "recipe.json"
 FORMAT = 1
 _MOST_BYTES = 16 << 20
+#: Processor time that the network may take for its first image.
+MOST_SECONDS = 300
 
 
 class _Facts(Document):
@@ -42,6 +56,7 @@ class _Facts(Document):
     views: list[str] = Field(min_length=1)
     sha256: dict[str, str]
     checksum: str
+    size_bytes: int = Field(ge=0)
 
     @model_validator(mode="after")
     def _check_thresholds(self) -> Self:
@@ -117,20 +132,65 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def open_network(form: str, file: Path, threads: int = 0) -> Any:
-    """Open an artefact's file by its form's own program, never by one that lies beside it.
+class OpenNetwork:
+    """An artefact's network, opened by its form's own program.
 
     Args:
-        form: Name of its form.
-        file: The model's file or folder.
+        facts: What ``read_facts`` returned.
+        folder: The artefact.
         threads: 0 leaves their number to the runtime.
 
     Raises:
         RequestError: If the form is not known here.
         MissingExtraError: If its runtime is not installed.
+        BundleError: If the runtime refuses the file, or does not survive it.
     """
-    known = get_format(form, str(file.parent))
-    spec = importlib.util.spec_from_file_location(f"tfclassify_{form}", known.network)
+
+    def __init__(self, facts: Mapping[str, Any], folder: Path, threads: int = 0) -> None:
+        self._file = folder / facts["file"]
+        self._classes = len(facts["classes"])
+        form = get_format(facts["artefact"], str(folder))
+        program = load_program(form, folder)
+        if form.is_light:
+            try_alone(folder, facts["checksum"])
+        with refusing(self._file):
+            self._network = program.Network(self._file, threads)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Return the probabilities ``(n, classes)`` of images ``(n, H, W, 3)`` 0..255.
+
+        Raises:
+            BundleError: If the network fails, or its answers are none.
+        """
+        with refusing(self._file):
+            answer = np.asarray(self._network(images))
+            expected = (len(images), self._classes)
+            if answer.shape != expected or not np.isfinite(answer).all():
+                raise ValueError(f"answers {expected} of finite numbers expected, not these")
+        return answer
+
+
+@contextmanager
+def refusing(file: Path) -> Iterator[None]:
+    """Word whatever a runtime makes of a file: their errors share no class."""
+    try:
+        yield
+    except TfclassifyError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BundleError(
+            f"{file}: cannot be run ({reason}); copy the artefact afresh, or export the run anew"
+        ) from error
+
+
+def load_program(form: ArtefactFormat, folder: Path) -> Any:
+    """Import the program of a form, whose ``Network`` opens its files.
+
+    Raises:
+        MissingExtraError: If its runtime is not installed; names the folder.
+    """
+    spec = importlib.util.spec_from_file_location(f"tfclassify_{form.name}", form.network)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -138,7 +198,52 @@ def open_network(form: str, file: Path, threads: int = 0) -> Any:
         spec.loader.exec_module(module)
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"{file.parent}: running a model in the form {form} needs {error.name}; install it: "
-            f"pip install {known.needs}"
+            f"{folder}: running a model in the form {form.name} needs {error.name}; install it: "
+            f"pip install {form.needs}"
         ) from error
-    return module.Network(file, threads)
+    return module
+
+
+@lru_cache(maxsize=64)
+def try_alone(folder: Path, checksum: str) -> None:
+    """Run the network on a black image in a process of its own, once for each content.
+
+    A file from a stranger may end the runtime's process, never end itself, or take all the
+    memory. SavedModels and ``.keras`` files are looked at instead (``load_artefact``).
+
+    Raises:
+        BundleError: If that process fails.
+    """
+    try:
+        run_alone(folder, memory=total_memory() // 2)
+    except ExportError as error:
+        reason = " ".join(str(error).split())[-300:]
+        raise BundleError(
+            f"{folder}: its network cannot be run ({reason}); copy the artefact afresh, or export "
+            "the run anew"
+        ) from error
+
+
+def run_alone(folder: Path, memory: int = 0) -> int:
+    """Run an artefact on black images in a fresh process, by its form's own program.
+
+    Args:
+        folder: The artefact.
+        memory: Bytes of address space that the process may take; 0 for any number.
+
+    Returns:
+        The bytes of memory that loading and running it took.
+
+    Raises:
+        ExportError: If the process fails, or computes for more than ``MOST_SECONDS``.
+    """
+    facts = read_facts(folder)
+    form = get_format(facts["artefact"], str(folder))
+    file = (folder / facts["file"]).resolve()
+    sides = (max(1, facts["batch"]), *facts["image_size"], 3)
+    with TemporaryDirectory(prefix="tfclassify-") as work:
+        got = Path(work, "got.json")
+        words = map(str, (form.network, file, got, memory, MOST_SECONDS, *sides))
+        program: list[str | Path] = [SHIPPED / "memory.py", *words]
+        run_afresh(program, Path(work), what=str(folder), outcome="it was not opened")
+        return int(json.loads(got.read_text("utf-8"))["bytes"])

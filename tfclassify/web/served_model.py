@@ -20,7 +20,7 @@ import numpy as np
 from tfclassify.data.images import ImageFacts, Resize, decode_with_facts
 from tfclassify.errors import BundleError, RequestError
 from tfclassify.export.formats import get_format
-from tfclassify.export.reading import FACTS, RECIPE, is_artefact, open_network, read_facts
+from tfclassify.export.reading import FACTS, RECIPE, OpenNetwork, is_artefact, read_facts
 from tfclassify.export.shipped import predict
 from tfclassify.inference.occlusion import OcclusionMaps
 from tfclassify.recipe.wording import suggest
@@ -217,7 +217,7 @@ def _open_artefact(
             f"--tta: {folder} shows the views that lie inside, {', '.join(facts['views'])}, and "
             "no others; leave it out, or export the run with or without --views"
         )
-    network = open_network(facts["artefact"], folder / facts["file"], threads)
+    network = OpenNetwork(facts, folder, threads)
     height, width = facts["image_size"]
     limits = facts["thresholds"]
 

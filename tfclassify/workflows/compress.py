@@ -291,13 +291,13 @@ def _time(
 ) -> dict[str, Any]:
     """Time all variants in turn on the first held-out image."""
     from tfclassify.compress.measuring import time_interleaved
-    from tfclassify.export.reading import open_network, read_facts
+    from tfclassify.export.reading import OpenNetwork, read_facts
     from tfclassify.export.shipped.predict import read_photo
 
     networks, image = {}, None
     for _, _, folder in made:
         facts = read_facts(folder)
-        networks[str(folder)] = open_network(facts["artefact"], folder / facts["file"], threads)
+        networks[str(folder)] = OpenNetwork(facts, folder, threads)
         if image is None:
             image = read_photo(exam.answers.files[0], facts["image_size"], facts["resize"])[None]
     assert image is not None
@@ -309,9 +309,9 @@ def _measure(
 ) -> VariantRow:
     from tfclassify.compress.measuring import zip_size
     from tfclassify.export.artefact import load_artefact
-    from tfclassify.export.operators import check_zeros, measure_memory, profile_artefact
+    from tfclassify.export.operators import check_zeros, profile_artefact
     from tfclassify.export.proof import compare_scores, score_photos
-    from tfclassify.export.reading import read_facts
+    from tfclassify.export.reading import read_facts, run_alone
     from tfclassify.inference.prediction import predict_paths
     from tfclassify.pages.compress_page import VariantRow
 
@@ -334,7 +334,7 @@ def _measure(
         profile_artefact(folder, str(folder)).macs,
         (single.p50_ms, single.p95_ms),
         (every.p50_ms, every.p95_ms),
-        measure_memory(folder),
+        run_alone(folder),
         score_photos(recipe, exam, found.probabilities),
         None
         if is_original

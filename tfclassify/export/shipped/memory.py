@@ -1,6 +1,7 @@
-"""Measures the memory that loading and running a model takes.
+"""Measures the memory that loading and running a model takes, under limits.
 
-Run by its path as ``python -I memory.py PROGRAM FILE OUTPUT SIDES...``, never imported.
+Run by its path as ``python -I memory.py PROGRAM FILE OUTPUT MEMORY SECONDS SIDES...``, never
+imported.
 """
 
 from __future__ import annotations
@@ -9,18 +10,21 @@ import importlib.util
 import json
 import resource
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 
 
-def main(program: str, file: str, target: str, *sides: str) -> None:
+def main(program: str, file: str, target: str, memory: str, seconds: str, *sides: str) -> None:
     """Load a model by a network program, run it on black images, and write the bytes.
 
     Args:
         program: Defines ``Network``.
         file: The model.
         target: JSON to write.
+        memory: Bytes of address space that it may take; 0 for any number.
+        seconds: Processor time that it may take from now on.
         sides: Shape of a batch.
     """
     spec = importlib.util.spec_from_file_location("network", program)
@@ -28,12 +32,21 @@ def main(program: str, file: str, target: str, *sides: str) -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    _limit(resource.RLIMIT_AS, int(memory))
+    _limit(resource.RLIMIT_CPU, int(time.process_time()) + int(seconds))
     before = _peak()
     network = module.Network(Path(file))
     images = np.zeros([int(side) for side in sides], np.float32)
     for _ in range(3):
         network(images)
     Path(target).write_text(json.dumps({"bytes": _peak() - before}), encoding="utf-8")
+
+
+def _limit(which: int, least: int) -> None:
+    """Lower one of this process's limits; 0 leaves it."""
+    _, most = resource.getrlimit(which)
+    if least and (most == resource.RLIM_INFINITY or least < most):
+        resource.setrlimit(which, (least, most))
 
 
 def _peak() -> int:

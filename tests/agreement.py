@@ -2,11 +2,12 @@
 
     python -m tests.agreement             # a few trainings on one and on two devices
     python -m tests.agreement --full      # every optimizer with every option
+    python -m tests.agreement --processes 2
 
 Each training is run twice on the same images: by one device, and by two logical processors of
-one process. The table tells how far apart the losses of an epoch ever are, and those on
-validation, where the phase trains no BatchNorm: the bias before a BatchNorm has no
-influence on the loss of a batch, so its gradient is nothing but rounding.
+one process, or by two processes. The table tells how far apart the losses of an epoch ever
+are, and those on validation, where the phase trains no BatchNorm: the bias before a BatchNorm
+has no influence on the loss of a batch, so its gradient is nothing but rounding.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tests.ports import choose_addresses
 
 #: Updates are at least 20: twelve images in batches of 5, 5 and 2, seven times over.
 BATCH, EPOCHS = 5, 7
@@ -141,24 +145,50 @@ def print_row(row: dict[str, Any]) -> None:
     )
 
 
+def open_devices(count: int) -> Any:
+    """Open logical processors of this process."""
+    import tensorflow as tf
+
+    processor = tf.config.list_physical_devices("CPU")[0]
+    parts = [tf.config.LogicalDeviceConfiguration()] * count
+    tf.config.set_logical_device_configuration(processor, parts)
+    from tfclassify.training.replicas import Replicas
+
+    return Replicas(tf.distribute.MirroredStrategy([f"CPU:{place}" for place in range(count)]))
+
+
+def open_process(addresses: str) -> Any:
+    """Join the other processes, whose addresses these are."""
+    from tfclassify.training.devices import join_processes
+    from tfclassify.training.workers import find_workers, meet
+
+    workers = find_workers("multi_worker", addresses)
+    assert workers is not None
+    meet(workers, {}, {})
+    return join_processes(workers)
+
+
 def main() -> int:
     """Print the table; fail where a gap is larger than 1e-5."""
     parser = argparse.ArgumentParser(prog="python -m tests.agreement")
     parser.add_argument("--full", action="store_true", help="every optimizer with every option")
     parser.add_argument("--devices", type=int, default=2, help="logical processors")
+    parser.add_argument("--processes", type=int, default=1, help="processes in their place")
+    parser.add_argument("--join", help="addresses; how one process is told of the others")
     parser.add_argument("--json", action="store_true", help="one row a line, for programs")
     given = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    others = []
+    if given.processes > 1:
+        given.join = ",".join(choose_addresses(given.processes))
+        command = [sys.executable, "-m", "tests.agreement", "--join", given.join]
+        command += ["--full"] * given.full
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        others = [subprocess.Popen(command, **quiet) for _ in range(given.processes - 1)]
+    several = open_process(given.join) if given.join else open_devices(given.devices)
     import tensorflow as tf
 
-    processor = tf.config.list_physical_devices("CPU")[0]
-    parts = [tf.config.LogicalDeviceConfiguration()] * given.devices
-    tf.config.set_logical_device_configuration(processor, parts)
     tf.config.experimental.enable_op_determinism()
-    from tfclassify.training.replicas import Replicas
-
-    names = [f"CPU:{place}" for place in range(given.devices)]
-    several = Replicas(tf.distribute.MirroredStrategy(names))
     rows: list[dict[str, Any]] = []
 
     def report(row: dict[str, Any]) -> None:
@@ -168,9 +198,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         compare(list_trainings(full=given.full), Path(folder), several, report)
     worst = max(max(row["gap"], row["gap_validation"] or 0.0) for row in rows)
+    several.close()
+    is_told = all(process.wait() == 0 for process in others)
     if not given.json:
-        print(f"{len(rows)} trainings, {given.devices} devices: at most {worst:.1e} apart")
-    return int(worst > 1e-5)
+        kind = "processes" if given.join else "devices"
+        print(f"{len(rows)} trainings, {several.count} {kind}: at most {worst:.1e} apart")
+    return int(worst > 1e-5 or not is_told)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,25 @@
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import keras
 import pytest
+import tensorflow as tf
 
 from tests.hub_modules import make_hub_module
 from tests.training.builders import WHOLE, make_recipe, make_trainer
 from tfclassify.backbones.hub_layer import HubFeatures, module_folders
 from tfclassify.errors import RequestError, TrainingError
 from tfclassify.training import devices
-from tfclassify.training.devices import check_phase, open_replicas
+from tfclassify.training.devices import (
+    check_phase,
+    check_recipe,
+    join_processes,
+    open_replicas,
+)
 from tfclassify.training.replicas import ONE, Replicas
+from tfclassify.training.workers import Workers
 
 
 @pytest.fixture
@@ -38,11 +46,54 @@ def test_auto_leaves_several_gpus_alone_only_where_they_are_several(
     assert open_replicas(make_recipe([WHOLE])) is ONE
 
 
-def test_xla_is_for_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_list_devices", lambda: ["GPU:0", "GPU:1"])
+def test_xla_is_for_one_device(two_devices: Replicas) -> None:
     recipe = make_recipe([WHOLE], runtime={"jit": True})
-    with pytest.raises(RequestError, match=r"one device, got 2 \(GPU:0 to GPU:1\); use jit: false"):
-        open_replicas(recipe)
+    with pytest.raises(RequestError, match="for one device, got 2; use jit: false, or strategy"):
+        check_recipe(two_devices, recipe)
+
+
+def test_several_processes_augment_by_address(two_devices: Replicas) -> None:
+    recipe = make_recipe([WHOLE], augment={"engine": "keras", "flip": ["horizontal"]})
+    check_recipe(two_devices, recipe)  # made once, for both devices
+    two_devices.workers = 2
+    with pytest.raises(RequestError, match=r"augment.engine: keras draws anew .* use native"):
+        check_recipe(two_devices, recipe)
+
+
+def test_processes_are_joined_before_tensorflow_works() -> None:
+    tf.zeros(1)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        workers = Workers(("127.0.0.1:1", "127.0.0.1:2"), 0, listener)
+        with pytest.raises(RequestError, match=r"worker 1 of 2 .* worked in this process already"):
+            join_processes(workers)
+
+
+def raising(error: Exception) -> object:
+    def fail(*_: object) -> object:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("Timeout waiting for the cluster"), "cannot be reached .Timeout .* firewall"),
+        (tf.errors.UnavailableError(None, None, "Socket closed"), "stopped or .*Socket closed"),
+    ],
+)
+def test_processes_that_cannot_be_reached(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", raising(error))
+    monkeypatch.setattr(devices, "CollectiveAllReduceExtended", type("Extended", (), {}))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        workers = Workers(("127.0.0.1:1", "127.0.0.1:2"), 0, listener)
+        monkeypatch.setattr(
+            devices.context.context(), "configure_coordination_service", lambda service_type: None
+        )
+        with pytest.raises(TrainingError, match=f"worker 1 of 2 .*{said}"):
+            join_processes(workers)
 
 
 def test_a_batch_has_an_image_for_each_device(tmp_path: Path, two_devices: Replicas) -> None:

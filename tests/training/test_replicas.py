@@ -35,9 +35,9 @@ def test_several_devices_train_as_one() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("devices", ["2", "3"])
-def test_every_optimizer_with_every_option(devices: str) -> None:
-    command = [sys.executable, "-m", "tests.agreement", "--full", "--devices", devices]
+@pytest.mark.parametrize("several", ["--devices=2", "--devices=3", "--processes=2"])
+def test_every_optimizer_with_every_option(several: str) -> None:
+    command = [sys.executable, "-m", "tests.agreement", "--full", several]
     told = subprocess.run(command, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stdout + told.stderr[-2000:]
 

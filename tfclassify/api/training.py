@@ -35,6 +35,7 @@ def train(
     resume: bool = False,
     force: bool = False,
     keep_state: bool = False,
+    workers: str | None = None,
     progress: bool | Observer = True,
 ) -> Run:
     """Train, judge the model on held-out images, and write the run's report.
@@ -54,6 +55,8 @@ def train(
         resume: Resume an interrupted run.
         force: With ``resume``: resume although recipe, images or versions have changed.
         keep_state: Keep what only resuming needs, though the run is finished.
+        workers: Processes that train together, ``host:port,host:port``, the same on every
+            machine; the first one writes the run.
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Returns:
@@ -82,7 +85,13 @@ def train(
     if resume:
         given = None if recipe is None else Path(_need_path(recipe, "train"))
         result = resume_training(
-            given, folder, changes, observer, force=force, keep_state=keep_state
+            given,
+            folder,
+            changes,
+            observer,
+            force=force,
+            keep_state=keep_state,
+            workers=workers,
         )
     else:
         request = TrainRequest(
@@ -92,6 +101,7 @@ def train(
             columns=read_columns(columns),
             keep_state=keep_state,
             seconds=seconds,
+            workers=workers,
         )
         result = train_recipe(request, observer)
     return Run(result.run, result)

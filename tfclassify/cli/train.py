@@ -34,6 +34,9 @@ def train(run: Run, *, as_json: bool) -> str:
                 "scores": [list_score_facts(verdict) for verdict in result.verdicts],
             }
         )
+    if result.worker:
+        done = f"{result.worker}: {count_of(result.epochs, 'epoch')} done"
+        return f"{done}; the first worker judges and writes {result.run}"
     lines = say_scores(result.verdicts, result.recipe.metric)
     if not lines:
         lines = ["trained on all images; none was held out to judge by"]

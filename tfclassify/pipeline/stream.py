@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from tfclassify.augmentations.randomness import Draws
 from tfclassify.errors import DataError
-from tfclassify.pipeline.augmentation import build_augmentation
+from tfclassify.pipeline.augmentation import build_augmentation, is_changing
 from tfclassify.pipeline.cache import ImageStore
 from tfclassify.recipe.schema import AugmentRecipe
 
@@ -65,6 +65,7 @@ def training_stream(
     augmented: bool = True,
     class_weights: npt.NDArray[np.float32] | None = None,
     parallel_calls: int | None = None,
+    own_rows: Callable[[int], slice] | None = None,
 ) -> tf.data.Dataset:
     """Stream epoch after epoch of shuffled, augmented batches, without end.
 
@@ -83,6 +84,8 @@ def training_stream(
             the expectation of these under its target after mixing.
         parallel_calls: Batches made at a time; None leaves it to tf.data. The stream is
             the same bits for any number.
+        own_rows: From the images of a batch to the rows whose images are wanted, where other
+            processes make the others; None for all of them.
 
     Returns:
         Elements of images ``(b, height, width, 3)`` float32 in 0..255, targets
@@ -115,6 +118,7 @@ def training_stream(
         mix=mix,
         augmented=augmented,
         class_weights=class_weights,
+        own_rows=own_rows,
     )
     return _map_ahead(numbers, make_batch, parallel_calls)
 
@@ -186,6 +190,7 @@ def _build_batch_maker(
     mix: bool,
     augmented: bool,
     class_weights: npt.NDArray[np.float32] | None,
+    own_rows: Callable[[int], slice] | None = None,
 ) -> Any:
     """Build the function that gives a batch by its number; ``locate`` gives its address."""
     images = training_set.images
@@ -193,17 +198,22 @@ def _build_batch_maker(
         augment, images.image_size, seed=seed, augmented=augmented, mixed=mix
     )
     classes = training_set.targets.shape[1]
+    is_mixed = is_changing(augment, augmented=False, mixed=mix)
     by_class = None if class_weights is None else tf.constant(class_weights, tf.float32)
 
     def make(number: np.int64) -> tuple[npt.NDArray[np.float32], ...]:
         epoch, positions = locate(int(number))
+        weights = training_set.weights[positions]
+        own = slice(0, len(positions)) if own_rows is None else own_rows(len(positions))
+        made = positions if is_mixed else positions[own]  # partners are of the whole batch
         pixels, labels = augmentation.change(
-            images.read(positions),
-            training_set.targets[positions],
-            training_set.keys[positions],
-            epoch,
+            images.read(made), training_set.targets[made], training_set.keys[made], epoch
         )
-        return pixels, labels, training_set.weights[positions]
+        if own_rows is None:
+            return pixels, labels, weights
+        if is_mixed:
+            return pixels[own], labels, weights
+        return pixels, training_set.targets[positions], weights
 
     def make_batch(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
         kinds = [tf.float32] * 3

@@ -160,10 +160,11 @@ class RuntimeRecipe(Section):
         description="Of the activations; weights, gradients and loss are float32. For GPUs.",
     )
     jit: bool = Field(False, description="XLA; slower on a CPU.")
-    strategy: Literal["auto", "none", "mirrored"] = Field(
+    strategy: Literal["auto", "none", "mirrored", "multi_worker"] = Field(
         "auto",
-        description="Devices that train together: auto takes all GPUs of this machine; none one "
-        "device; mirrored all GPUs, or TensorFlow's logical processors.",
+        description="Devices that train together: none, one; mirrored, all GPUs of this machine, "
+        "or TensorFlow's logical processors; multi_worker, those of several processes; auto, "
+        "what there is.",
     )
     tensorboard: bool = Field(False, description="Also write TensorBoard logs.")
 

@@ -195,7 +195,7 @@ def start_phase(
     address = sum(earlier.epochs for earlier in recipe.phases[:number])
     source: BatchSource
     if extractor is None:
-        source = StreamSource(material, seen, phase, network, address, quantiser)
+        source = StreamSource(material, seen, phase, network, address, quantiser, replicas)
     else:
         judged = extractor if sized is classifier else split_at_pooling(classifier)[0]
         judge = ForwardPass(step.head)

@@ -17,18 +17,24 @@ masks, what is saved) is the work of one device. What depends on the whole batch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfclassify.model.folding import Call, replaced
 from tfclassify.model.freezing import list_leaves
+from tfclassify.model.prediction import predict_store
+from tfclassify.pipeline.cache import ImageStore
 from tfclassify.training.averages import find_trained_norms
 
+#: Numbers of 32 bits that are shared at once.
+_WORDS = 1 << 22
 #: Inputs, targets, weights and the part that they are, to loss, logits and gradients.
 Work = Callable[[Any, Any, Any, "Part"], tuple[Any, Any, list[Any]]]
 #: Opens what the network runs within while it computes a part.
@@ -99,6 +105,66 @@ class Replicas:
         local = self.count // self.workers
         first = self.worker * local
         return slice(images * first // self.count, images * (first + local) // self.count)
+
+    def share(self, content: bytes) -> bytes:
+        """Return what the first process has for ``content``."""
+        if self.workers == 1:
+            return content
+        own = np.frombuffer(content + bytes(-len(content) % 4), np.int32)
+        sizes = np.array([len(content), len(own)], np.int32)
+        sizes = self._sum(sizes if self.is_chief else np.zeros_like(sizes))
+        words = np.zeros(sizes[1], np.int32)
+        for start in range(0, len(words), _WORDS):
+            part = words[start : start + _WORDS]
+            part[:] = self._sum(own[start : start + len(part)] if self.is_chief else part)
+        return words.tobytes()[: sizes[0]]
+
+    def agree(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Return the first process's values, by which all of them decide."""
+        if self.workers == 1:
+            return dict(values)
+        told: dict[str, float] = json.loads(self.share(json.dumps(dict(values)).encode()))
+        return told
+
+    def predict(
+        self, network: Callable[[Any], Any], images: ImageStore, batch_size: int
+    ) -> np.ndarray:
+        """Run a network over images as ``predict_store`` does, each process a part of them."""
+        if self.workers == 1:
+            return predict_store(network, images, batch_size)
+        batches = -(-len(images) // batch_size)
+        first, last = (
+            min(len(images), batch_size * (batches * place // self.workers))
+            for place in (self.worker, self.worker + 1)
+        )
+        own = predict_store(network, _Part(images, first, last), batch_size)
+        answers = np.zeros((len(images), *own.shape[1:]), np.float32)
+        answers[first:last] = own
+        return self._sum(answers)
+
+    def close(self) -> None:
+        """Look after the other processes no longer: they may end."""
+        extended: Any = self._strategy.extended if self._strategy else None
+        if self.workers > 1:
+            extended._check_health_thread_should_stop.set()
+            extended._check_health_thread = None  # else its end is waited for
+
+    def _sum(self, values: np.ndarray) -> np.ndarray:
+        """Add arrays of the same shape up over the processes."""
+        strategy = self._strategy
+        assert strategy is not None  # there are other processes
+        mine = tf.constant(values)
+
+        @tf.function(autograph=False, input_signature=[tf.TensorSpec(None, mine.dtype)])
+        def add(given: Any) -> Any:
+            def run() -> Any:
+                device = tf.distribute.get_replica_context()
+                is_first = device.replica_id_in_sync_group % (self.count // self.workers) == 0
+                return device.all_reduce("SUM", given * tf.cast(is_first, given.dtype))
+
+            return strategy.experimental_local_results(strategy.run(run))[0]
+
+        return np.asarray(add(tf.reshape(mine, [-1]))).reshape(values.shape)
 
     def add_up(
         self, work: Work, models: Sequence[keras.Model], inputs: Any, targets: Any, weights: Any
@@ -240,6 +306,20 @@ def _synchronised(models: Sequence[keras.Model]) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.synchronized = False
+
+
+class _Part(ImageStore):
+    """Some neighbouring images of a store."""
+
+    def __init__(self, images: ImageStore, first: int, last: int) -> None:
+        self._images, self._first, self._last = images, first, last
+        self.image_size = images.image_size
+
+    def __len__(self) -> int:
+        return self._last - self._first
+
+    def read(self, positions: Any) -> Any:
+        return self._images.read(np.asarray(positions) + self._first)
 
 
 #: This device alone.

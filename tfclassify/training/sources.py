@@ -6,7 +6,7 @@ augmented image looks like (``pipeline``), the step (``steps``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -28,6 +28,7 @@ from tfclassify.recipe.schema import DataRecipe, PhaseRecipe, Recipe
 from tfclassify.scoring.tasks import get_task
 from tfclassify.training.feature_store import FeatureStore
 from tfclassify.training.quantising import Quantiser
+from tfclassify.training.replicas import ONE, Replicas
 from tfclassify.training.steps import ForwardPass
 from tfclassify.training.teacher import Teacher
 
@@ -97,8 +98,9 @@ class StreamSource:
         network: ForwardPass,
         first_address: int,
         quantiser: Quantiser | None = None,
+        replicas: Replicas = ONE,
     ) -> None:
-        self._quantiser = quantiser
+        self._quantiser, self._replicas = quantiser, replicas
         self._material, self._recipe, self._phase = material, recipe, phase
         self._network = network
         self._first_address = first_address
@@ -119,7 +121,8 @@ class StreamSource:
         if self._quantiser is not None:
             self._quantiser.measure()
         if self._iterator is None:
-            self._iterator = self._open(epoch)
+            several = self._replicas.workers > 1
+            self._iterator = self._open(epoch, self._replicas.own_rows if several else None)
         yield from self._take_epoch(self._iterator, epoch)
 
     def rows(self, epoch: int) -> np.ndarray:
@@ -131,9 +134,11 @@ class StreamSource:
         """Yield the batches of an epoch from a stream of its own."""
         yield from self._take_epoch(self._open(epoch), epoch)
 
-    def _open(self, epoch: int) -> Iterator[Batch]:
-        first = self._first_address + epoch - 1
-        return iter(open_stream(self._material, self._recipe, self._phase, first_epoch=first))
+    def _open(self, epoch: int, own_rows: Callable[[int], slice] | None = None) -> Iterator[Batch]:
+        first, phase = self._first_address + epoch - 1, self._phase
+        return iter(
+            open_stream(self._material, self._recipe, phase, first_epoch=first, own_rows=own_rows)
+        )
 
     def _take_epoch(self, stream: Iterator[Batch], epoch: int) -> Iterator[Batch]:
         size, rows = self._recipe.step_images, self.rows(epoch)
@@ -144,8 +149,16 @@ class StreamSource:
                 here = rows[step * size : (step + 1) * size]
                 targets = np.concatenate([targets, self._answers[here]], axis=1)
             elif self._material.teacher is not None:
-                targets = self._material.teacher.join(images, targets)
+                targets = self._ask(self._material.teacher, images, targets)
             yield images, targets, weights
+
+    def _ask(self, teacher: Teacher, images: Any, targets: Any) -> np.ndarray:
+        """Lay the teacher's answers behind the labels; those of images that are here."""
+        if len(images) == len(targets):
+            return teacher.join(images, targets)
+        answers = np.zeros(targets.shape, np.float32)
+        answers[self._replicas.own_rows(len(targets))] = teacher.ask(images)
+        return np.concatenate([np.asarray(targets), answers], axis=1)
 
     def validation_probabilities(self) -> np.ndarray:
         """Run the whole network over the validation images."""
@@ -154,7 +167,7 @@ class StreamSource:
         images, recipe = self._material.validation, self._recipe
         assert images is not None  # nobody asks without any
         return get_task(recipe.task).activate(
-            predict_store(self._network, images, recipe.step_images)
+            self._replicas.predict(self._network, images, recipe.step_images)
         )
 
 
@@ -279,8 +292,15 @@ class FeatureSource:
         return get_task(self._recipe.task).activate(np.concatenate(logits))
 
 
-def open_stream(material: Material, recipe: Recipe, phase: PhaseRecipe, *, first_epoch: int) -> Any:
-    """Open a phase's stream of training batches at an epoch's address.
+def open_stream(
+    material: Material,
+    recipe: Recipe,
+    phase: PhaseRecipe,
+    *,
+    first_epoch: int,
+    own_rows: Callable[[int], slice] | None = None,
+) -> Any:
+    """Open a phase's stream of training batches at an epoch's address; see ``training_stream``.
 
     Class weights of label sets are the loss's (``losses``), not the images'.
     """
@@ -294,6 +314,7 @@ def open_stream(material: Material, recipe: Recipe, phase: PhaseRecipe, *, first
         mix=phase.mix,
         augmented=phase.augment,
         class_weights=material.class_weights if is_by_image else None,
+        own_rows=own_rows,
     )
 
 

@@ -266,7 +266,7 @@ class Trainer:
     def _validate(self, source: BatchSource) -> dict[str, float]:
         if self._material.validation is None:
             return {}
-        return self._score(source.validation_probabilities())
+        return self._replicas.agree(self._score(source.validation_probabilities()))
 
     def _score(self, probabilities: np.ndarray) -> dict[str, float]:
         names = dict.fromkeys([*self._task.watched, self._recipe.metric, *self._named_by_phases()])

@@ -170,6 +170,11 @@ def find_recipe_changes(before: Recipe, now: Recipe) -> list[str]:
     return [f"recipe: {line}" for line in name_changes(_plain(before), _plain(now))]
 
 
+def list_values(recipe: Recipe) -> dict[str, object]:
+    """List what a recipe says and something is computed from, by dotted keys."""
+    return dict(_flatten("", _plain(recipe)))
+
+
 def _plain(recipe: Recipe) -> dict[str, object]:
     content: dict[str, object] = fill_defaults(recipe).model_dump(mode="json")
     content.pop("description")  # nothing is computed from it

@@ -162,10 +162,13 @@ def _set_switches(switches: _Switches | None) -> None:
         config.disable_op_determinism()
 
 
-def start_tensorflow() -> None:
+def start_tensorflow(*, is_begun: bool = True) -> None:
     """Import TensorFlow and Keras without their native start-up lines on standard error.
 
     Signals wait meanwhile: an import that is broken off cannot be made up for.
+
+    Args:
+        is_begun: Whether its runtime begins too; not where other processes are joined first.
 
     Raises:
         StorageError: If the process may not have the memory that the import takes.
@@ -181,7 +184,8 @@ def start_tensorflow() -> None:
             # Python's side warns of retracing, on which nobody who trains can act.
             tf.get_logger().setLevel("ERROR")
         # The first operation starts the runtime, which has lines of its own.
-        tf.zeros(1)
+        if is_begun:
+            tf.zeros(1)
 
 
 def _check_address_space() -> None:

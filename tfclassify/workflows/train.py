@@ -31,6 +31,7 @@ from tfclassify.runs.documents import Choice, RunMetrics, read_document
 from tfclassify.scoring.tasks import get_task
 from tfclassify.scoring.verdicts import Verdict
 from tfclassify.training.mining import write_hard_examples
+from tfclassify.training.workers import Workers, find_workers
 from tfclassify.workflows.material import (
     anchor_images,
     build_network,
@@ -47,11 +48,13 @@ from tfclassify.workflows.resuming import (
     refuse_changes,
 )
 from tfclassify.workflows.start import set_up_keras, verb
+from tfclassify.workflows.together import confirm, explain_loss, follow, join, say_how
 
 if TYPE_CHECKING:
     from tfclassify.model.assembly import Classifier
     from tfclassify.model.bundle import Bundle
     from tfclassify.scoring.epochs import EpochRecord
+    from tfclassify.training.replicas import Replicas
     from tfclassify.training.sources import Material
     from tfclassify.tuning.budget import Pace
 
@@ -69,6 +72,8 @@ class TrainRequest:
         columns: Which column of a table holds what, for images without a recipe.
         seconds: What all of it may take; epochs are fitted to it, and for images without a
             recipe backbone and image size are chosen by it. None leaves the recipe alone.
+        workers: ``host:port,host:port`` of the processes that train together, this one among
+            them; None leaves it to the recipe and the environment.
     """
 
     recipe: Given
@@ -78,6 +83,7 @@ class TrainRequest:
     columns: Mapping[str, str | None] = field(default_factory=dict)
     keep_state: bool = False
     seconds: float | None = None
+    workers: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,7 @@ class TrainResult:
         seconds: Wall time of this call.
         report: The page.
         kept_phase: Name of the phase whose weights the run has.
+        worker: Which worker this process was, where it was not the one that writes the run.
     """
 
     run: Path
@@ -101,6 +108,7 @@ class TrainResult:
     seconds: float
     report: Path
     kept_phase: str
+    worker: str = ""
 
 
 @verb
@@ -114,6 +122,16 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
     """
     started = time.perf_counter()
     recipe = open_recipe(request.recipe, request.overrides, observer, request.columns)
+    workers = find_workers(recipe.runtime.strategy, request.workers)
+    if workers is not None and request.seconds is not None:
+        with workers.listener:
+            raise RequestError(
+                "--time: fits a training to one machine, and several workers are to train "
+                "together; leave one of them out"
+            )
+    if workers is not None and not workers.is_chief:
+        data = anchor_images(prepare_data(recipe, observer=observer))
+        return _follow(workers, recipe, data, None, started, observer)
     choice, pace = None, None
     if request.seconds is not None:
         recipe, choice, pace = _fit(request, request.seconds, recipe, started, observer)
@@ -126,9 +144,21 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
         if choice is not None:
             choice.write(run.choice_path)
         data = _prepare(run, recipe, observer)
-        result = train_prepared(
-            run, recipe, data, observer, resume=False, started=started, pace=pace
-        )
+        replicas = None
+        if workers is not None:
+            where, how = str(run.path.absolute()), say_how(None)
+            replicas, _ = join(workers, recipe, data, where, how, observer)
+        with explain_loss(workers, str(run.path), run.describe_kept):
+            result = train_prepared(
+                run,
+                recipe,
+                data,
+                observer,
+                resume=False,
+                started=started,
+                pace=pace,
+                replicas=replicas,
+            )
         if not request.keep_state:
             run.drop_state()
         return result
@@ -152,6 +182,21 @@ def _fit(
     )
 
 
+def _follow(
+    workers: Workers,
+    recipe: Recipe,
+    data: PreparedData,
+    state: Path | None,
+    started: float,
+    observer: Observer,
+) -> TrainResult:
+    """Be one of the workers that the first one trains with."""
+    path, epochs, kept = follow(workers, recipe, data, state, observer)
+    seconds = time.perf_counter() - started
+    run = RunDirectory(path)
+    return TrainResult(path, recipe, (), epochs, seconds, run.report_path, kept, str(workers))
+
+
 @verb
 def resume_training(
     given: Path | None,
@@ -161,6 +206,7 @@ def resume_training(
     *,
     force: bool = False,
     keep_state: bool = False,
+    workers: str | None = None,
 ) -> TrainResult:
     """Go on with a run: ``--resume RUN``, ``--resume --out RUN`` or ``RECIPE --resume --out RUN``.
 
@@ -171,6 +217,7 @@ def resume_training(
         observer: Told of progress.
         force: Go on though recipe, images or versions are no longer those of the beginning.
         keep_state: Whether a finished run keeps what only resuming needs.
+        workers: The processes that resume it together, as in a request.
 
     Raises:
         RequestError: If no run is named, or overrides are given.
@@ -190,6 +237,11 @@ def resume_training(
         raise TargetError(
             f"{run.path}: is an ensemble, which was not trained itself; {run.describe_way_on()}"
         )
+    own = load_recipe(run.recipe_path)
+    group = None if run.is_finished else find_workers(own.runtime.strategy, workers)
+    if group is not None and not group.is_chief:
+        data = PreparedData.load(run.index_path, run.integrity_path)
+        return _follow(group, own, data, run.state_dir, time.perf_counter(), observer)
     with run.lock(), _explain_interruption(run):
         sweep_unfinished(run.path)
         recipe = _read_own_recipe(run, given if out is not None else None, force=force)
@@ -204,8 +256,15 @@ def resume_training(
             data = PreparedData.load(run.index_path, run.integrity_path)
         else:
             data = _prepare(run, recipe, observer)
+        replicas = None
+        if group is not None:
+            how = say_how(run.state_dir)
+            replicas, _ = join(group, recipe, data, str(run.path.absolute()), how, observer)
         check_unchanged(run, recipe, data.index, _command(run), observer, force=force)
-        result = train_prepared(run, recipe, data, observer, resume=True, seconds=seconds)
+        with explain_loss(group, str(run.path), run.describe_kept):
+            result = train_prepared(
+                run, recipe, data, observer, resume=True, seconds=seconds, replicas=replicas
+            )
         if not keep_state and not is_finished:
             run.drop_state()
         return result
@@ -280,6 +339,7 @@ def train_prepared(
     started: float | None = None,
     seconds: float | None = None,
     pace: Pace | None = None,
+    replicas: Replicas | None = None,
 ) -> TrainResult:
     """Train on prepared data in a run that is locked already, judge and report it.
 
@@ -293,6 +353,8 @@ def train_prepared(
         seconds: Wall time of the training, where it was finished before.
         pace: What keeps it within a time. A training that is resumed has none: it keeps the
             epochs that were decided on.
+        replicas: The devices of all processes that train together; None opens those of this
+            one that the recipe asks for.
 
     Raises:
         TfclassifyError: If the model cannot be built or trained.
@@ -304,12 +366,14 @@ def train_prepared(
     from tfclassify.training.trainer import Trainer
 
     index = data.index
-    replicas = open_replicas(recipe)
+    if replicas is None:
+        replicas = open_replicas(recipe)
     if replicas.count > 1:
         observer.on_note(f"{replicas.count} devices train together, each a part of every batch")
     note_beginning(run, recipe, index)
     classifier = build_network(recipe, index)
     material = open_material(recipe, index, observer)
+    confirm(replicas, classifier, material)
     log = TensorBoardLog(run.tensorboard_dir) if recipe.runtime.tensorboard else None
 
     def keep(records: Sequence[EpochRecord]) -> None:
@@ -329,6 +393,7 @@ def train_prepared(
         **hooks,
     )
     records = trainer.run(resume=resume)
+    replicas.close()
     if log is not None:
         log.close()
     if trainer.hard_examples is not None:

@@ -1,5 +1,8 @@
 """Pictures of pages in ``docs/images``: ``python -m tests.pictures SOURCE [CROSSVAL]``.
 
+``python -m tests.pictures demo RUN PHOTO`` takes those of the demo and of the prediction server's
+reference instead: RUN was trained on photos that may be shown, PHOTO is one.
+
 SOURCE holds labelled photos that may be shown, such as the clothing set, which is CC0. The
 studio is served as ``tfclassify label`` serves it, some photos are answered as the source
 labels them, and Chromium takes the pictures. ``agree`` compares these answers with those of two
@@ -14,7 +17,8 @@ import shutil
 import sys
 import tempfile
 import threading
-from contextlib import chdir
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,8 @@ from PIL import Image
 
 import tfclassify as tfc
 from tfclassify.data.journals import Answer
+from tfclassify.events import SILENT
+from tfclassify.web.gate import Door
 from tfclassify.web.server import listen, make_server
 from tfclassify.web.studio import make_studio
 from tfclassify.workflows.label import LabelRequest, LabelWork, start_labelling
@@ -34,22 +40,18 @@ COLOURS = 256
 
 
 def main() -> None:
-    """Take all pictures."""
+    """Take the pictures that are asked for."""
+    if sys.argv[1] == "demo":
+        picture_demo(*sys.argv[2:])
+        return
     home = Path(tempfile.mkdtemp(prefix="pictures_"))
     source = str(Path(sys.argv[1]).absolute())
     request = LabelRequest(source=source, session=home / "clothing", labeller="ann")
     work = start_labelling(request)
     try:
         answer_some(work)
-        with listen() as door:
-            server = make_server(make_studio(door, work.board, "ann"))
-            serving = threading.Thread(target=server.run, kwargs={"sockets": [door.listener]})
-            serving.start()
-            try:
-                take_pictures(door.address)
-            finally:
-                server.should_exit = True
-                serving.join()
+        with serve(lambda door: make_studio(door, work.board, "ann")) as address:
+            take_pictures(address)
         answer_wrongly(work)
         work.board.close()
         with chdir(home):  # pages name what was given, and that is no place of this machine
@@ -60,6 +62,59 @@ def main() -> None:
     finally:
         work.board.close()
         shutil.rmtree(home)
+
+
+@contextmanager
+def serve(build: Callable[[Door], Any]) -> Iterator[str]:
+    """Serve an application in a thread; yields its address."""
+    with listen() as door:
+        server = make_server(build(door))
+        serving = threading.Thread(target=server.run, kwargs={"sockets": [door.listener]})
+        serving.start()
+        try:
+            yield door.address
+        finally:
+            server.should_exit = True
+            serving.join()
+
+
+@contextmanager
+def open_page(address: str, height: int) -> Iterator[Any]:
+    """Open an address in Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": height})
+        page.set_default_timeout(120_000)
+        page.goto(address)
+        yield page
+        browser.close()
+
+
+def picture_demo(run: str, photo: str) -> None:
+    """Take the demo with a photo and its map, and the reference of the prediction server."""
+    from tfclassify.web.demo import make_demo
+    from tfclassify.web.exhibits import Exhibit
+    from tfclassify.web.prediction_server import ServeOptions, build_app
+
+    exhibit = Exhibit(Path(run), Path(run).name)
+    demo = serve(lambda door: make_demo(door, [exhibit]))
+    with demo as address, open_page(address, 900) as page:
+        page.wait_for_selector("body[data-ready]")
+        page.set_input_files("#files", photo)
+        page.locator(".bars button").first.click()
+        page.wait_for_selector("#map:not([hidden])")
+        page.wait_for_function(
+            "() => [...document.images].slice(0, 8).every(each => each.complete)"
+        )
+        page.evaluate("document.activeElement.blur()")
+        save(page, "demo.png")
+    options = ServeOptions(Path(run), has_log=False)
+    server = serve(lambda door: build_app(options, door, SILENT))
+    with server as address, open_page(address.replace("/?", "/docs?"), 760) as page:
+        save(page, "reference.png")
 
 
 def answer_some(work: LabelWork) -> None:
@@ -98,13 +153,7 @@ def take_page(page: Path, name: str, height: int) -> None:
 
 def take_pictures(address: str) -> None:
     """Look at one image, and at many."""
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 760})
-        page.goto(address)
+    with open_page(address, 760) as page:
         page.wait_for_selector("body[data-ready]")
         page.keyboard.press("ArrowRight")
         page.keyboard.press("d")
@@ -122,7 +171,6 @@ def take_pictures(address: str) -> None:
         page.click("#tile-10")
         page.click("#tile-13", modifiers=["Shift"])
         save(page, "label_grid.png")
-        browser.close()
 
 
 def save(page: Any, name: str) -> None:

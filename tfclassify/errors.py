@@ -239,7 +239,7 @@ class JobError(TfclassifyError):
         lines = [f"  {name}: {reason}" for name, reason in failed.items()]
         done = total - len(failed)
         head = f"{len(failed)} of {total} jobs failed, {done} are done and kept:"
-        lines += [f"Go on with: {way_on}"] if way_on else []
+        lines += [f"Resume with: {way_on}"] if way_on else []
         super().__init__("\n".join([head, *lines]) if total else "".join(failed.values()))
 
     @classmethod

@@ -47,7 +47,7 @@ def test_a_signal_leaves_a_run_that_goes_on(in_tmp: Path, number: signal.Signals
     assert out == ""
     assert re.fullmatch(
         r"error: my run: stopped; \d finished epochs are kept\. "
-        r"Go on with: tfclassify train --resume 'my run'",
+        r"Resume with: tfclassify train --resume 'my run'",
         err.splitlines()[-1],
     )
     assert "Traceback" not in err

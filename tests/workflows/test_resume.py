@@ -21,7 +21,7 @@ from tfclassify.workflows.train import TrainRequest, resume_training, train_reci
 def stopped(tiny_run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny training, stopped after its second epoch, the first of phase two."""
     run = tmp_path_factory.mktemp("stopped") / "a run"
-    with pytest.raises(InterruptedTraining, match=r"Go on with: tfclassify train --resume '.*run'"):
+    with pytest.raises(InterruptedTraining, match=r"Resume with: tfclassify train --resume '.*n'"):
         train_recipe(TrainRequest(tiny_run.recipe, out=run), StopsAfter(2))
     return run
 

@@ -269,7 +269,7 @@ def test_an_error_without_a_number_is_told_by_its_text(tmp_path: Path) -> None:
 
 
 def test_an_interruption_has_its_own_exit_code(tmp_path: Path) -> None:
-    with pytest.raises(InterruptedTraining, match=r"stopped; 2 epochs are kept\. Go on") as e:
+    with pytest.raises(InterruptedTraining, match=r"stopped; 2 epochs are kept\. Resume") as e:
         stop_by(tmp_path, KeyboardInterrupt())
     assert e.value.exit_code == 130
 
@@ -292,7 +292,7 @@ def test_what_became_of_a_signal_in_native_code_is_a_stop(
 ) -> None:
     monkeypatch.setattr("tfclassify.workflows.resuming.stop_signals", [15])
     with (
-        pytest.raises(InterruptedTraining, match=r"stopped; 2 epochs are kept\. Go on with: again"),
+        pytest.raises(InterruptedTraining, match=r"2 epochs are kept\. Resume with: again"),
         explain_interruption(tmp_path, lambda: "2 epochs are kept", "again"),
     ):
         raise SystemError("returned a result with an exception set")

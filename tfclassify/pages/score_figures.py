@@ -6,8 +6,8 @@ Owns: what each shows. Does not own: the scores (``scoring``), how bars and matr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +36,7 @@ from tfclassify.pages.scores import Judged, average_labels
 from tfclassify.pages.wording import count_of, format_score
 from tfclassify.scoring.calibration import ReliabilityBin
 from tfclassify.scoring.judgement import Calibration, ClassJudgement, ClassScore, LabelJudgement
+from tfclassify.scoring.tasks import MULTI_CLASS, MULTI_LABEL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,21 +55,30 @@ def draw_score_figures(judged: Judged | None) -> Figures:
     """Draw the figures of a verdict; those without anything to show are left out."""
     if judged is None:
         return {}
-    judgement, plain = judged.headline, judged.verdict.plain
-    if isinstance(judgement, LabelJudgement):
-        return keep_drawn(
-            class_ap=draw_class_scores(judgement.class_scores, "ap"),
-            label_counts=draw_label_counts(judgement),
-            additions=draw_additions(judgement),
-        )
-    assert isinstance(judgement, ClassJudgement)
-    assert isinstance(plain, ClassJudgement)
+    return _DRAW[judged.headline.task](judged.headline, judged.verdict.plain)
+
+
+def _draw_labels(judgement: LabelJudgement, plain: LabelJudgement) -> Figures:
+    return keep_drawn(
+        class_ap=draw_class_scores(judgement.class_scores, "ap"),
+        label_counts=draw_label_counts(judgement),
+        additions=draw_additions(judgement),
+    )
+
+
+def _draw_classes(judgement: ClassJudgement, plain: ClassJudgement) -> Figures:
     return keep_drawn(
         class_recall=draw_class_scores(judgement.class_scores, "recall"),
         confusion_matrix=draw_confusion(judgement),
         # The temperature was fitted on plain views, so it is shown on them.
         reliability=draw_reliability(plain.calibration),
     )
+
+
+_DRAW: Mapping[str, Callable[[Any, Any], Figures]] = {
+    MULTI_CLASS: _draw_classes,
+    MULTI_LABEL: _draw_labels,
+}
 
 
 #: Score of a class: name of the metric for its form, title, axis, what no class has.

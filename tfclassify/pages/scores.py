@@ -7,9 +7,9 @@ scores (``scoring``), the figures beside them (``score_figures``), the layout
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfclassify.pages.data_page import SPLITS
 from tfclassify.pages.pictures import Photo, Thumbnail
@@ -213,13 +213,12 @@ def name_lower(judgement: Judgement) -> str:
 
 def describe_judgement(judgement: Judgement) -> list[str]:
     """Write the classes and the most frequent mistakes for a terminal, a text each."""
-    mistakes = tabulate_mistakes(judgement, 5)
-    parts, none = [], "No image was misclassified."
-    if isinstance(judgement, LabelJudgement):
-        parts = [explain_thresholds(judgement)]
-        none = "No image with labels of its own was given one too many."
-    parts.append(tabulate_classes(judgement).to_text())
-    return [*parts, mistakes.to_text() if mistakes.rows else none]
+    told, mistakes = _TOLD[judgement.task], tabulate_mistakes(judgement, 5)
+    return [
+        *told.before_classes(judgement),
+        tabulate_classes(judgement).to_text(),
+        mistakes.to_text() if mistakes.rows else told.no_mistakes,
+    ]
 
 
 def tabulate_classes(judgement: Judgement, trained: Sequence[int] | None = None) -> Table:
@@ -229,9 +228,10 @@ def tabulate_classes(judgement: Judgement, trained: Sequence[int] | None = None)
         judgement: The scores.
         trained: Training images of each class; None if they are not known.
     """
-    if isinstance(judgement, LabelJudgement):
-        return _tabulate_labels(judgement, trained)
-    assert isinstance(judgement, ClassJudgement)
+    return _TOLD[judgement.task].tabulate_classes(judgement, trained)
+
+
+def _tabulate_single(judgement: ClassJudgement, trained: Sequence[int] | None) -> Table:
     confused = _find_confused(judgement)
     rows: list[Row] = [
         [
@@ -284,21 +284,26 @@ def _find_confused(judgement: ClassJudgement) -> list[str]:
 
 def tabulate_mistakes(judgement: Judgement, limit: int) -> Table:
     """Tell the most frequent confusions, or labels given though absent."""
-    if isinstance(judgement, LabelJudgement):
-        rows = [
-            [
-                row.given,
-                row.beside,
-                format_count(row.images),
-                f"{100 * row.images / row.chances:.0f} % of {format_count(row.chances)}",
-            ]
-            for row in judgement.top_additions(limit)
+    return _TOLD[judgement.task].tabulate_mistakes(judgement, limit)
+
+
+def _tabulate_additions(judgement: LabelJudgement, limit: int) -> Table:
+    rows: list[Row] = [
+        [
+            row.given,
+            row.beside,
+            format_count(row.images),
+            f"{100 * row.images / row.chances:.0f} % of {format_count(row.chances)}",
         ]
-        head = ["Given though absent", "Beside", "Images", "Of those without it"]
-        return Table("The most frequent labels too many", head, rows, 2)
-    assert isinstance(judgement, ClassJudgement)
+        for row in judgement.top_additions(limit)
+    ]
+    head = ["Given though absent", "Beside", "Images", "Of those without it"]
+    return Table("The most frequent labels too many", head, rows, 2)
+
+
+def _tabulate_confusions(judgement: ClassJudgement, limit: int) -> Table:
     pairs = judgement.top_confusions(limit)
-    rows = [[true, predicted, format_count(count)] for true, predicted, count in pairs]
+    rows: list[Row] = [[true, predicted, format_count(count)] for true, predicted, count in pairs]
     head = ["True class", "Predicted as", "Images"]
     return Table("The most frequent confusions", head, rows, 1)
 
@@ -362,18 +367,58 @@ def explain_calibration(judgement: ClassJudgement) -> list[str]:
 
 def explain_mistakes(judgement: Judgement, shown: int) -> str:
     """Say how many images were wrong, and which of them are shown; empty if none was."""
-    what, first = "misclassified", "The most confident mistakes"
-    look = "wrong labels and for images that no one could tell"
-    if isinstance(judgement, LabelJudgement):
-        what, first = "not given exactly the labels that they have", "Those of the greatest loss"
-        look = "labels that were forgotten"
-    wrong = judgement.wrong
+    told, wrong = _TOLD[judgement.task], judgement.wrong
     if not wrong:
         return ""
     limit = f" ({shown} of {format_count(wrong)} shown)" if shown < wrong else ""
     number = f"{format_count(wrong)} of {count_of(judgement.n, 'image')}"
     verb = "was" if wrong == 1 else "were"
-    return f"{number} {verb} {what}. {first} come first{limit}: look for {look}."
+    return f"{number} {verb} {told.wrong}. {told.first} come first{limit}: look for {told.look}."
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What is told of a judgement of one task, and how.
+
+    Attributes:
+        wrong: What an image is that was answered wrongly.
+        first: Which wrong answers are shown first.
+        look: What to look for among them.
+        no_mistakes: What is said where there is none of the most frequent kind.
+        before_classes: What a terminal is told before the classes.
+        tabulate_classes: How each class fares.
+        tabulate_mistakes: The most frequent mistakes.
+    """
+
+    wrong: str
+    first: str
+    look: str
+    no_mistakes: str
+    before_classes: Callable[[Any], list[str]]
+    tabulate_classes: Callable[[Any, Sequence[int] | None], Table]
+    tabulate_mistakes: Callable[[Any, int], Table]
+
+
+_TOLD = {
+    MULTI_CLASS: _Told(
+        "misclassified",
+        "The most confident mistakes",
+        "wrong labels and for images that no one could tell",
+        "No image was misclassified.",
+        lambda judgement: [],
+        _tabulate_single,
+        _tabulate_confusions,
+    ),
+    MULTI_LABEL: _Told(
+        "not given exactly the labels that they have",
+        "Those of the greatest loss",
+        "labels that were forgotten",
+        "No image with labels of its own was given one too many.",
+        lambda judgement: [explain_thresholds(judgement)],
+        _tabulate_labels,
+        _tabulate_additions,
+    ),
+}
 
 
 @dataclass(frozen=True)

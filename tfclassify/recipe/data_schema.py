@@ -131,7 +131,7 @@ class DataRecipe(Section):
     corrections: Annotated[str, Field(min_length=1)] | None = Field(
         None,
         description="CSV of labels that somebody corrected (file, label, action: keep, relabel "
-        "or drop, reason), as `tfclassify clean` makes it; applied before the labels are settled.",
+        "or drop, reason), as `tfclassify clean` makes it; applied before labels are chosen.",
     )
     classes: tuple[str, ...] | None = Field(
         None, description="Class names in their order; any other label is an error."

@@ -327,7 +327,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     document = read_recipe(Path(path))
     recipe = _build(document, str(path), overrides)
-    return _settle_paths(recipe, document, Path(path).parent)
+    return _resolve_paths(recipe, document, Path(path).parent)
 
 
 def parse_recipe(text: str, where: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
@@ -368,14 +368,14 @@ def is_there(path: str | PathLike[str]) -> bool:
         return False
 
 
-def _settle_paths(recipe: Recipe, document: Document, folder: Path) -> Recipe:
+def _resolve_paths(recipe: Recipe, document: Document, folder: Path) -> Recipe:
     """Name the recipe's files so that a copy of the recipe elsewhere still finds them.
 
     A path that is not in the working folder but beside the file that it stands in, or beside
     the recipe, gets that folder in front; every other text stays as the user wrote it.
     """
 
-    def settle_path(text: str, *path: str | int) -> str:
+    def resolve_path(text: str, *path: str | int) -> str:
         prefix = next((sign for sign in OUTSIDE_SOURCES if text.startswith(sign)), "")
         name = text.removeprefix(prefix)
         if not name or "://" in name or name.startswith("builtin:") or name in WEIGHT_WORDS:
@@ -387,19 +387,19 @@ def _settle_paths(recipe: Recipe, document: Document, folder: Path) -> Recipe:
         found = (str(place / name) for place in beside if is_there(place / name))
         return next((prefix + path for path in found), text)
 
-    def settle_member(member: _Network, *path: str | int) -> _Network:
+    def resolve_member(member: _Network, *path: str | int) -> _Network:
         keys = ("backbone", "weights")
-        changes = {key: settle_path(getattr(member, key), *path, key) for key in keys}
+        changes = {key: resolve_path(getattr(member, key), *path, key) for key in keys}
         return member.model_copy(update=changes)
 
-    model = settle_member(recipe.model, "model")
-    stack = [settle_member(each, "model", "stack", at) for at, each in enumerate(model.stack)]
-    places = {"source": settle_path(recipe.data.source, "data", "source")}
+    model = resolve_member(recipe.model, "model")
+    stack = [resolve_member(each, "model", "stack", at) for at, each in enumerate(model.stack)]
+    places = {"source": resolve_path(recipe.data.source, "data", "source")}
     if recipe.data.corrections is not None:
-        places["corrections"] = settle_path(recipe.data.corrections, "data", "corrections")
+        places["corrections"] = resolve_path(recipe.data.corrections, "data", "corrections")
     distil = recipe.distil
     if distil is not None:
-        teacher = settle_path(distil.teacher, "distil", "teacher")
+        teacher = resolve_path(distil.teacher, "distil", "teacher")
         distil = distil.model_copy(update={"teacher": teacher})
     return recipe.model_copy(
         update={
@@ -408,7 +408,7 @@ def _settle_paths(recipe: Recipe, document: Document, folder: Path) -> Recipe:
             "model": model.model_copy(
                 update={
                     "stack": tuple(stack),
-                    "start_from": settle_path(model.start_from, "model", "start_from"),
+                    "start_from": resolve_path(model.start_from, "model", "start_from"),
                 }
             ),
         }

@@ -5,7 +5,7 @@ become an interval. Does not own: what is resampled (``metrics``).
 
 Method. Images are drawn with replacement, as many as there are; where groups are
 given, whole groups are drawn, since images of one group are not independent. The
-interval lies between two percentiles of the resampled scores. Five cases are settled:
+interval lies between two percentiles of the resampled scores. Five cases are special:
 
 - A resample in which the score has no value (its class was not drawn) is left out.
 - A score without a value on the images themselves has no interval.

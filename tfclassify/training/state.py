@@ -1,4 +1,4 @@
-"""What a training needs on disk to go on: written whole, or not at all.
+"""What a training needs on disk to be resumed: written whole, or not at all.
 
 Owns: the files under ``state/`` and the addressing of dropout's seeds.
 Does not own: when they are written (``trainer``).

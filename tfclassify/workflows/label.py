@@ -1,7 +1,7 @@
 """``label``: open a session on a source, and say what came of it.
 
 Owns: what the user asked for, finding or making the session, its vocabulary, somebody's
-answers to go on with, tables of what was answered. Does not own: journals and images
+answers to start from, tables of what was answered. Does not own: journals and images
 (``labelling``), the page (``web.studio``, which calls this).
 """
 
@@ -55,7 +55,7 @@ class LabelRequest:
         labeller: Who labels; None for the user's name.
         overlap: Share of the images that two labellers answer; None for the session's.
         columns: Which column of a table holds what, where the user says it.
-        answers: Somebody's table or folders to go on with.
+        answers: Somebody's table or folders to start from.
         review: Whether to show all labellers' answers and adjudicate.
         run: A run whose model suggests labels and knows look-alikes; None for no model.
         order: In which order images come first, by a name of ``labelling.board.ORDERS`` or of

@@ -231,7 +231,7 @@ def explain_interruption(
             yield
     except KeyboardInterrupt:
         raise InterruptedTraining(
-            f"{place}: stopped; {describe_kept()}. Go on with: {command}"
+            f"{place}: stopped; {describe_kept()}. Resume with: {command}"
         ) from None
     except OSError as error:
         told = StorageError.explain(error)

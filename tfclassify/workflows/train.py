@@ -208,7 +208,7 @@ def resume_training(
     keep_state: bool = False,
     workers: str | None = None,
 ) -> TrainResult:
-    """Go on with a run: ``--resume RUN``, ``--resume --out RUN`` or ``RECIPE --resume --out RUN``.
+    """Resume a run: ``--resume RUN``, ``--resume --out RUN`` or ``RECIPE --resume --out RUN``.
 
     Args:
         given: A run, or a recipe that must be the run's own.

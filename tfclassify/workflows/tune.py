@@ -107,11 +107,11 @@ def resume_tune(
     executor: ExecutorOptions | None = None,
     observer: Observer = SILENT,
 ) -> TuneResult:
-    """Go on with a search: the trials that were begun are ended, then come the next ones.
+    """Resume a search: the trials that were begun are ended, then come the next ones.
 
     Args:
         given: The search's folder.
-        trials: Another bound, to go on with a search that has ended.
+        trials: Another bound, to resume a search that has ended.
         seconds: Likewise.
         executor: Where the trials run; None: one after the other in this process.
         observer: Told of progress.

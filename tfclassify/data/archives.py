@@ -2,6 +2,10 @@
 
 Owns: what an archive may hold, how it is told from other files, writing it out.
 Does not own: where archives come from (``data.download``), other files (``files``).
+
+Zip and tar are judged by one set of rules, before anything is written. ``tarfile.data_filter``
+is no part of them: it makes absolute names relative and keeps links, where these rules refuse
+both, and it has no limits.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@ reader takes in the same way. Does not own: what the keys mean (``schema``), sev
 
 Scalars follow YAML 1.2's core schema: ``1e-3`` is a number, ``no`` and ``1:30`` are
 text. Keys are always text. Anchors, aliases and tags are refused: a recipe needs none,
-and they are how a small file grows without bound or names a Python object.
+and they are how a small file grows without bound or names a Python object. So the parser's
+events are read, with their marks, rather than the tree of ``yaml.compose``: that is whole before
+it can be refused, which deep nesting ends in a RecursionError, and aliases are followed in it.
 """
 
 from __future__ import annotations

@@ -43,6 +43,18 @@ WHOLE = "  - {name: whole, train: all, epochs: 2, learning_rate: 1.0e-2, schedul
 class Listener(Observer):
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self.notes: list[str] = []
+        self.steps: list[tuple[str, int]] = []
+        self.epochs = 0
+
+    def on_note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def on_task_step(self, task: str, done: int) -> None:
+        self.steps.append((task, done))
+
+    def on_epoch_end(self, epoch: int, values: object, is_best: bool) -> None:
+        self.epochs += 1
 
     def on_warning(self, message: str) -> None:
         self.warnings.append(message)
@@ -63,8 +75,15 @@ def search(home: Path, out: Path, **options: Any) -> TuneResult:
 
 
 @pytest.fixture(scope="module")
-def done(home: Path) -> TuneResult:
-    return search(home, home / "done")
+def listener() -> Listener:
+    return Listener()
+
+
+@pytest.fixture(scope="module")
+def done(home: Path, listener: Listener) -> TuneResult:
+    return tune_recipe(
+        TuneRequest(home / "tiny.yaml", out=home / "done", trials=4, seed=1), listener
+    )
 
 
 def list_outcomes(result: TuneResult) -> list[tuple[Any, ...]]:
@@ -94,6 +113,19 @@ def test_a_search_ends_with_the_best_trial(done: TuneResult) -> None:
     assert table["accuracy"].tolist() == pytest.approx(scores)
     assert not (done.search / "features").exists()
     assert not list(done.search.rglob("state"))
+
+
+def test_a_search_is_a_line_a_trial(done: TuneResult, listener: Listener) -> None:
+    told = [note for note in listener.notes if note.startswith("trial ")]
+    scores = [each.ended.score for each in done.trials if each.ended]
+    assert told[0] == f"trial 0: accuracy {scores[0]:.4f}, the best  as written"
+    assert len(told) == 4
+    for number, line in enumerate(told):
+        best = max(score for score in scores[: number + 1] if score is not None)
+        assert f"{best:.4f}, the best" in line or f"(best {best:.4f}, trial " in line
+    assert listener.epochs == 0  # no table of epochs for each trial
+    assert [done_ for task, done_ in listener.steps if task == "trials"] == [1, 2, 3, 4]
+    assert ("epochs of head", 1) in listener.steps
 
 
 def test_the_best_recipe_trains_to_the_same_bits(done: TuneResult, tmp_path: Path) -> None:

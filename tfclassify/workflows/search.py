@@ -7,6 +7,7 @@ Owns: the order of events, the bounds, the choice at the end. Does not own: prop
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -24,6 +25,49 @@ from tfclassify.tuning.proposals import Goal, propose
 from tfclassify.tuning.selection import Selection, TrialAnswers, select
 from tfclassify.tuning.trials import Asked, Ended, TrialJournal
 from tfclassify.workflows.trial import run_trial
+
+
+class TrialProgress(Observer):
+    """Shows a trial as one bar, so that a search is a line a trial.
+
+    Args:
+        observer: Who is told of the search.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer, self._task = observer, ""
+
+    def on_warning(self, message: str) -> None:
+        """Pass a warning on."""
+        self._observer.on_warning(message)
+
+    def on_task_start(self, task: str, total: int | None) -> None:
+        """Pass it on, such as the storing of features."""
+        self._observer.on_task_start(task, total)
+
+    def on_task_step(self, task: str, done: int) -> None:
+        """Pass it on."""
+        self._observer.on_task_step(task, done)
+
+    def on_task_end(self, task: str) -> None:
+        """Pass it on."""
+        self._observer.on_task_end(task)
+
+    def on_phase_start(
+        self, phase: str, epochs: int, steps: int, images: int, watched: str = ""
+    ) -> None:
+        """Begin a bar of epochs."""
+        self._task = f"epochs of {phase}"
+        self._observer.on_task_start(self._task, epochs)
+
+    def on_epoch_end(self, epoch: int, values: Mapping[str, float], is_best: bool) -> None:
+        """Move it."""
+        self._observer.on_task_step(self._task, epoch)
+
+    def on_stop(self) -> None:
+        """Take the bar away."""
+        self._observer.on_stop()
+
 
 #: Keys that what a network costs depends on, and refusals in a row after which no more are tried.
 _COSTLY, _REFUSALS = ("model.", "data.image_size"), 20
@@ -178,8 +222,22 @@ class Search:
             f"{ended.score:.4f}" if ended.score is not None else f"{ended.state}: {ended.reason}"
         )
         self._observer.on_note(
-            f"trial {ended.number}: {self.recipe.metric} {outcome}  {shown or 'as written'}"
+            f"trial {ended.number}: {self.recipe.metric} {outcome}{self._say_best(ended.number)}  "
+            f"{shown or 'as written'}"
         )
+
+    def _say_best(self, number: int) -> str:
+        """Say which trial is the best so far, where it is not this one."""
+        scores = {
+            trial.number: trial.ended.score
+            for trial in self.journal.list_complete()
+            if trial.ended and trial.ended.score is not None
+        }
+        if not scores:
+            return ""
+        sign = 1.0 if self.goal.higher_is_better else -1.0
+        best = max(scores, key=lambda each: (sign * scores[each], -each))
+        return ", the best" if best == number else f" (best {scores[best]:.4f}, trial {best})"
 
 
 def choose(search: Search, index: Index) -> Selection | None:

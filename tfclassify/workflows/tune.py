@@ -32,7 +32,7 @@ from tfclassify.workflows.material import anchor_images
 from tfclassify.workflows.nested_folds import deal_folds, search_folds
 from tfclassify.workflows.recipes import Given, open_recipe
 from tfclassify.workflows.resuming import explain_interruption
-from tfclassify.workflows.search import Search, choose
+from tfclassify.workflows.search import Search, TrialProgress, choose
 from tfclassify.workflows.shared_parts import close_shared
 from tfclassify.workflows.start import verb
 from tfclassify.workflows.trial import make_trial_recipe
@@ -209,7 +209,7 @@ def _search(
         data = _prepare(folder, recipe, observer)
         nested = None
         try:
-            with open_executor(executor, observer) as place:
+            with open_executor(executor, TrialProgress(observer)) as place:
                 search = Search(folder, recipe, place, observer)
                 search.run()
                 shutil.rmtree(folder.features_dir, ignore_errors=True)

@@ -349,6 +349,32 @@ def test_out_of_memory_halves_the_batch(
     ]
 
 
+def test_a_kill_after_the_batch_was_halved_keeps_it_halved(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build, note, is_short = trial.set_up_keras, trial._Watch.note, [True]
+
+    def fail(recipe: Any) -> None:
+        if is_short[0] and recipe.batch_size > 4:
+            raise MemoryError("too large")
+        build(recipe)
+
+    def break_off(watch: Any, records: Any) -> None:
+        note(watch, records)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trial, "set_up_keras", fail)
+    with monkeypatch.context() as patch:
+        patch.setattr(trial._Watch, "note", break_off)
+        with pytest.raises(InterruptedTraining):
+            search(home, tmp_path / "s", trials=1)
+    is_short[0] = False  # there is room enough for a whole batch now
+    ended = resume_tune(tmp_path / "s").trials[0].ended
+    assert ended is not None
+    assert ended.batch_size == 4
+    assert len(ended.curve) == len(load_recipe(home / "tiny.yaml").phases) == 1
+
+
 def test_memory_that_does_not_suffice_for_one_image(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

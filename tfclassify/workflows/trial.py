@@ -19,7 +19,7 @@ from tfclassify.events import SILENT, Observer
 from tfclassify.files import open_replacing, write_text
 from tfclassify.pages.wording import format_large
 from tfclassify.recipe.document import render_yaml
-from tfclassify.recipe.loading import dump_recipe, parse_recipe
+from tfclassify.recipe.loading import dump_recipe, load_recipe, parse_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.recipe.search_schema import put_value
 from tfclassify.recipe.wording import parse_path
@@ -47,9 +47,7 @@ def make_trial_recipe(recipe: Recipe, trial: Trial) -> Recipe:
         content = put_value(content, parse_path(key), value)
     own = parse_recipe(render_yaml(content), "trial")
     fitted = trial.ended.batch_size if trial.ended is not None else None
-    while fitted is not None and own.step_images > fitted:
-        own = _halve_batches(own)
-    return own
+    return own if fitted is None else _halve_down_to(own, fitted)
 
 
 def run_trial(search: str, number: int, observer: Observer = SILENT) -> str:
@@ -68,8 +66,8 @@ def run_trial(search: str, number: int, observer: Observer = SILENT) -> str:
     trial = journal.trials[number]
     known = [journal.trials[other] for other in trial.asked.known]
     shared = open_shared(search)
-    recipe = make_trial_recipe(shared.recipe, trial)
-    halved = 0
+    asked = make_trial_recipe(shared.recipe, trial)
+    recipe = _take_up_batch(folder, number, asked)
     while True:
         try:
             ended = _train_trial(folder, number, shared, recipe, known, observer)
@@ -80,7 +78,6 @@ def run_trial(search: str, number: int, observer: Observer = SILENT) -> str:
                 raise TrainingError(
                     f"trial {number}: the memory does not suffice for one image: {error}"
                 ) from error
-            halved += 1
             recipe = smaller
             observer.on_warning(
                 f"trial {number}: out of memory; continuing with batch_size {recipe.step_images}"
@@ -88,7 +85,7 @@ def run_trial(search: str, number: int, observer: Observer = SILENT) -> str:
             shutil.rmtree(folder.trial(number).path, ignore_errors=True)
         finally:
             shared.forget_trial()
-    if halved:
+    if recipe.step_images != asked.step_images:
         reason = f"batch_size {recipe.step_images}, since memory ran out with more"
         ended = ended.model_copy(update={"reason": reason, "batch_size": recipe.step_images})
     return ended.model_dump_json()
@@ -104,6 +101,19 @@ def _halve_batches(recipe: Recipe) -> Recipe:
     )
     half = max(1, recipe.step_images // 2)
     return recipe.model_copy(update={"batch_size": half, "phases": phases})
+
+
+def _halve_down_to(recipe: Recipe, step_images: int) -> Recipe:
+    """Halve the images a step until they are so many."""
+    while recipe.step_images > step_images:
+        recipe = _halve_batches(recipe)
+    return recipe
+
+
+def _take_up_batch(folder: SearchFolder, number: int, recipe: Recipe) -> Recipe:
+    """Return a trial's recipe with the batches that what is left of it was trained with."""
+    path = folder.trial(number).recipe_path
+    return _halve_down_to(recipe, load_recipe(path).step_images) if path.exists() else recipe
 
 
 def _out_of_memory() -> tuple[type[BaseException], ...]:

@@ -73,6 +73,27 @@ def test_a_recipe_keeps_all_but_its_epochs(tiny_run: TinyRun, fitted, tmp_path: 
     assert [phase.epochs for phase in stored.phases] == epochs
 
 
+def test_a_training_that_takes_longer_than_estimated_is_cut_and_says_so(
+    tiny_run: TinyRun, monkeypatch, tmp_path: Path
+) -> None:
+    # A thousandth of a second an epoch, and one behind them: both are a hundred times as much.
+    too_little = Cost(0.0, (PhaseCost(0.0, 1e-3), PhaseCost(0.0, 1e-3)), 1.0)
+    monkeypatch.setattr(fitting, "measure_cost", lambda *_: too_little)
+    request = TrainRequest(
+        tiny_run.recipe, ("phases[].epochs=30",), out=tmp_path / "run", seconds=30.0
+    )
+    result = train_recipe(request)
+    assert [phase.epochs for phase in result.recipe.phases] == [30, 30]
+    records = RunDirectory.open(result.run).read_journal()
+    plans = [record["plan"] for record in records if "plan" in record]
+    assert plans
+    assert result.epochs == len(records) == sum(plans[-1]) < 20
+    page = result.report.read_text("utf-8")
+    assert "Fitted to 30 s" in page
+    assert "epochs take longer than estimated" in page
+    assert "cut to keep the time" in page
+
+
 def test_a_time_too_short_leaves_no_run(tiny_run: TinyRun, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(fitting, "measure_cost", lambda *_: cost_of(5000.0))
     request = TrainRequest(tiny_run.recipe, out=tmp_path / "run", seconds=1000.0)

@@ -268,55 +268,6 @@ def _suggest(asked: Any, key: str, dimension: DimensionRecipe) -> Any:
     return asked.suggest_float(key, low, high, log=dimension.log is not None, step=dimension.step)
 
 
-def should_prune(
-    pruner: str,
-    number: int,
-    curve: Sequence[float],
-    others: Sequence[Trial],
-    *,
-    epochs: int,
-    higher_is_better: bool,
-) -> bool:
-    """Say whether a trial is to be stopped, from its epochs and those of earlier trials.
-
-    Args:
-        pruner: none, median or hyperband.
-        number: Of the trial.
-        curve: Its metric after each epoch so far.
-        others: The trials that had ended when it was proposed.
-        epochs: Epochs of a whole trial.
-        higher_is_better: Which way the metric goes.
-    """
-    if pruner == "none" or not curve:
-        return False
-    optuna = import_optuna()
-    study = optuna.create_study(
-        study_name="search", direction="maximize" if higher_is_better else "minimize"
-    )
-    states = optuna.trial.TrialState
-    for trial in others:
-        ended = trial.ended
-        known = [] if ended is None else [value for value in ended.curve if value is not None]
-        if ended is not None and ended.state in ("complete", "pruned") and known:
-            is_complete = ended.state == "complete"
-            study.add_trial(
-                optuna.trial.create_trial(
-                    state=states.COMPLETE if is_complete else states.PRUNED,
-                    value=known[-1],
-                    intermediate_values=dict(enumerate(known, start=1)),
-                )
-            )
-    if pruner == "median":
-        judge = optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
-    else:
-        judge = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=max(2, epochs))
-    own = optuna.trial.create_trial(
-        state=states.RUNNING, intermediate_values=dict(enumerate(curve, start=1))
-    )
-    own.number = number
-    return bool(judge.prune(study, own))
-
-
 def find_importance(
     space: Mapping[str, DimensionRecipe], trials: Sequence[Trial], *, higher_is_better: bool
 ) -> dict[str, float]:

@@ -25,7 +25,7 @@ from tfclassify.recipe.search_schema import put_value
 from tfclassify.recipe.wording import parse_path
 from tfclassify.scoring.tasks import get_task
 from tfclassify.tuning.folder import SearchFolder
-from tfclassify.tuning.proposals import should_prune
+from tfclassify.tuning.pruners import should_prune
 from tfclassify.tuning.trials import Ended, Trial
 from tfclassify.workflows.shared_parts import SharedParts, open_shared
 from tfclassify.workflows.start import set_up_keras

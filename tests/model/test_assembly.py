@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import resource
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 from tests.model.classifiers import make_images, make_lite, make_recipe, make_tiny
 from tfclassify.errors import ModelError, RequestError
-from tfclassify.model.assembly import build_classifier, replace_head
+from tfclassify.model.assembly import build_classifier, list_uses, replace_head
 from tfclassify.recipe.schema import HeadRecipe, LayerRecipe, ModelRecipe
 
 
@@ -76,6 +78,27 @@ def test_a_head_on_a_backbone_that_was_there_is_that_of_a_network_built_whole() 
     for training in (False, True):  # dropout draws alike too
         outputs = [each.network(images, training=training) for each in (shared, whole)]
         assert np.array_equal(*outputs)
+
+
+def test_a_backbone_whose_uses_are_cut_back_holds_no_head() -> None:
+    first = make_tiny(dense=(5,))
+    before = [len(uses) for uses in list_uses(first)]
+    held = []
+    for _ in range(2):
+        other = replace_head(first, HeadRecipe(dense=(7,)), 3, seed=0)
+        keras.Model(first.backbone.input, other.head(first.backbone.output))
+        held.append(weakref.ref(other.head.get_layer("dense1")))
+        del other
+    gc.collect()
+    assert all(each() is not None for each in held)  # what is cut is what holds them
+    for uses, own in zip(list_uses(first), before, strict=True):
+        assert len(uses) >= own
+        while len(uses) > own:
+            uses.pop()
+    keras.backend.clear_session()
+    gc.collect()
+    assert [each() for each in held] == [None, None]
+    assert first.network(make_images(1)).shape == (1, 3)
 
 
 def test_a_head_beyond_the_memory_is_refused_before_it_is_built(

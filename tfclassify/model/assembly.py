@@ -124,6 +124,17 @@ def replace_head(
     return _put_head(classifier.backbone, classifier.members, head, classes, seed)
 
 
+def list_uses(classifier: Classifier) -> list[list[Any]]:
+    """Return the lists in which Keras keeps what a classifier's backbone was joined to.
+
+    Whatever is in them is held for as long as the backbone is, such as the heads of
+    classifiers that share it.
+    """
+    ends = [tensor._keras_history.operation for tensor in classifier.backbone.outputs]
+    joints = [classifier.backbone, *ends]
+    return [nodes for each in joints for nodes in (each._inbound_nodes, each._outbound_nodes)]
+
+
 def _list_backbones(model: ModelRecipe) -> list[str]:
     return [member.backbone for member in model.stack] or [model.backbone]
 

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from tfclassify.training.sources import Material
 
 
+#: Trials of a head after which Python's collector is called.
+_COLLECTED = 10
+
+
 class SharedParts:
     """A search's images and the last backbone that stayed as it was.
 
@@ -44,6 +48,8 @@ class SharedParts:
         self.recipe = load_recipe(folder.recipe_path)
         self._material: tuple[str, Material] | None = None
         self._network: tuple[str, Classifier] | None = None
+        self._uses: list[int] = []
+        self._heads = 0
 
     def build_network(self, recipe: Recipe) -> Classifier:
         """Build a trial's network; on the backbone of an earlier trial, where neither trains it.
@@ -51,15 +57,17 @@ class SharedParts:
         A head on a backbone that was built before has the very weights that it has on one
         of its own: each part draws from a seed of its own.
         """
+        from tfclassify.model.assembly import list_uses, replace_head
+
         key = _describe_backbone(recipe)
         if key is None:
             self._network = None  # two large networks may not fit into the memory
             return build_network(recipe, self.index)
         if self._network is None or self._network[0] != key:
             self._network = None
-            self._network = (key, build_network(recipe, self.index))
-            return self._network[1]
-        from tfclassify.model.assembly import replace_head
+            built = build_network(recipe, self.index)
+            self._network, self._uses = (key, built), [len(uses) for uses in list_uses(built)]
+            return built
 
         head, classes = recipe.model.head, len(self.index.classes)
         return replace_head(self._network[1], head, classes, seed=recipe.seed)
@@ -84,13 +92,20 @@ class SharedParts:
     def forget_trial(self) -> None:
         """Give back what a trial's network held, before the next one is built.
 
-        A head is small, and left to Python's own collector: looking through all objects of
-        TensorFlow takes longer than many a head's epochs.
+        A head is small, and left to Python's own collector for some trials: looking through
+        all objects of TensorFlow takes longer than many a head's epochs.
         """
         import keras
 
+        from tfclassify.model.assembly import list_uses
+
         keras.backend.clear_session(free_memory=False)
-        if self._network is None:
+        if self._network is not None:
+            for uses, own in zip(list_uses(self._network[1]), self._uses, strict=True):
+                while len(uses) > own:
+                    uses.pop()
+        self._heads += 1
+        if self._network is None or self._heads % _COLLECTED == 0:
             gc.collect()
 
 

@@ -7,23 +7,22 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from tests.tuning.test_proposals import make_trial
 from tfclassify.tuning.pruners import should_prune
-from tfclassify.tuning.trials import Trial
+from tfclassify.tuning.trials import Asked, Ended, Trial
 
 EPOCHS = 9
+
+
+def make_trial(number: int, state: str, curve: Sequence[float]) -> Trial:
+    score = curve[-1] if state == "complete" else None
+    ended = {"number": number, "state": state, "score": score, "curve": tuple(curve)}
+    return Trial(Asked(number=number, values={}, known=()), Ended.model_validate(ended))
 
 
 def make_curves(*ends: float, state: str = "complete") -> list[Trial]:
     """Make trials whose metric rises evenly to an end."""
     return [
-        make_trial(
-            number,
-            {},
-            end if state == "complete" else None,
-            state=state,
-            curve=tuple(end * epoch / EPOCHS for epoch in range(1, EPOCHS + 1)),
-        )
+        make_trial(number, state, [end * epoch / EPOCHS for epoch in range(1, EPOCHS + 1)])
         for number, end in enumerate(ends)
     ]
 
@@ -102,5 +101,5 @@ def test_optuna_stops_the_same_trials(pruner: str, epochs: int) -> None:
             asked.should_prune()  # which is where it comes to its last rung
         study.tell(asked, curve[-1] if is_whole else None, state=told)
         state = "complete" if is_whole else "pruned"
-        trials.append(make_trial(number, {}, None, state=state, curve=tuple(curve)))
+        trials.append(make_trial(number, state, curve))
     assert stopped or epochs == 2

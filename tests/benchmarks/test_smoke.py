@@ -45,6 +45,8 @@ ARGUMENTS = {
 }
 #: Those that start processes or train many networks.
 SLOW = {
+    "bench_jobs",
+    "bench_scale",
     "bench_clean crossval",
     "bench_demo",
     "bench_determinism",

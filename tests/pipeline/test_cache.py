@@ -29,12 +29,17 @@ class Decoding:
     resize: str = "stretch"
     max_pixels: int = 10**6
     cache: str = "memory"
+    cache_gb: float | None = None
 
 
 class Recorder(Observer):
     def __init__(self) -> None:
         self.steps: list[object] = []
         self.warnings: list[str] = []
+        self.notes: list[str] = []
+
+    def on_note(self, message: str) -> None:
+        self.notes.append(message)
 
     def on_warning(self, message: str) -> None:
         self.warnings.append(message)
@@ -221,6 +226,34 @@ def test_auto_takes_the_first_that_fits(
     monkeypatch.setattr(cache, "available_memory", lambda: memory + 100)
     monkeypatch.setattr(cache, "_free_disk", lambda place: disk)
     assert open_images(photos, Decoding(cache="auto")).mode == mode
+
+
+@pytest.mark.parametrize(
+    ("budget", "disk", "mode", "told"),
+    [
+        (4.1e-6, 10**6, "memory", ""),
+        (4.0e-6, 10**6, "disk", "allowed are 4.0 kB of memory; they are kept in a memory-mapped"),
+        (4.0e-6, 10_000, "none", "allowed are 4.0 kB of memory; they are decoded again in every"),
+        (1.0, 10**6, "disk", "allowed are 4.0 kB of memory; they are kept in a memory-mapped"),
+    ],
+)
+def test_a_budget_says_what_memory_may_take_and_what_spills_is_told(
+    photos: list[str],
+    budget: float,
+    disk: int,
+    mode: str,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    # 4032 bytes; the last budget is more than the machine has free.
+    monkeypatch.setattr(cache, "available_memory", lambda: 4_000 if budget == 1.0 else 10**9)
+    monkeypatch.setattr(cache, "_free_disk", lambda place: disk)
+    recorder = Recorder()
+    store = open_images(photos, Decoding(cache="auto", cache_gb=budget), observer=recorder)
+    assert store.mode == mode
+    assert isinstance(store._pixels, np.memmap) == (mode == "disk")
+    np.testing.assert_array_equal(store.read(range(7)), decode_all(photos))
+    assert [told in note for note in recorder.notes] == ([True] if told else [])
 
 
 def test_memory_asked_for_beyond_what_is_free_is_warned_about(

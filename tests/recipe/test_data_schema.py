@@ -30,6 +30,14 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
     ),
     ({"data__source": "s3://bucket/shards", "task": "multi_label"}, []),
     (
+        {"data__cache": "memory", "data__cache_gb": 2.5},
+        [
+            "data.cache_gb: bounds what cache: auto keeps in memory, got 2.5 with cache: memory; "
+            "remove one of the two"
+        ],
+    ),
+    ({"data__cache_gb": 2.5}, []),
+    (
         {"data__source": URL},
         [
             "data.sha256: missing; a URL needs the file's SHA-256, so that what arrives is what "

@@ -68,6 +68,10 @@ class Decoding(Protocol):
     def cache(self) -> Literal["auto", "memory", "disk", "none"]:
         """Where decoded images are kept."""
 
+    @property
+    def cache_gb(self) -> float | None:
+        """Gigabytes that ``auto`` keeps in memory; None: a share of what is free."""
+
 
 class ImageStore:
     """Images by position, decoded now or before; safe to read from many threads.
@@ -165,8 +169,8 @@ class ImageStore:
 def open_images(paths: Sequence[str], data: Decoding, *, observer: Observer = SILENT) -> ImageStore:
     """Decode images and keep them where the recipe says, or make ready to decode.
 
-    ``auto`` takes the first that fits: memory (a share of what is free now), disk (a
-    share of what is free under the cache folder), none.
+    ``auto`` takes the first that fits: memory (the recipe's budget, or a share of what is
+    free now), disk (a share of what is free under the cache folder), none.
 
     Args:
         paths: Image files in row order.
@@ -181,7 +185,7 @@ def open_images(paths: Sequence[str], data: Decoding, *, observer: Observer = SI
         DataError: If ``disk`` was asked for and the images do not fit.
     """
     size = _count_bytes(len(paths), data.image_size)
-    mode = _choose_mode(size) if data.cache == "auto" else data.cache
+    mode = _choose_mode(size, data, observer) if data.cache == "auto" else data.cache
     if mode == "disk":
         return _open_on_disk(paths, data, size, observer)
     if mode == "none":
@@ -213,10 +217,20 @@ def naming_broken_images(images: ImageStore) -> Iterator[None]:
         raise
 
 
-def _choose_mode(size: int) -> Mode:
-    if size <= MEMORY_SHARE * available_memory():
+def _choose_mode(size: int, data: Decoding, observer: Observer) -> Mode:
+    budget = MEMORY_SHARE * available_memory()
+    if data.cache_gb is not None:
+        budget = min(data.cache_gb * 1e9, available_memory())
+    if size <= budget:
         return "memory"
-    return "disk" if size <= DISK_SHARE * _free_disk(cache_folder()) else "none"
+    mode: Mode = "disk" if size <= DISK_SHARE * _free_disk(cache_folder()) else "none"
+    if size and data.cache_gb is not None:
+        where = "kept in a memory-mapped file" if mode == "disk" else "decoded again in every epoch"
+        observer.on_note(
+            f"data.cache_gb: decoded images need {format_bytes(size)}, allowed are "
+            f"{format_bytes(int(budget))} of memory; they are {where}"
+        )
+    return mode
 
 
 def _open_on_disk(

@@ -167,6 +167,12 @@ class DataRecipe(Section):
     cache: Literal["auto", "memory", "disk", "none"] = Field(
         "auto", description="Where decoded images are kept; auto: memory if they fit."
     )
+    cache_gb: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="Gigabytes of memory that decoded images may take under cache: auto, those "
+        "for training and those for validation each; more are kept in a memory-mapped file in "
+        "the cache folder. null: 40 % of what is free.",
+    )
 
     @property
     def holds_label_sets(self) -> bool:
@@ -198,6 +204,12 @@ def check_data(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
     data = recipe.data
     yield from _check_source(data)
     yield from _check_table(data)
+    if data.cache_gb is not None and data.cache != "auto":
+        yield (
+            ("data", "cache_gb"),
+            f"bounds what cache: auto keeps in memory, got {data.cache_gb:g} with cache: "
+            f"{data.cache}; remove one of the two",
+        )
     if data.validation + data.test >= 1.0:
         yield (
             ("data", "test"),

@@ -12,12 +12,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tfclassify.errors import JobError, MissingExtraError, RequestError
 from tfclassify.events import Observer
 from tfclassify.executors.jobs import (
+    ENTRY_POINTS,
     EXECUTORS,
     Executor,
     ExecutorOptions,
@@ -298,3 +300,34 @@ def test_an_executor_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         assert run_jobs(executor, [Job("a", CHORES + "double", {"number": 3})])[0]["number"] == 6
     with pytest.raises(RequestError, match="there is an executor 'here' already"):
         register_executor("here", lambda options, observer: Here(observer))
+
+
+class Announced:
+    """As an entry point of an installed package."""
+
+    name, value = "theirs", "their_package:open_it"
+
+    def __init__(self, load: Any) -> None:
+        self.load = load
+
+
+def test_an_executor_that_a_package_announces(monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_down() -> None:
+        raise ImportError("no such thing")
+
+    def announce(load: Any) -> None:
+        def list_points(group: str, name: str = "theirs") -> list[Announced]:
+            return [Announced(load)] if (group, name) == (ENTRY_POINTS, "theirs") else []
+
+        monkeypatch.setattr("tfclassify.executors.jobs.entry_points", list_points)
+
+    announce(lambda: lambda options, observer: Here(observer))
+    with open_executor(ExecutorOptions("theirs")) as executor:
+        assert run_jobs(executor, [Job("a", CHORES + "double", {"number": 3})])[0]["number"] == 6
+    with pytest.raises(RequestError, match="must be one of here, processes, ray, theirs, got 'no'"):
+        open_executor(ExecutorOptions("no"))
+    announce(break_down)
+    with pytest.raises(
+        RequestError, match=r"'theirs'.*'their_package:open_it', cannot be loaded \(ImportError: no"
+    ):
+        open_executor(ExecutorOptions("theirs"))

@@ -25,6 +25,7 @@ ARGUMENTS = {
     "bench_features": "--weights none --size 32 --images 16 --validation 8 --rounds 1 "
     "--streamed-epochs 1 --cached-epochs 1",
     "bench_lookalikes": "--rows 300 --width 160 --exact-rows 100",
+    "bench_layers": "mobilenet_v2 --size 32",
     "bench_label": "--images 30 --keys 4 --learn 0",
     "bench_label learn": "--images 30 --keys 4 --learn 60 --answers 8 --size 32 --weights none",
     "bench_labellers": "--source builtin:digits --images 8 --kills 1",

@@ -3,7 +3,6 @@ from __future__ import annotations
 import time
 
 import keras
-import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -41,6 +40,9 @@ def test_the_whole_and_every_layer_are_timed() -> None:
     assert latency.batch.p5_ms <= latency.batch.median_ms <= latency.batch.p95_ms
     assert all(layer.latency_ms is not None for layer in timed.layers)
     assert latency.parts_ms == pytest.approx(sum(layer.latency_ms for layer in timed.layers))
+    assert 0 < latency.parts_share <= 1  # kernels never take more than the run that they are in
+    names = {layer.name for layer in timed.layers if layer.latency_ms > 0}
+    assert {"outside", "inner/inside", "logits"} <= names
     assert latency.batch.images_per_second == pytest.approx(2000 / latency.batch.median_ms)
     expected = 2 * 2 * profile.macs / (latency.batch.median_ms / 1000) / 1e9
     assert latency.achieved_gflops == pytest.approx(expected)
@@ -49,24 +51,6 @@ def test_the_whole_and_every_layer_are_timed() -> None:
     content = timed.to_dict()["latency"]
     assert content["parts_share"] == latency.parts_ms / latency.batch.median_ms
     assert content["single"]["batch_size"] == 1
-
-
-def test_each_layer_gets_its_real_input() -> None:
-    seen = []
-
-    @keras.saving.register_keras_serializable("tests")
-    class Spy(L.Layer):
-        def call(self, x):
-            if not tf.is_symbolic_tensor(x):
-                seen.append(np.array(x))
-            return x
-
-    image = keras.Input((4,))
-    model = keras.Model(image, Spy(name="spy")(L.Rescaling(0.5)(image)))
-    profile = profile_model(model, [(4,)], title="m", target="m")
-    add_latency(profile, model, [(4,)], 3, "cpu:0")
-    inputs = draw_inputs(model.inputs, [(4,)], 3)[0]
-    np.testing.assert_allclose(seen[-1], inputs.numpy() / 2)
 
 
 def test_inputs_are_like_images() -> None:

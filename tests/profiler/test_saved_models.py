@@ -70,15 +70,18 @@ def test_a_fixed_size_is_kept(tmp_path: Path) -> None:
         open_saved_model(tmp_path / "m", (32, 32))
 
 
-def test_a_saved_model_is_timed_as_a_whole(tmp_path: Path) -> None:
+def test_a_saved_model_is_timed_by_its_scopes(tmp_path: Path) -> None:
     export_convolution(tmp_path / "m")
     saved = open_saved_model(tmp_path / "m", (16, 16))
     profile = profile_saved(saved, title="m", target="m")
     timed = time_saved(profile, saved, 2, "cpu:0")
     assert timed.latency.batch.batch_size == 2
     assert timed.latency.batch.median_ms > 0
-    assert timed.latency.parts_ms is None
-    assert all(layer.latency_ms is None for layer in timed.layers)
+    assert timed.latency.parts_ms == pytest.approx(
+        sum(layer.latency_ms for layer in timed.layers if layer.latency_ms is not None)
+    )
+    assert 0 < timed.latency.parts_share <= 1
+    assert max(timed.layers, key=lambda layer: layer.latency_ms or 0).macs > 0
 
 
 def test_saved_models_that_cannot_be_used(tmp_path: Path) -> None:

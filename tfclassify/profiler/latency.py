@@ -9,15 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from tfclassify.errors import ProfileError, RequestError
-from tfclassify.profiler.results import Latency, LayerProfile, Profile, Timing
-from tfclassify.profiler.tracing import Shape, call_model, hooked_layers
+from tfclassify.profiler.kernels import Owner, Shares, find_layers, record_kernels, share_out
+from tfclassify.profiler.results import Latency, Profile, Timing
+from tfclassify.profiler.tracing import Shape, call_model, trace_model
 from tfclassify.runs.environment import count_cores, describe_processor
 
 
@@ -122,14 +123,14 @@ def measure_peak(device: str) -> float:
     return 2 * side**3 / min(times) / 1e6
 
 
-#: Time spent on one layer and on the whole network, in seconds.
-_LAYER_SECONDS, _WHOLE_SECONDS = 0.03, 2.0
+#: Time spent on the whole network, in seconds, and runs that are traced.
+_WHOLE_SECONDS, _TRACED_RUNS = 2.0, 10
 
 
 def add_latency(
     profile: Profile, model: Any, shapes: Sequence[Shape], batch_size: int, device: str
 ) -> Profile:
-    """Time a Keras model and its layers.
+    """Time a Keras model, and its layers inside of it.
 
     Args:
         profile: Of the same model; its layers say what is timed.
@@ -148,12 +149,42 @@ def add_latency(
         batches = [draw_inputs(model.inputs, shapes, size) for size in {1, batch_size}]
         run = tf.function(lambda *tensors: call_model(model, tensors), autograph=False)
         latency = measure_whole(profile, run, {len(each[0]): each for each in batches}, device)
+        trace = trace_model(model, [(batch_size, *shape) for shape in shapes])
         inputs = draw_inputs(model.inputs, shapes, batch_size)
-        timed = {layer.path for layer in profile.layers if layer.calls}
-        times = _time_layers(model, inputs, timed, latency.dispatch_ms)
-    layers = tuple(_set_own_time(layer, times) for layer in profile.layers)
+        finder = partial(find_layers, trace=trace)
+        times = time_owners(lambda: trace.function(*inputs), finder, latency)
+    layers = tuple(
+        replace(layer, latency_ms=times.get(layer.path, 0.0)) if layer.calls else layer
+        for layer in profile.layers
+    )
     parts = sum(layer.latency_ms for layer in layers if layer.latency_ms is not None)
     return replace(profile, layers=layers, latency=replace(latency, parts_ms=parts))
+
+
+def time_owners(
+    run: Callable[[], Any],
+    find_owners: Callable[[Shares], Mapping[Owner, float]],
+    latency: Latency,
+) -> dict[Owner, float]:
+    """Return the milliseconds of each owner of operations, within one run of the whole.
+
+    Tracing itself takes time, so a few runs are traced for what part of them each owner has,
+    and those parts are taken of the whole as it was timed without.
+
+    Args:
+        run: Runs the whole.
+        find_owners: Gives each owner's part of the whole by those of the kernels.
+        latency: Of the whole, at the batch size of ``run``.
+    """
+
+    def finish() -> None:
+        run()
+        wait_for_device()
+
+    for _ in range(2):
+        finish()
+    shares = find_owners(share_out(*record_kernels(finish, _TRACED_RUNS)))
+    return {path: share * latency.batch.median_ms for path, share in shares.items()}
 
 
 def draw_inputs(tensors: Sequence[Any], shapes: Sequence[Shape], batch_size: int) -> list[Any]:
@@ -212,73 +243,3 @@ def _time_run(profile: Profile, run: Callable[..., Any], inputs: list[Any], size
             "use a smaller --batch-size, or --no-latency"
         ) from error
     return summarise(times, size)
-
-
-def _time_layers(
-    model: Any, inputs: list[Any], timed: set[tuple[str, ...]], dispatch_ms: float
-) -> dict[tuple[str, ...], float]:
-    """Return the time of each layer, its sub-layers' included, by its path.
-
-    The model is run once, eagerly; each layer that is reached is timed in passing on
-    the very tensors that it was called with.
-    """
-    stack: list[Any] = []
-    times: dict[tuple[str, ...], float] = {}
-
-    def hook(part: Any, original: Callable[..., Any], arguments: Any, keywords: Any) -> Any:
-        if not tf.executing_eagerly():
-            return original(*arguments, **keywords)
-        stack.append(part)
-        path = tuple(each.name for each in stack[1:])
-        try:
-            if path in timed:
-                spent = max(0.0, _time_call(original, arguments, keywords) - dispatch_ms)
-                times[path] = times.get(path, 0.0) + spent
-            return original(*arguments, **keywords)
-        finally:
-            stack.pop()
-
-    with hooked_layers(model, hook):
-        call_model(model, inputs)
-    return times
-
-
-def _time_call(original: Callable[..., Any], arguments: Any, keywords: Any) -> float:
-    """Return the median milliseconds of one call, compiled for its own tensors."""
-    flat = keras.tree.flatten((arguments, keywords))
-    places = [place for place, value in enumerate(flat) if tf.is_tensor(value)]
-
-    def call(*tensors: Any) -> Any:
-        filled = list(flat)
-        for place, tensor in zip(places, tensors, strict=True):
-            filled[place] = tensor
-        given, named = keras.tree.pack_sequence_as((arguments, keywords), filled)
-        return original(*given, **named)
-
-    tensors = [flat[place] for place in places]
-    specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors]
-    compiled = tf.function(call, autograph=False).get_concrete_function(*specs)
-    times = measure(
-        lambda: compiled(*tensors), warm_ups=2, least=5, most=100, seconds=_LAYER_SECONDS
-    )
-    return float(np.median(times))
-
-
-def _set_own_time(layer: LayerProfile, times: Mapping[tuple[str, ...], float]) -> LayerProfile:
-    """Give a layer its time, less that of the layers within it that have lines of their own."""
-    whole = times.get(layer.path)
-    if whole is None:
-        return layer
-    depth = len(layer.path)
-    within = sum(
-        time
-        for path, time in times.items()
-        if len(path) > depth and path[:depth] == layer.path and _is_outermost(path, depth, times)
-    )
-    return replace(layer, latency_ms=max(0.0, whole - within))
-
-
-def _is_outermost(
-    path: tuple[str, ...], depth: int, times: Mapping[tuple[str, ...], float]
-) -> bool:
-    return not any(path[:length] in times for length in range(depth + 1, len(path)))

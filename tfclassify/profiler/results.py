@@ -73,7 +73,8 @@ class LayerProfile:
         cost: Its arithmetic for one image, all calls together.
         receptive_field: How much of the input one of its outputs depends on; None where
             it is not known.
-        latency_ms: Median time at the profile's batch size, or None if not measured.
+        latency_ms: Time inside of the whole at the profile's batch size, or None if not
+            measured; 0 where other layers' kernels do its work.
     """
 
     path: tuple[str, ...]
@@ -166,8 +167,8 @@ class Latency:
         precision: Types that the layers compute in.
         single: At batch 1.
         batch: At the batch size asked for.
-        parts_ms: Sum of the layers' medians at that batch size, or None.
-        dispatch_ms: What starting an empty function took; taken off every layer.
+        parts_ms: Sum of the layers' times at that batch size, or None.
+        dispatch_ms: What starting an empty function took.
         peak_gflops: GFLOP/s of a large matrix product on the same device.
         achieved_gflops: GFLOP/s of the network at that batch size, from its MACs.
     """

@@ -9,8 +9,10 @@ cannot be run by itself, so only the whole is timed.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,8 @@ from tfclassify.profiler.control_flow import count_node, order_needed
 from tfclassify.profiler.fields import Field
 from tfclassify.profiler.graph_import import import_graph
 from tfclassify.profiler.keras_profile import check_sums, find_last_extent
-from tfclassify.profiler.latency import draw_inputs, measure_whole
+from tfclassify.profiler.kernels import Owner, Shares
+from tfclassify.profiler.latency import draw_inputs, measure_whole, time_owners
 from tfclassify.profiler.memory import bytes_of, estimate_peak_bytes
 from tfclassify.profiler.receptive_field import find_fields, start_fields
 from tfclassify.profiler.results import LayerProfile, Profile, add_costs, name_blocks
@@ -161,14 +164,14 @@ def profile_saved(saved: SavedGraph, *, title: str, target: str) -> Profile:
         estimate_peak_bytes(nodes, saved.inputs, saved.outputs),
         find_last_extent(layers),
         " + ".join(sorted({tensor.dtype.name for tensor in saved.inputs})),
-        remarks=("a SavedModel: lines are scopes of its graph, and only the whole is timed",),
+        remarks=("a SavedModel: lines are scopes of its graph",),
     )
     check_sums(profile)
     return profile
 
 
 def time_saved(profile: Profile, saved: SavedGraph, batch_size: int, device: str) -> Profile:
-    """Time a SavedModel as a whole."""
+    """Time a SavedModel, and the scopes of its graph inside of it."""
     with tf.device(device):
         batches = {size: draw_inputs(saved.inputs, saved.shapes, size) for size in {1, batch_size}}
         with bounded_run(profile.target):
@@ -176,7 +179,28 @@ def time_saved(profile: Profile, saved: SavedGraph, batch_size: int, device: str
         latency = measure_whole(
             profile, lambda *tensors: run_saved(saved, tensors), batches, device
         )
-    return replace(profile, latency=latency)
+        known = {layer.path for layer in profile.layers if layer.calls}
+        inputs = batches[batch_size]
+        finder = partial(_find_scopes, known=known)
+        times = time_owners(lambda: run_saved(saved, inputs), finder, latency)
+    layers = tuple(
+        replace(layer, latency_ms=times.get(layer.path, 0.0)) if layer.calls else layer
+        for layer in profile.layers
+    )
+    parts = sum(layer.latency_ms for layer in layers if layer.latency_ms is not None)
+    return replace(profile, layers=layers, latency=replace(latency, parts_ms=parts))
+
+
+def _find_scopes(shares: Shares, known: set[Owner]) -> Counter[Owner]:
+    """Return the parts of the whole by scope: the innermost one that has a line."""
+    found: Counter[Owner] = Counter()
+    for (name, _), share in shares.items():
+        scope = _scope_of(name)
+        while scope and scope not in known:
+            scope = scope[:-1]
+        if scope in known:
+            found[scope] += share  # type: ignore[assignment]
+    return found
 
 
 def _size(variable: Any) -> int:

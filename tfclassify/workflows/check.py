@@ -14,6 +14,7 @@ from tfclassify.data.integrity import IntegrityReport
 from tfclassify.data.preparation import prepare_data
 from tfclassify.events import SILENT, Observer
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
+from tfclassify.workflows.batch_fitting import settle_batches
 from tfclassify.workflows.material import (
     build_network,
     find_augmentation_warnings,
@@ -102,6 +103,7 @@ def check_recipe(request: CheckRequest, observer: Observer = SILENT) -> CheckRes
         TfclassifyError: If the data or the model cannot be used.
     """
     recipe = open_recipe(request.recipe, request.overrides, observer, request.columns)
+    recipe = settle_batches(recipe, observer)
     data = prepare_data(recipe, observer=observer)
     set_up_keras(recipe)
     for warning in [*find_augmentation_warnings(recipe), *find_precision_warnings(recipe)]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from tests.tiny_run import TinyRun, make_labelled_photos, write_recipe
-from tfclassify.errors import RequestError, TrainingError
+from tfclassify.errors import TrainingError
 from tfclassify.events import Observer
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe
@@ -102,13 +100,3 @@ def test_a_run_trains_and_resumes_by_the_number_that_was_found(tmp_path: Path) -
     assert "batch_size: auto takes images a step: head 2, whole 2" in notes.notes
     resume_training(recipe, tmp_path / "run", (), keep_state=True)  # not another recipe
     assert keep_batches(load_recipe(recipe), kept) == kept
-
-
-def test_workers_that_train_together_need_a_number(
-    tiny_run: TinyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    together = SimpleNamespace(listener=nullcontext())
-    monkeypatch.setattr("tfclassify.workflows.train.find_workers", lambda *_: together)
-    request = TrainRequest(tiny_run.recipe, ("batch_size=auto",), out=tmp_path / "run")
-    with pytest.raises(RequestError, match="batch_size: auto is found out by one machine"):
-        train_recipe(request)

@@ -122,11 +122,10 @@ def test_a_time_is_of_one_machine(home: Path) -> None:
         train_recipe(request)
 
 
-def test_a_batch_size_is_the_same_for_all(home: Path) -> None:
+@pytest.mark.parametrize("key", ["batch_size", "phases[1].batch_size"])
+def test_a_batch_size_is_the_same_for_all(home: Path, key: str) -> None:
     given = ",".join(choose_addresses(2))
-    request = TrainRequest(
-        home / "tiny.yaml", ("batch_size=auto",), workers=given, out=home / "run"
-    )
+    request = TrainRequest(home / "tiny.yaml", (f"{key}=auto",), workers=given, out=home / "run")
     with pytest.raises(RequestError, match="batch_size: auto is found out on one machine"):
         train_recipe(request)
     assert not (home / "run").exists()

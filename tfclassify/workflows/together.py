@@ -22,6 +22,7 @@ from tfclassify.events import Observer
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.environment import list_packages
 from tfclassify.training.workers import Workers, meet
+from tfclassify.workflows.batch_fitting import list_open_phases
 from tfclassify.workflows.material import build_network, open_material
 from tfclassify.workflows.resuming import DECISIVE, list_values
 from tfclassify.workflows.start import set_up_keras, start_tensorflow
@@ -52,7 +53,7 @@ def join(
         RequestError: If the processes want different things.
         TrainingError: If one does not come.
     """
-    if recipe.batch_size == "auto":
+    if list_open_phases(recipe):
         with workers.listener:
             raise RequestError(
                 "batch_size: auto is found out on one machine, and several workers need the same; "

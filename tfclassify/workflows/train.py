@@ -32,7 +32,7 @@ from tfclassify.scoring.tasks import get_task
 from tfclassify.scoring.verdicts import Verdict
 from tfclassify.training.mining import write_hard_examples
 from tfclassify.training.workers import Workers, find_workers
-from tfclassify.workflows.batch_fitting import keep_batches, list_open_phases, settle_batches
+from tfclassify.workflows.batch_fitting import keep_batches, settle_batches
 from tfclassify.workflows.material import (
     anchor_images,
     build_network,
@@ -130,16 +130,11 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
                 "--time: fits a training to one machine, and several workers are to train "
                 "together; leave one of them out"
             )
-    if workers is not None and list_open_phases(recipe):
-        with workers.listener:
-            raise RequestError(
-                "batch_size: auto is found out by one machine, and several workers are to train "
-                "together; give a number"
-            )
     if workers is not None and not workers.is_chief:
         data = anchor_images(prepare_data(recipe, observer=observer))
         return _follow(workers, recipe, data, None, started, observer)
-    recipe = settle_batches(recipe, observer)
+    if workers is None:  # which refuse what is not the same for all
+        recipe = settle_batches(recipe, observer)
     choice, pace = None, None
     if request.seconds is not None:
         recipe, choice, pace = _fit(request, request.seconds, recipe, started, observer)

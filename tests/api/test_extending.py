@@ -196,7 +196,7 @@ def test_an_installed_package_brings_one_of_every_kind(package: None) -> None:
 def test_what_a_package_announces_wrongly_is_its_fault(package: None) -> None:
     with pytest.raises(RequestError, match=r"must be one of .*packaged_executor.*, got 'nowhere'"):
         jobs.open_executor(jobs.ExecutorOptions("nowhere"))
-    with pytest.raises(RequestError, match=r"'broken' of tfclassify.executors: 'packaged:nothing'"):
+    with pytest.raises(RequestError, match=r"'broken', which .* announces as 'packaged:nothing'"):
         jobs.open_executor(jobs.ExecutorOptions("broken"))
     with pytest.raises(RequestError, match=r"'packaged_text' .* must be an ArtefactFormat, got s"):
         formats.get_format("packaged_text")

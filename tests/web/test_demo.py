@@ -315,3 +315,20 @@ def test_the_page_goes_by_keys_and_is_told_aloud(
     page.wait_for_selector("#map", state="hidden")
     page.select_option("#top", "3")
     assert page.locator(".answer").first.locator(".bars li").count() == 3
+
+
+def test_scores_of_another_version_leave_the_trust_out(
+    tiny_run: TinyRun, photos: list[Path], tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(tiny_run.run, copy)
+    metrics = json.loads((copy / "metrics.json").read_text("utf-8"))
+    for facts in metrics["splits"].values():
+        facts["plain"]["format"] = 1
+    (copy / "metrics.json").write_text(json.dumps(metrics), "utf-8")
+    exhibit = Exhibit(copy, "tiny")
+    assert (
+        "How often answers are right is not known: metrics: this version reads format"
+        in (exhibit.describe()["judged_on"]["caution"])
+    )
+    assert [exhibit.answer(photo.read_bytes())["trust"] for photo in photos[:2]] == [None, None]

@@ -21,7 +21,7 @@ from PIL import Image
 
 from tfclassify.data.images import open_image
 from tfclassify.data.index import load_index
-from tfclassify.errors import RequestError
+from tfclassify.errors import RequestError, ScoringError
 from tfclassify.export.reading import is_artefact
 from tfclassify.inference.evidence import Explanation, cut_to_photo
 from tfclassify.judging.answers import read_answers
@@ -57,6 +57,19 @@ class Trust:
     images: int
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How often answers of such a confidence are right.
+
+    Attributes:
+        curves: Of plain (False) and of averaged answers (True), where they are known.
+        fault: Why they are not, where they should be.
+    """
+
+    curves: Mapping[bool, tuple[ReliabilityBin, ...]]
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -206,21 +219,29 @@ class Exhibit:
         if self._last_split is None:
             return None
         split, facts = self._last_split
-        return JudgedOn(split, facts["caution"])
+        remarks = [facts["caution"], self._reliability.fault]
+        return JudgedOn(split, " ".join(filter(None, remarks)))
+
+    @property
+    def _curves(self) -> Mapping[bool, tuple[ReliabilityBin, ...]]:
+        return self._reliability.curves
 
     @cached_property
-    def _curves(self) -> Mapping[bool, tuple[ReliabilityBin, ...]]:
-        """Reliability of plain and of averaged answers, of the last held-out split."""
+    def _reliability(self) -> Reliability:
+        """How often plain and averaged answers are right, on the last held-out split."""
         if self._last_split is None:
-            return {}
+            return Reliability({})
         _, facts = self._last_split
         curves = {}
         for has_views, name in ((False, "plain"), (True, "tta")):
-            judgement = Judgement.from_dict(facts[name]) if facts[name] else None
+            try:
+                judgement = Judgement.from_dict(facts[name]) if facts[name] else None
+            except ScoringError as error:
+                return Reliability({}, f"How often answers are right is not known: {error}.")
             if isinstance(judgement, ClassJudgement):
                 found = judgement.calibration
                 curves[has_views] = found.curve_after or found.curve
-        return curves
+        return Reliability(curves)
 
     def draw_map(self, photo: bytes, column: int, *, with_views: bool = False) -> bytes:
         """Draw where the evidence for a class lies, as a PNG to be laid over the photo.

@@ -24,6 +24,8 @@ ARGUMENTS = {
     "bench_explain": "--size 32 --limit 4 --no-occlusion",
     "bench_features": "--weights none --size 32 --images 16 --validation 8 --rounds 1 "
     "--streamed-epochs 1 --cached-epochs 1",
+    "bench_jobs": "--sides here processes:1 --images 40 --train-images 40 --folds 2 --epochs 1 "
+    "--jobs 4",
     "bench_lookalikes": "--rows 300 --width 160 --exact-rows 100",
     "bench_layers": "mobilenet_v2 --size 32",
     "bench_label": "--images 30 --keys 4 --learn 0",
@@ -32,6 +34,7 @@ ARGUMENTS = {
     "bench_noise": "--seeds 1 --images 20 --folds 2",
     "bench_pipeline": "--size 32 --images 64 --rounds 1 --warm-up 1 --batches 1",
     "bench_profiler": "MobileNet --size 32 --rounds 1",
+    "bench_scale": "--counts 60 120 --rows 20000",
     "bench_scan": "--images 12 --side 32 --rounds 1 --workers 2",
     "bench_search": "builtin:digits --seeds 1 --trials 2 --size 32 --epochs 1 "
     "--backbone mobilenet --weights none",

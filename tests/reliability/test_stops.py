@@ -14,7 +14,7 @@ from tests.reliability.fault_trial import fail_at
 from tests.reliability.faults import Disk
 from tests.reliability.outcome import count_epochs
 from tests.reliability.scene import make_scene, train_on
-from tests.tiny_run import CommandLine
+from tests.tiny_run import CommandLine, write_recipe
 from tfclassify.errors import DataError, RunError, TrainingError
 from tfclassify.events import Observer
 from tfclassify.runs.directory import RunDirectory, is_run
@@ -96,7 +96,7 @@ def test_a_read_only_or_full_disk_is_told_on_the_command_line(
 def test_a_folder_that_takes_no_lock_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = RunDirectory.create_at(tmp_path / "run", "name: tiny\n")
+    run = RunDirectory.create_at(tmp_path / "run", write_recipe(tmp_path).read_text("utf-8"))
 
     def refuse(*given: object, **named: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

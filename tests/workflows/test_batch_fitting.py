@@ -13,7 +13,7 @@ from tfclassify.events import Observer
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.workflows import batch_fitting
+from tfclassify.workflows import batch_fitting, start
 from tfclassify.workflows.batch_fitting import keep_batches, settle_batches
 from tfclassify.workflows.train import TrainRequest, resume_training, train_recipe
 
@@ -48,7 +48,8 @@ def settle(tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch) -> Settle:
         monkeypatch.setattr(batch_fitting, "_make_estimate", lambda *_: lambda n: n * estimate)
         monkeypatch.setattr(batch_fitting, "read_peak", lambda: 5000 + 100 * tried[-1])
         recipe = load_recipe(tiny_run.recipe)
-        return settle_batches(recipe.model_copy(update={"batch_size": "auto", **changes}), Notes())
+        wanted = recipe.model_copy(update={"batch_size": "auto", **changes})
+        return start.verb(lambda: settle_batches(wanted, Notes()))()  # no switch stays on
 
     return settle
 

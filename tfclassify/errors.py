@@ -238,8 +238,8 @@ class JobError(TfclassifyError):
         self.failed = dict(failed)
         lines = [f"  {name}: {reason}" for name, reason in failed.items()]
         done = total - len(failed)
-        head = f"{len(failed)} of {total} jobs failed, {done} are done and kept:"
-        lines += [f"Resume with: {way_on}"] if way_on else []
+        head = f"{len(failed)} of {total} jobs failed, {done} done:"
+        lines += [way_on] if way_on else []
         super().__init__("\n".join([head, *lines]) if total else "".join(failed.values()))
 
     @classmethod

@@ -93,7 +93,7 @@ def test_a_failure_is_named_and_the_others_are_done(
 ) -> None:
     executor, listener = opened
     jobs = [Job("bad", CHORES + "fail"), Job("good", CHORES + "double", {"number": 4})]
-    with pytest.raises(JobError, match=re.escape("1 of 2 jobs failed, 1 are done")) as caught:
+    with pytest.raises(JobError, match=re.escape("1 of 2 jobs failed, 1 done")) as caught:
         run_jobs(executor, jobs, listener)
     assert caught.value.failed == {"bad": "photos: no images"}
     assert "bad: photos: no images" in str(caught.value)

@@ -332,7 +332,9 @@ def test_a_fold_that_fails_elsewhere_stops_no_other_and_is_named(
     recipe: Path, fake: FakeTrainer, elsewhere: ExecutorOptions, tmp_path: Path
 ) -> None:
     fake._stop_at, fake._error = 2, TrainingError
-    way_on = re.escape(f"Resume with: tfclassify crossval --resume {tmp_path / 'cv'}")
+    way_on = re.escape(
+        f"What is done is kept. Resume with: tfclassify crossval --resume {tmp_path / 'cv'}"
+    )
     with pytest.raises(JobError, match=rf"1 of 3 jobs failed, 2 .*\n  fold 2 of 3: stop\n{way_on}"):
         cross(recipe, folds=3, out=tmp_path / "cv", executor=elsewhere)
     assert fake.runs == ["fold-1", "fold-2", "fold-3"]

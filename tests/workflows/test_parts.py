@@ -170,9 +170,8 @@ def test_a_part_that_fails_is_named(
 
     monkeypatch.setattr(parts, "answer_part", fail)
     fail.__module__, fail.__name__ = parts.__name__, "answer_part"
-    with pytest.raises(
-        JobError, match=r"1 of 2 jobs failed, 1 .*\n  images 65 to 90: the network is broken\nResume"
-    ):
+    told = r"1 of 2 jobs failed, 1 done:\n  images 65 to 90: the network is broken\nOnce that is"
+    with pytest.raises(JobError, match=told):
         predict_paths_of_run(PredictRequest(tiny_run.run, photos, False, executor=elsewhere))
 
 

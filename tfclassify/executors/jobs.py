@@ -143,7 +143,7 @@ def run_jobs(
         executor: Where they run.
         jobs: The jobs.
         observer: Told of each that ends.
-        way_on: The command that goes on where some failed.
+        way_on: What to do where some failed; the last line of the error.
 
     Raises:
         JobError: If any failed, once all have ended; each is named with its reason.

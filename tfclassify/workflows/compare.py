@@ -164,7 +164,9 @@ def _add_costs(
         for each in contenders
     ]
     with open_executor(request.executor, observer) as executor:
-        costs = run_jobs(executor, jobs, observer, way_on=_repeat(request))
+        costs = run_jobs(
+            executor, jobs, observer, way_on=f"Once that is mended: {_repeat(request)}"
+        )
     rows, remarks = [], list(report.remarks)
     for row, cost in zip(report.contenders, costs, strict=True):
         remarks += [f"{row.name}: {remark}" for remark in cost.pop("remarks")]

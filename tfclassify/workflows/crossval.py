@@ -271,7 +271,9 @@ def _train_elsewhere(place: CrossvalDirectory, where: ExecutorOptions, observer:
         for repeat, number in place.plan.places()
     ]
     with open_executor(where, observer) as executor:
-        run_jobs(executor, jobs, observer, way_on=_command(place))
+        run_jobs(
+            executor, jobs, observer, way_on=f"What is done is kept. Resume with: {_command(place)}"
+        )
 
 
 def train_fold(place: str, repeat: int, number: int, observer: Observer = SILENT) -> None:

@@ -96,7 +96,7 @@ def _search_fold(
         Job(f"{fold.path.name}, trial {number}", call, {"fold": str(fold.path), "number": number})
         for number in dict.fromkeys((0, best))
     ]
-    run_jobs(executor, jobs, observer, way_on=way_on)
+    run_jobs(executor, jobs, observer, way_on=f"What is done is kept. Resume with: {way_on}")
     runs = (fold.choice(number) for number in (0, best))
     start, chosen = (
         read_answers(run.answers_path, load_index(run.index_path), JUDGED) for run in runs

@@ -127,7 +127,9 @@ def ask_in_parts(
             for start in range(0, len(paths), step)
         ]
         try:
-            values = run_jobs(executor, jobs, observer, way_on=f"{command}, once that is mended")
+            values = run_jobs(
+                executor, jobs, observer, way_on=f"Once that is mended, repeat: {command}"
+            )
         except KeyboardInterrupt:
             raise InterruptedTraining(
                 f"{command}: stopped, and so were all workers; nothing was written: begin again"

@@ -146,7 +146,10 @@ def take_page(page: Path, name: str, height: int) -> None:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         shown = browser.new_page(viewport={"width": 1100, "height": height})
         shown.goto(page.absolute().as_uri())
-        shown.wait_for_function("() => [...document.images].every(each => each.complete)")
+        shown.wait_for_function(  # pictures further down are not loaded until they are seen
+            "() => [...document.images].every("
+            "each => each.complete || each.getBoundingClientRect().top > innerHeight)"
+        )
         save(shown, name)
         browser.close()
 

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from tests.data.builders import Listener, make_box, write_coco, write_images
+from tfclassify.data import shards as shards_module
 from tfclassify.data.index import Index
 from tfclassify.data.places import find_stretch, read_bytes
 from tfclassify.data.preparation import survey_source
@@ -175,6 +176,20 @@ def test_shards_behind_an_address_give_the_same_index(
         place = find_stretch(got.usable().paths()[0])
         assert place is not None
         assert place.shard.startswith(source.rstrip("/"))
+
+
+def test_facts_of_any_size_are_not_read_from_afar(
+    uploaded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards_module, "_MOST_FACTS", 100)
+    with pytest.raises(SourceError, match=r"shards\.json: larger than the 100 bytes that are read"):
+        open_shards(uploaded)
+
+
+def test_shards_do_not_say_where_their_source_lay(photos: Path, tmp_path: Path) -> None:
+    packed = pack(photos, tmp_path / "shards")
+    assert open_shards(packed).facts.source == photos.name
+    assert str(tmp_path).encode() not in b"".join(each.read_bytes() for each in packed.iterdir())
 
 
 def test_shards_by_path_are_listed_in_order_of_names(photos: Path, tmp_path: Path) -> None:

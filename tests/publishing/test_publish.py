@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from tests.tiny_run import CommandLine, TinyRun
 from tfclassify.errors import PublishError, RequestError, TargetError
-from tfclassify.publishing.card import escape_markdown, read_metadata
+from tfclassify.publishing.card import escape_markdown
 from tfclassify.publishing.folder import FACTS, hide_paths, list_files, read_published
 from tfclassify.recipe.schema import Recipe
 from tfclassify.workflows.predict import PredictRequest, predict_paths_of_run
@@ -22,6 +26,13 @@ from tfclassify.workflows.verify import VerifyRequest, VerifyResult, verify_publ
 
 def verify(folder: Path) -> VerifyResult:
     return verify_published(VerifyRequest(folder))
+
+
+def read_metadata(card: str) -> Mapping[str, Any]:
+    """Return the block of metadata of a card; empty where there is none."""
+    found = re.match(r"---\n(.*?\n)---\n", card, re.DOTALL)
+    content = yaml.safe_load(found[1]) if found else None
+    return content if isinstance(content, dict) else {}
 
 
 def find_fault(folder: Path) -> tuple[str, str]:

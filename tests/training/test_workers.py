@@ -8,6 +8,7 @@ import pytest
 
 from tests.ports import choose_addresses
 from tfclassify.errors import RequestError, TrainingError
+from tfclassify.training import workers as workers_module
 from tfclassify.training.workers import Workers, find_workers, meet
 
 FACTS = {"seed": 1, "keras": "3.15"}
@@ -100,14 +101,16 @@ def test_a_first_worker_that_does_not_come_is_named() -> None:
             meet(workers, FACTS, {}, patience_s=0.3)
 
 
-def test_a_stranger_at_the_port_is_no_worker() -> None:
+@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b'{"place": []}\n', b"{}\n", b""])
+def test_a_stranger_at_the_port_is_no_worker(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers_module, "_HELLO_S", 0.2)
     given = ",".join(choose_addresses(2))
     one, other = (find_workers("auto", given) for _ in range(2))
     assert one is not None
     assert other is not None
     host, port = one.addresses[0].split(":")
     with socket.create_connection((host, int(port))) as stranger:
-        stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        stranger.sendall(said)
         assert meet_together([one, other], [FACTS] * 2) == [{"run": "of 0"}] * 2
 
 

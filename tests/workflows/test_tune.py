@@ -140,19 +140,25 @@ def test_the_best_recipe_trains_to_the_same_bits(done: TuneResult, tmp_path: Pat
     assert splits[0] == splits[1]
 
 
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
+    """The recipes that trials build a whole network of."""
+    recipes: list[Recipe] = []
+    build = shared_parts.build_network
+
+    def note(recipe: Recipe, index: Any) -> Any:
+        recipes.append(recipe)
+        return build(recipe, index)
+
+    monkeypatch.setattr(shared_parts, "build_network", note)
+    return recipes
+
+
 def test_head_trials_share_one_backbone_and_train_what_a_run_of_their_own_does(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, tmp_path: Path, built: list[Recipe]
 ) -> None:
     from tfclassify.workflows.train import TrainRequest, train_recipe
 
-    built: list[Recipe] = []
-    build = shared_parts.build_network
-
-    def count(recipe: Recipe, index: Any) -> Any:
-        built.append(recipe)
-        return build(recipe, index)
-
-    monkeypatch.setattr(shared_parts, "build_network", count)
     space = (
         "search={model.head.dense: [[], [6]], model.head.dropout: [0.0, 0.4], "
         "class_weights: [none, balanced]}"
@@ -169,16 +175,8 @@ def test_head_trials_share_one_backbone_and_train_what_a_run_of_their_own_does(
 
 
 def test_a_trial_that_trains_its_backbone_has_its_own(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, tmp_path: Path, built: list[Recipe]
 ) -> None:
-    built: list[Recipe] = []
-    build = shared_parts.build_network
-
-    def count(recipe: Recipe, index: Any) -> Any:
-        built.append(recipe)
-        return build(recipe, index)
-
-    monkeypatch.setattr(shared_parts, "build_network", count)
     space = "search={model.head.dropout: [0.0, 0.4]}"
     search(home, tmp_path / "s", trials=3, overrides=(space, "phases[0].train=all", FEATURELESS))
     assert len(built) == 3

@@ -195,7 +195,7 @@ def _stat_remote(shard: str) -> int | None:
 
 @lru_cache(maxsize=64)
 def _open_scheme(scheme: str, host: str) -> Any:
-    import fsspec  # type: ignore[import-untyped]  # no stubs of it are published
+    import fsspec
 
     return fsspec.core.url_to_fs(f"{scheme}://{host}")[0]
 

@@ -84,7 +84,7 @@ class PackFacts(Document):
 
     Attributes:
         format: Version of this format.
-        source: What was packed, as the user named it.
+        source: What was packed: an address, or the last name of a path, since shards travel.
         sha256: Of the archive or download that was packed; None if it was none.
         reading: Keys of ``data`` that say how the source was read, those that are not defaults.
         is_multi_label: Whether an image may have several labels.
@@ -296,11 +296,14 @@ def _read(path: str, limit: int) -> bytes:
 
     Raises:
         FileNotFoundError: If it is not there.
-        SourceError: If it cannot be read.
+        SourceError: If it cannot be read, or is larger than the limit.
     """
     try:
         if is_remote(path):
-            return read_remote(path)
+            content = read_remote(path, 0, limit + 1)
+            if len(content) > limit:
+                raise SourceError(f"{path}: larger than the {limit:,} bytes that are read of it")
+            return content
         return read_regular(Path(path), limit=limit)
     except FileNotFoundError:
         raise
@@ -353,7 +356,7 @@ def write_shards(
     table = render_csv(guard_texts(frame, _TEXTS))
     write_text(folder / _INDEX, table)
     facts = PackFacts(
-        source=data.source,
+        source=data.source if "://" in data.source else PurePosixPath(data.source).name,
         sha256=sha256,
         reading=describe_reading(data),
         is_multi_label=listing.is_multi_label,

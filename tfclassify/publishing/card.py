@@ -8,7 +8,7 @@ it (``folder``).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -239,10 +239,3 @@ def escape_markdown(text: object) -> str:
     'a\\|b \\<i\\>'
     """
     return _MARKUP.sub(r"\\\1", " ".join(wording.clean_text(str(text)).split()))
-
-
-def read_metadata(card: str) -> Mapping[str, Any]:
-    """Return the block of metadata of a card; empty where there is none."""
-    found = re.match(r"---\n(.*?\n)---\n", card, re.DOTALL)
-    content = yaml.safe_load(found[1]) if found else None
-    return content if isinstance(content, dict) else {}

@@ -62,7 +62,8 @@ class Trainer:
         state_dir: Where the state is kept.
         on_record: Called with all records after each finished epoch is safe.
         replan: Called with all records before an epoch is safe; says which epochs every
-            phase has from there on, or nothing. What it said is part of the record.
+            phase has from there on, or nothing. What it said is part of the record. None: as the
+            recipe says.
         observer: Receives progress.
         replicas: The devices that compute a batch together.
 
@@ -81,7 +82,7 @@ class Trainer:
         state_dir: Path,
         *,
         on_record: Callable[[Sequence[EpochRecord]], None] = lambda records: None,
-        replan: Callable[[Sequence[EpochRecord]], tuple[int, ...]] = lambda records: (),
+        replan: Callable[[Sequence[EpochRecord]], tuple[int, ...]] | None = None,
         observer: Observer = SILENT,
         replicas: Replicas = ONE,
     ) -> None:
@@ -105,7 +106,7 @@ class Trainer:
         """Train through all phases and return a record of every epoch.
 
         Args:
-            resume: Go on from the last finished epoch, where there is one.
+            resume: Begin behind the last finished epoch, where there is one.
 
         Raises:
             TrainingError: If the loss is no longer finite; the state before is kept.
@@ -222,7 +223,8 @@ class Trainer:
                 validation=validation,
             )
             self._records.append(record)
-            self._records[-1] = replace(record, plan=self._replan(self._records))
+            if self._replan is not None:
+                self._records[-1] = replace(record, plan=self._replan(self._records))
             is_best = self._save_best(work)
         self._finish_epoch(work, tally, is_best)
 

@@ -25,6 +25,8 @@ from tfclassify.recipe.wording import format_seconds
 
 #: Seconds that the workers wait for one another before the training.
 PATIENCE_S = 300.0
+#: Seconds that one who has come may take to say who it is; a worker says it at once.
+_HELLO_S = 10.0
 #: Bytes that a worker may say of itself.
 _MOST_BYTES = 4 << 20
 #: Differences between two workers that are shown.
@@ -246,12 +248,13 @@ def _gather(
             workers.listener.settimeout(left)
             try:
                 connection = opened.enter_context(workers.listener.accept()[0])
-                connection.settimeout(max(0.1, until - time.monotonic()))
+                connection.settimeout(min(_HELLO_S, max(0.1, until - time.monotonic())))
                 said = _hear(connection)
-            except (OSError, ValueError):
+                place = int(said["place"])
+            except (OSError, ValueError, TypeError, KeyError):
                 continue  # nobody came, or somebody else
             connections.append(connection)
-            heard[int(said.get("place", -1))] = said
+            heard[place] = said
         places = range(1, len(workers.addresses))
         absent = ", ".join(workers.addresses[each] for each in places if each not in heard)
         answer = {"absent": absent, "problem": _compare(workers, hello, heard), "told": told}

@@ -171,7 +171,7 @@ def resume_crossval(
         out: The same, where ``given`` is not it.
         overrides: Must be empty.
         observer: Told of progress.
-        force: Go on though recipe, images or versions are no longer those of the beginning.
+        force: Resume though recipe, images or versions are no longer those of the beginning.
         executor: Where the folds are trained; None: one after the other in this process.
 
     Raises:

@@ -172,6 +172,6 @@ def explain_loss(
         others = [each for each in workers.addresses if each != workers.addresses[workers.place]]
         raise RunError(
             f"{workers}: another one stopped or cannot be reached ({', '.join(others)}; its own "
-            f"output says why), so all stop; {describe_kept()}. Go on by the same command on "
-            f"every machine, with: --resume --out {run}"
+            f"output says why), so all stop; {describe_kept()}. Resume by the same command "
+            f"on every machine, with: --resume --out {run}"
         ) from error

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -218,7 +218,7 @@ def resume_training(
         out: The run, where ``given`` is not it.
         overrides: Must be empty.
         observer: Told of progress.
-        force: Go on though recipe, images or versions are no longer those of the beginning.
+        force: Resume though recipe, images or versions are no longer those of the beginning.
         keep_state: Whether a finished run keeps what only resuming needs.
         workers: The processes that resume it together, as in a request.
 
@@ -247,7 +247,7 @@ def resume_training(
         return _follow(group, own, data, run.state_dir, time.perf_counter(), observer)
     with run.lock(), _explain_interruption(run):
         sweep_unfinished(run.path)
-        recipe = _read_own_recipe(run, given if out is not None else None, force=force)
+        recipe = _settle_recipe(run, own, given if out is not None else None, force=force)
         is_finished, seconds = run.is_finished, None
         if is_finished:
             observer.on_note(f"{run.path}: trained already; judging it again")
@@ -292,9 +292,8 @@ def _judge_again(
     )
 
 
-def _read_own_recipe(run: RunDirectory, given: Path | None, *, force: bool) -> Recipe:
-    """Read the run's recipe; one that was given beside it must be the same, or is forced."""
-    own = load_recipe(run.recipe_path)
+def _settle_recipe(run: RunDirectory, own: Recipe, given: Path | None, *, force: bool) -> Recipe:
+    """Return the run's own recipe; one that was given beside it must be the same, or is forced."""
     if given is None or not given.is_file():
         return own
     other = keep_batches(load_recipe(given), own)
@@ -351,7 +350,7 @@ def train_prepared(
         recipe: The recipe.
         data: The images, split.
         observer: Told of progress.
-        resume: Go on from the last finished epoch, where there is one.
+        resume: Begin behind the last finished epoch, where there is one.
         started: ``time.perf_counter`` at the start of the command; None means now.
         seconds: Wall time of the training, where it was finished before.
         pace: What keeps it within a time. A training that is resumed has none: it keeps the
@@ -384,7 +383,6 @@ def train_prepared(
         if log is not None:
             log.write(records)
 
-    hooks: dict[str, Any] = {} if pace is None else {"replan": pace.replan}
     trainer = Trainer(
         recipe,
         classifier,
@@ -392,8 +390,8 @@ def train_prepared(
         run.state_dir,
         on_record=keep,
         observer=observer,
+        replan=None if pace is None else pace.replan,
         replicas=replicas,
-        **hooks,
     )
     records = trainer.run(resume=resume)
     replicas.close()

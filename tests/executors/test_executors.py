@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import os
+import queue
 import re
 import signal
 import subprocess
@@ -18,6 +20,7 @@ import pytest
 
 from tfclassify.errors import JobError, MissingExtraError, RequestError
 from tfclassify.events import Observer
+from tfclassify.executors import worker
 from tfclassify.executors.jobs import (
     ENTRY_POINTS,
     EXECUTORS,
@@ -282,6 +285,21 @@ def test_ray_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=re.escape("pip install 'tfclassify[ray]'")):
         open_executor(ExecutorOptions("ray"))
+
+
+def test_a_parent_that_is_gone_is_noticed_though_its_files_close_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parents, killed = [7, 7, 3], list[tuple[int, int]]()
+    monkeypatch.setattr(worker.sys, "stdin", io.StringIO(""))
+    monkeypatch.setattr(worker.os, "getppid", lambda: parents.pop(0))
+    monkeypatch.setattr(worker.os, "kill", lambda *given: killed.append(given))
+    monkeypatch.setattr(worker, "_LOOK_S", 0)
+    jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+    worker._listen(jobs, parent=7)
+    assert killed == [(os.getpid(), signal.SIGTERM)]
+    assert not parents
+    assert jobs.get() is None
 
 
 def test_no_worker_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:

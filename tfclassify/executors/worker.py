@@ -15,12 +15,16 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from typing import Any, TextIO
 
 from tfclassify.errors import InterruptedTraining, TfclassifyError
 from tfclassify.events import Observer
 from tfclassify.executors.jobs import Job
+
+#: Seconds between two looks at whether the parent is there, once it sends no more jobs.
+_LOOK_S = 0.2
 
 
 class _Teller(Observer):
@@ -61,13 +65,16 @@ def main() -> int:
 def _listen(jobs: queue.SimpleQueue[Job | None], parent: int) -> None:
     """Queue what comes in; a parent that is gone interrupts the work.
 
-    Whoever adopts an orphan need not be process 1, so the parent's own number counts.
+    Whoever adopts an orphan need not be process 1, so the parent's own number counts. The
+    system closes what a dying process had open before it gives its children another parent,
+    so that is asked for again as long as the work goes on.
     """
     for line in sys.stdin:
         jobs.put(Job(**json.loads(line)))
     jobs.put(None)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGTERM)
+    while os.getppid() == parent:
+        time.sleep(_LOOK_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _work(job: Job, teller: _Teller) -> None:

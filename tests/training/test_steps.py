@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import ops
 
 from tests.training.builders import make_recipe
 from tfclassify.model.folding import fold_all
@@ -103,3 +104,12 @@ def test_a_pass_rounds_as_the_model_does_unless_it_is_folded() -> None:
     found = ForwardPass(model, fold_all(model))(images).numpy()
     assert not np.array_equal(found, expected)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("is_accumulating", [False, True])
+def test_a_step_that_is_gone_leaves_no_graph_with_tensorflow(is_accumulating: bool) -> None:
+    before = set(ops.gradient_registry.list())
+    _, step = make_step(is_accumulating)
+    ones = np.ones((4, 2), np.float32), np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
+    step(*ones, np.ones(4, np.float32), 1.0, ends_group=True)
+    assert set(ops.gradient_registry.list()) == before

@@ -147,6 +147,9 @@ def build_optimizer(
         options["momentum"] = phase.momentum
     kind = _BUILDERS[phase.optimizer]
     optimizer = (kind if factors is None else layer_wise(kind, factors))(**options)
+    # Gradients are summed over devices already (``replicas``). Keras' own sum does nothing then
+    # but register a gradient of its own with TensorFlow, which holds the step's graph for ever.
+    vars(optimizer)["_all_reduce_sum_gradients"] = list
     if optimizer.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         scales = [variable for variable in variables if len(variable.shape) == 1]

@@ -17,6 +17,7 @@ import pytest
 
 from tests.hub_modules import make_hub_module
 from tfclassify.backbones import hub_modules
+from tfclassify.backbones.catalog import find_spec
 from tfclassify.backbones.hub_modules import (
     fetch_module,
     find_cached_module,
@@ -27,6 +28,10 @@ from tfclassify.data.archives import ArchiveLimits
 from tfclassify.errors import DownloadError, WeightsError
 
 HANDLE = "https://tfhub.dev/example/tiny/1"
+
+
+def get_title(name: str) -> str:
+    return find_spec(name, (0.0, 1.0)).title
 
 
 @pytest.fixture
@@ -122,6 +127,28 @@ def test_an_address_is_downloaded_once(tmp_path: Path, cache: Path, server: str)
     ).read_bytes()
     archive.unlink()
     assert fetch_module(f"{server}/m.tar.gz") == first
+
+
+def test_a_module_is_what_its_checksum_says(tmp_path: Path, cache: Path, server: str) -> None:
+    make_hub_module(tmp_path / "m")
+    archive = tmp_path / "site" / "m.tar.gz"
+    pack(tmp_path / "m", archive)
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    address = f"{server}/m.tar.gz"
+    with pytest.raises(DownloadError, match=f"checksum is wrong, got sha256 {digest}, not 0000"):
+        fetch_module(f"{address}#sha256={'0' * 64}")
+    assert not list(cache.iterdir())
+    loose = fetch_module(address)
+    pinned = fetch_module(f"{address}#sha256={digest.upper()}")
+    assert (pinned / "saved_model.pb").is_file()
+    assert pinned != loose  # what was fetched without a checksum does not stand for it
+    assert get_title(f"hub:{address}#sha256={digest}") == "TF-Hub m.tar.gz"
+
+
+@pytest.mark.parametrize("fragment", ["sha256=abc", "md5=" + "0" * 64, "x"])
+def test_a_checksum_that_is_none_is_refused(fragment: str, cache: Path) -> None:
+    with pytest.raises(DownloadError, match="must be the checksum of the module's archive"):
+        fetch_module(f"{HANDLE}#{fragment}")
 
 
 def test_a_download_that_is_no_module_is_refused(tmp_path: Path, cache: Path, server: str) -> None:

@@ -108,6 +108,7 @@ def test_bad_files_are_reported_in_their_place(bundle, photos, tmp_path):
         "label_2",
         "probability_2",
         "error",
+        "known",
     ]
     assert list(frame["file"]) == files
     assert [bool(error) for error in frame["error"]] == [True, False, True, True, False, True]
@@ -159,11 +160,11 @@ def test_csv_is_safe_in_a_spreadsheet(tmp_path):
     text = (tmp_path / "out" / "predictions.csv").read_text(encoding="utf-8")
     rows = list(csv.reader(text.splitlines()))
     assert rows == [
-        ["file", "label", "probability", "error", "probability:+sum", "probability:plain"],
-        ["'=cmd()", "'+sum", "0.75", "", "0.75", "0.25"],
-        ["'-1.png", "'+sum", "0.75", "", "0.75", "0.25"],
-        ['a, "b".png', "'+sum", "0.75", "", "0.75", "0.25"],
-        ["caf\\udce9.png", "", "", "'@broken", "", ""],
+        ["file", "label", "probability", "error", "known", "probability:+sum", "probability:plain"],
+        ["'=cmd()", "'+sum", "0.75", "", "", "0.75", "0.25"],
+        ["'-1.png", "'+sum", "0.75", "", "", "0.75", "0.25"],
+        ['a, "b".png', "'+sum", "0.75", "", "", "0.75", "0.25"],
+        ["caf\\udce9.png", "", "", "'@broken", "", "", ""],
     ]
 
 
@@ -182,7 +183,7 @@ def test_label_sets_are_those_above_their_thresholds():
     assert SETS.label_sets == [("ash", "cedar"), (), ()]
     frame = SETS.to_frame()
     assert frame.columns.tolist() == [
-        "file", "labels", "label", "probability", "label_2", "probability_2", "error",
+        "file", "labels", "label", "probability", "label_2", "probability_2", "error", "known",
     ]  # fmt: skip
     assert frame["labels"].tolist() == ["ash|cedar", "", ""]
     assert frame["label"].tolist() == ["cedar", "ash", ""]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fake_runs import make_index, make_recipe, make_run
 from tfclassify.errors import RunError
-from tfclassify.judging.seen import find_seen
+from tfclassify.judging.seen import find_seen, name_known
 from tfclassify.runs.arrays import save_arrays
 from tfclassify.runs.directory import RunDirectory
 
@@ -56,6 +56,19 @@ def test_a_run_without_thumbnails_says_that_it_is_half_blind(tmp_path: Path) -> 
         "none of 24 images is known to the run by its bytes; near-duplicates could not be looked "
         "for."
     )
+
+
+def test_each_image_is_told_by_the_split_that_knows_it(tmp_path: Path) -> None:
+    index = make_index(tmp_path / "photos")
+    frame = index.frame
+    both = frame["sha256"][frame["split"] == "validation"].iloc[0]
+    frame.loc[frame.index[frame["split"] == "train"][0], "sha256"] = both
+    broken = frame.index[frame["split"] == "train"][1]
+    frame.loc[broken, "status"] = "quarantined"
+    digest = {split: frame["sha256"][frame["split"] == split].iloc[2]
+              for split in ("train", "validation", "test")}  # fmt: skip
+    asked = [*digest.values(), both, frame["sha256"][broken], "", "f" * 64]
+    assert name_known(index, asked) == ["train", "validation", "", "train", "", "", ""]
 
 
 def test_damaged_thumbnails_are_reported(tmp_path: Path) -> None:

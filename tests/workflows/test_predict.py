@@ -9,9 +9,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.builders import make_photo
 from tests.tiny_run import TinyRun
+from tfclassify.data.index import load_index
 from tfclassify.errors import RequestError, TargetError
+from tfclassify.events import Observer
 from tfclassify.workflows.predict import PredictRequest, predict_paths_of_run
+
+
+class Recorder(Observer):
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def on_warning(self, message: str) -> None:
+        self.warnings.append(message)
 
 
 @pytest.fixture
@@ -88,6 +99,47 @@ def test_a_run_without_its_temperature_is_not_calibrated(
         return
     with pytest.raises(RequestError, match=r"--calibrated: .* has no temperature"):
         predict_paths_of_run(request)
+
+
+def test_files_that_the_run_knows_are_told(tiny_run: TinyRun, tmp_path: Path) -> None:
+    frame = load_index(tiny_run.run / "index.csv").usable().frame
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for split in ("train", "validation", "test"):
+        shutil.copy(frame["path"][frame["split"] == split].iloc[0], photos / f"{split}.png")
+    (photos / "broken.png").touch()
+    make_photo(991, (16, 16)).save(photos / "new.png")
+    told, out, page = Recorder(), tmp_path / "p.csv", tmp_path / "p.html"
+    request = PredictRequest(tiny_run.run, photos, out=out, html=page)
+    answers = predict_paths_of_run(request, told).predictions
+    expected = {"broken": "", "new": "", "test": "", "train": "train", "validation": "validation"}
+    assert {Path(row.file).stem: row.known for row in answers} == expected
+    assert pd.read_csv(out, keep_default_na=False)["known"].tolist() == list(expected.values())
+    (warning,) = [text for text in told.warnings if "known to the run" in text]
+    assert "2 of 5 files are known to the run, such as" in warning
+    assert "trained on 1 and chose its epoch by 1; its answers" in warning
+    text = page.read_text(encoding="utf-8")
+    assert "the run was trained on it" in text
+    assert "it chose the run&#39;s epoch" in text
+
+
+def test_of_a_bundle_alone_nobody_can_tell(tiny_run: TinyRun, tmp_path: Path) -> None:
+    shutil.copytree(tiny_run.run / "bundle", tmp_path / "bundle")
+    request = PredictRequest(tmp_path / "bundle", tiny_run.photos / "red")
+    assert predict_paths_of_run(request).predictions.known == ()
+
+
+def test_a_run_without_its_index_predicts_and_says_what_it_cannot_tell(
+    tiny_run: TinyRun, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_run.run, tmp_path / "run")
+    (tmp_path / "run" / "index.csv").write_text("no index", "utf-8")
+    told = Recorder()
+    request = PredictRequest(tmp_path / "run", tiny_run.photos / "red" / "00.png")
+    answers = predict_paths_of_run(request, told).predictions
+    assert (answers.failed, answers.known) == (0, ())
+    assert any("cannot be told which files the run was trained on" in text
+               for text in told.warnings)  # fmt: skip
 
 
 def test_what_cannot_be_predicted_is_named(tiny_run: TinyRun, tmp_path: Path) -> None:

@@ -104,7 +104,8 @@ def predict(
         progress: Whether to show any, or an ``Observer`` of your own.
 
     Returns:
-        One row an image, in input order; one that cannot be used has its ``error``.
+        One row an image, in input order; one that cannot be used has its ``error``, one that
+        the run was trained on, or that chose its epoch, is ``known``.
 
     Raises:
         TargetError: If there is no such run, or a folder holds no image.

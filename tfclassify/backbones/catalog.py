@@ -421,7 +421,7 @@ def _describe_hub(name: str, input_range: tuple[float, float] | None) -> Backbon
             "input_range: [0, 1], [-1, 1] or what its page says"
         )
     handle = name.removeprefix(HUB)
-    title = handle.rstrip("/").rpartition("/")[2] or handle
+    title = handle.partition("#")[0].rstrip("/").rpartition("/")[2] or handle
     return BackboneSpec(
         name,
         f"TF-Hub {title}",

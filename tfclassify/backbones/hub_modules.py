@@ -1,6 +1,8 @@
 """Where a TensorFlow Hub module lies: a folder, the cache, or an address.
 
-Owns: handles, TensorFlow Hub's cache, the download and what is said without a network.
+Owns: handles, TensorFlow Hub's cache, the download, its checksum, and what is said without
+a network. An address may end in ``#sha256=`` and the SHA-256 of the module's archive; the
+cache keeps such a module apart, so that what lies there was compared.
 Does not own: what may be in a module (``saved_models``), running it (``hub_layer``).
 Imports no TensorFlow at module level.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,6 +19,7 @@ from pathlib import Path
 from tfclassify.data.archives import ArchiveLimits, extract_archive
 from tfclassify.data.download import fetch_into
 from tfclassify.errors import ArchiveError, DownloadError, WeightsError
+from tfclassify.files import hash_file
 
 #: What a recipe writes before the handle of a module.
 PREFIX = "hub:"
@@ -25,6 +29,7 @@ _LARGEST_DOWNLOAD, _LONGEST_S = 4 << 30, 3600.0
 #: Weights hardly pack, so what unpacks to much more is none.
 _LIMITS = ArchiveLimits(max_bytes=8 << 30, max_files=10_000, max_ratio=10.0)
 _GRAPH = "saved_model.pb"
+_CHECKSUM = re.compile(r"sha256=([0-9a-fA-F]{64})")
 
 
 def is_address(handle: str) -> bool:
@@ -74,9 +79,10 @@ def fetch_module(handle: str) -> Path:
     """Return the folder of a module with an address, from the cache or the network.
 
     Raises:
-        DownloadError: If it is not cached and cannot be fetched, or is over the limits;
-            nothing of it is then kept.
+        DownloadError: If it is not cached and cannot be fetched, is over the limits, or is
+            not what its checksum says; nothing of it is then kept.
     """
+    address, checksum = _split_handle(handle)
     cached = find_cached_module(handle)
     if cached is not None:
         return cached
@@ -85,7 +91,11 @@ def fetch_module(handle: str) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetching-", dir=place.parent) as work:
             packed, unpacked = Path(work) / "module.tar.gz", Path(work) / "module"
-            fetch_into(_packed_address(handle), packed, limit=_LARGEST_DOWNLOAD, seconds=_LONGEST_S)
+            source = _packed_address(address)
+            fetch_into(source, packed, limit=_LARGEST_DOWNLOAD, seconds=_LONGEST_S)
+            got = hash_file(packed)
+            if checksum and got != checksum:
+                raise DownloadError(f"the checksum is wrong, got sha256 {got}, not {checksum}")
             extract_archive(packed, unpacked, limits=_LIMITS)
             if not is_saved_model(unpacked):
                 raise DownloadError(f"what was downloaded holds no {_GRAPH}: no TF2 SavedModel")
@@ -96,18 +106,31 @@ def fetch_module(handle: str) -> Path:
     return place
 
 
-def _packed_address(handle: str) -> str:
+def _split_handle(handle: str) -> tuple[str, str]:
+    """Return an address, and the checksum that its fragment names, empty without one."""
+    address, _, fragment = handle.partition("#")
+    named = _CHECKSUM.fullmatch(fragment)
+    if fragment and named is None:
+        raise DownloadError(
+            f"{handle}: what follows # must be the checksum of the module's archive, sha256= and "
+            f"64 hexadecimal digits, got {fragment!r}; mend it, or leave it out"
+        )
+    return address, named[1].lower() if named else ""
+
+
+def _packed_address(address: str) -> str:
     """Return the address of a module's archive."""
-    mark = "&" if "?" in handle else "?"
-    return f"{handle}{mark}tf-hub-format=compressed"
+    mark = "&" if "?" in address else "?"
+    return f"{address}{mark}tf-hub-format=compressed"
 
 
 def _explain(handle: str, error: Exception) -> str:
     """Say what failed and the ways out."""
     reason = " ".join(str(error).split())[:200] or type(error).__name__
+    address = _packed_address(_split_handle(handle)[0])
     return (
         f"{handle}: is not in TensorFlow Hub's cache and cannot be fetched: {reason}. Ways out: "
-        f"download {_packed_address(handle)} elsewhere and unpack it to {_cache_place(handle)}; or "
+        f"download {address} elsewhere and unpack it to {_cache_place(handle)}; or "
         "set TFHUB_CACHE_DIR to a cache that has it; or unpack it anywhere and name that folder"
     )
 

@@ -56,6 +56,8 @@ class Prediction:
         labels: The labels that are given: one, or any number under multi_label.
         top: The most probable classes with their probabilities, best first.
         error: Why the image could not be used; empty where it could.
+        known: ``train`` where the run was trained on these very bytes, ``validation`` where
+            they chose its epoch; empty where it has not seen them, or nobody can tell.
     """
 
     file: str
@@ -64,6 +66,7 @@ class Prediction:
     labels: tuple[str, ...]
     top: tuple[tuple[str, float], ...]
     error: str
+    known: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class Predictions(Sequence[Prediction]):
         views: Names of the views of each image that were averaged.
         thresholds: multi_label: least probability of each class, ``(classes,)``; None
             where an image has one label, the likeliest.
+        known: Which files the run has seen, as ``Prediction.known``; empty: nobody can tell.
     """
 
     files: tuple[str, ...]
@@ -88,6 +92,7 @@ class Predictions(Sequence[Prediction]):
     top_k: int
     views: tuple[str, ...]
     thresholds: np.ndarray | None = None
+    known: tuple[str, ...] = ()
 
     @property
     def failed(self) -> int:
@@ -124,13 +129,14 @@ class Predictions(Sequence[Prediction]):
         top = () if error else tuple((self.classes[c], float(row[c])) for c in ranked)
         label, probability = top[0] if top else ("", None)
         labels = self.label_sets[position]
-        return Prediction(self.files[position], label, probability, labels, top, error)
+        known = self.known[position] if self.known else ""
+        return Prediction(self.files[position], label, probability, labels, top, error, known)
 
     def _repr_html_(self) -> str:
         return str(self.to_frame()._repr_html_())
 
     def to_frame(self, *, per_class: bool = False) -> pd.DataFrame:
-        """Return one row a file: ``file, label, probability, label_2, probability_2, …, error``.
+        """Return one row a file: ``file, label, probability, label_2, …, error, known``.
 
         Under multi_label, ``labels`` after ``file`` holds those that are given, joined
         with ``|``; what follows ranks the classes as ever.
@@ -151,6 +157,7 @@ class Predictions(Sequence[Prediction]):
             columns[f"label{suffix}"] = names[np.where(has_answer, chosen, -1)]
             columns[f"probability{suffix}"] = self.probabilities[np.arange(len(chosen)), chosen]
         columns["error"] = pd.Series(self.errors, dtype=object)
+        columns["known"] = pd.Series(self.known or [""] * len(self), dtype=object)
         if per_class:
             for number, name in enumerate(self.classes):
                 columns[f"probability:{name}"] = self.probabilities[:, number]

@@ -7,6 +7,7 @@ a run keeps for it. Does not own: the fingerprints (``data.leaks``), who leaves 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,6 +93,18 @@ def find_seen(run: RunDirectory, own: Index, other: Index, thumbnails: np.ndarra
         near = find_near_matches(thumbnails, stored[is_used.to_numpy()]) & ~trained & ~chosen
     counts = [int(rows.sum()) for rows in (trained, chosen, near)]
     return Seen(trained | chosen | near, counts[0], counts[1], counts[2], stored is not None)
+
+
+def name_known(own: Index, digests: Sequence[str]) -> list[str]:
+    """Say for each SHA-256 in which split the run has that image: ``train``, ``validation``.
+
+    Empty where it has none, or only held it out. Trained on goes first.
+    """
+    frame = own.frame[(own.frame["sha256"] != "") & (own.frame["status"] == "ok")]
+    known: dict[str, str] = {}
+    for split in ("validation", "train"):
+        known |= dict.fromkeys(frame["sha256"][frame["split"] == split], split)
+    return [known.get(digest, "") for digest in digests]
 
 
 def save_thumbnails(place: ResultsFolder, thumbnails: np.ndarray | None) -> None:

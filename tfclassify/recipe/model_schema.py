@@ -79,7 +79,8 @@ class ModelRecipe(Section):
     backbone: str = Field(
         "",
         description="A name that `tfclassify backbones` lists, hub:<handle or SavedModel folder>, "
-        "or keras_hub:<preset>. Either this or stack.",
+        "or keras_hub:<preset>. Either this or stack. An address may end in #sha256=<checksum of "
+        "its archive>.",
     )
     weights: str = Field(
         "imagenet",

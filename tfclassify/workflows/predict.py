@@ -1,4 +1,4 @@
-"""``predict``: what a run's model says about files."""
+"""``predict``: what a run's model says about files, and which of them the run has seen."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfclassify.data.places import read_bytes
-from tfclassify.errors import RequestError
+from tfclassify.data.index import load_index
+from tfclassify.data.places import hash_image, is_remote, read_bytes
+from tfclassify.errors import DataError, RequestError
 from tfclassify.events import SILENT, Observer
 from tfclassify.executors.jobs import ExecutorOptions
 from tfclassify.files import write_bytes, write_text
-from tfclassify.workflows.evaluate import choose_views
+from tfclassify.judging.seen import name_known
+from tfclassify.workflows.evaluate import choose_views, find_run
 from tfclassify.workflows.parts import Question, ask_in_parts, find_batch, is_elsewhere, list_files
 from tfclassify.workflows.recipes import refuse_absent
 from tfclassify.workflows.start import start_tensorflow, verb
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Pictures on a page: more would be tens of megabytes.
 MOST_PICTURES = 500
+#: What is said of a picture that the run has seen.
+_KNOWN = {"train": "the run was trained on it", "validation": "it chose the run's epoch"}
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -
     )
     if request.is_calibrated and temperature is not None:
         predictions = _soften(predictions, temperature)
+    predictions = _mark_known(request, predictions, observer)
     if request.out is not None and request.is_simple:
         predictions.write_simple_csv(request.out)
     elif request.out is not None:
@@ -136,6 +141,47 @@ def _refuse_absent_images(images: ImageInput | Sequence[ImageInput]) -> None:
         refuse_absent(paths, "name images or folders of them")
 
 
+def _mark_known(
+    request: PredictRequest, predictions: Predictions, observer: Observer
+) -> Predictions:
+    """Say which files the run was trained on, or chose its epoch by, where it can be told.
+
+    By bytes alone; what was fetched from an address or given in memory is not looked up.
+    """
+    from tfclassify.inference.prediction import expand_inputs
+
+    run = find_run(request.run)
+    if run is None:
+        return predictions
+    try:
+        index = load_index(run.index_path)
+    except DataError as error:
+        observer.on_warning(f"it cannot be told which files the run was trained on: {error}")
+        return predictions
+
+    def digest(image: ImageInput) -> str:
+        if not isinstance(image, str | os.PathLike) or is_remote(os.fspath(image)):
+            return ""
+        try:
+            return hash_image(os.fspath(image))
+        except OSError:  # it has gone since it was predicted
+            return ""
+
+    inputs = expand_inputs(request.images)
+    if len(inputs) != len(predictions):  # a folder that changed meanwhile
+        return predictions
+    rows = zip(inputs, predictions.errors, strict=True)
+    known = name_known(index, ["" if error else digest(image) for (_, image), error in rows])
+    if any(known):
+        first = next(file for file, split in zip(predictions.files, known, strict=True) if split)
+        observer.on_warning(
+            f"{sum(map(bool, known)):,} of {len(known):,} files are known to the run, such as "
+            f"{first}: it was trained on {known.count('train'):,} and chose its epoch by "
+            f"{known.count('validation'):,}; its answers on them say little of new ones"
+        )
+    return replace(predictions, known=tuple(known))
+
+
 def _render_pictures(request: PredictRequest, predictions: Predictions) -> str:
     """Show the first pictures with their answers; those without one have the reason."""
     from tfclassify.data.images import open_image
@@ -150,6 +196,7 @@ def _render_pictures(request: PredictRequest, predictions: Predictions) -> str:
         shown = None if row.error else make_thumbnail(open_image(read_input(image))[1])
         titles = (", ".join(row.labels) or "no label",) if not row.error else ("no answer",)
         ranked = tuple(f"{label} {100 * share:.1f} %" for label, share in row.top)
+        ranked += (_KNOWN[row.known],) if row.known else ()
         photos.append(Photo(name, shown, titles, (row.error,) if row.error else ranked))
     summary = f"{count_of(len(predictions), 'image')}, {predictions.failed} without an answer."
     if len(predictions) > MOST_PICTURES:

@@ -4,7 +4,8 @@
     python benchmarks/bench_layers.py mobilenet_v2 FOLDER_OF_A_MODULE --rounds 3
 
 The layers are timed by the kernels of a trace of the whole (``profiler.kernels``). Weights are
-random, but for a module, whose scopes are timed.
+random, but for a module, whose scopes are timed. ``hub:NAME`` is the TensorFlow Hub module that
+``tfclassify backbones NAME --export`` writes, made on the spot.
 """
 
 from __future__ import annotations
@@ -13,12 +14,20 @@ import argparse
 import os
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from tfclassify.files import write_json
 from tfclassify.runs.environment import describe_processor
 from tfclassify.workflows.start import start_tensorflow
 
-NETWORKS = ["resnet50", "mobilenet_v2", "efficientnet_lite0", "convnext_tiny"]
+if TYPE_CHECKING:
+    from tfclassify.profiler.results import Profile
+
+NETWORKS = [
+    *("resnet50", "mobilenet_v2", "efficientnet_lite0", "convnext_tiny"),
+    "hub:efficientnet_lite0",
+]
 
 
 def main() -> None:
@@ -26,21 +35,19 @@ def main() -> None:
     start_tensorflow()
     from tfclassify.workflows.profile import ProfileRequest, profile_targets
 
-    print(f"{'network':<22}{'whole ms':>10}{'p5':>9}{'p95':>9}{'parts ms':>10}{'parts/whole':>13}")
+    print(
+        f"{'network':<24}{'whole ms':>9}{'p5':>8}{'p95':>8}{'parts ms':>9}{'parts/whole':>12}"
+        f"{'calling':>9}{'between':>9}{'compute':>9}{'memory':>8}"
+    )
     size = ((arguments.size, arguments.size),) if arguments.size else ()
     rows = []
-    for target in (arguments.networks or NETWORKS) * arguments.rounds:
-        (found,) = profile_targets(
-            ProfileRequest((target,), size, arguments.batch_size, device="cpu")
-        )
-        latency = found.profile.latency
-        assert latency is not None  # it was asked for
-        whole = latency.batch
-        print(
-            f"{target:<22}{whole.median_ms:>10.2f}{whole.p5_ms:>9.2f}{whole.p95_ms:>9.2f}"
-            f"{latency.parts_ms:>10.2f}{latency.parts_share:>13.1%}"
-        )
-        rows.append({"target": target, **latency.to_dict()})
+    with TemporaryDirectory() as folder:
+        names = arguments.networks or NETWORKS
+        targets = {name: find_module(name, Path(folder), arguments.size) for name in names}
+        for name in names * arguments.rounds:
+            request = ProfileRequest((targets[name],), size, arguments.batch_size, device="cpu")
+            (found,) = profile_targets(request)
+            rows.append({"target": name, **report(name, found.profile)})
     if arguments.out:
         machine = {
             "processor": describe_processor(),
@@ -49,6 +56,39 @@ def main() -> None:
             "tensorflow": version("tensorflow"),
         }
         write_json(arguments.out, {"machine": machine, "rows": rows})
+
+
+def find_module(name: str, folder: Path, size: int | None) -> str:
+    """Return what to profile: the module of a backbone, made in a folder, or the name itself."""
+    kind, _, backbone = name.partition(":")
+    if kind != "hub":
+        return name
+    from tfclassify.workflows.backbones import ExportRequest, export_backbone
+
+    sides = (size, size) if size else None
+    return str(export_backbone(ExportRequest(backbone, folder / backbone, sides, "none")).folder)
+
+
+def report(name: str, profile: Profile) -> dict[str, Any]:
+    """Print a line on one network: the parts, the rest, and the share of either bound."""
+    latency = profile.latency
+    assert latency is not None  # it was asked for
+    assert latency.calling_ms is not None
+    assert latency.between_ms is not None
+    whole = latency.batch
+    rated = [layer.rated for layer in profile.layers if layer.rated is not None]
+    bounds = {
+        bound: sum(each.latency_ms for each in rated if each.bound == bound) / whole.median_ms
+        for bound in ("compute", "memory")
+    }
+    print(
+        f"{name:<24}{whole.median_ms:>9.2f}{whole.p5_ms:>8.2f}{whole.p95_ms:>8.2f}"
+        f"{latency.parts_ms:>9.2f}{latency.parts_share:>12.1%}"
+        f"{latency.calling_ms / whole.median_ms:>9.1%}{latency.between_ms / whole.median_ms:>9.1%}"
+        f"{bounds['compute']:>9.1%}{bounds['memory']:>8.1%}",
+        flush=True,
+    )
+    return {**latency.to_dict(), "share_bound_by": bounds}
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -27,7 +27,7 @@ ARGUMENTS = {
     "bench_jobs": "--sides here processes:1 --images 40 --train-images 40 --folds 2 --epochs 1 "
     "--jobs 4",
     "bench_lookalikes": "--rows 300 --width 160 --exact-rows 100",
-    "bench_layers": "mobilenet_v2 --size 32",
+    "bench_layers": "hub:mobilenet_025 --size 32",
     "bench_label": "--images 30 --keys 4 --learn 0",
     "bench_label learn": "--images 30 --keys 4 --learn 60 --answers 8 --size 32 --weights none",
     "bench_labellers": "--source builtin:digits --images 8 --kills 1",

@@ -308,8 +308,9 @@ def make_ensemble(classes: Sequence[str] = CLASSES, **changes: Any) -> EnsembleR
 def make_layer(name: str, macs: int, block: str = "", time: float | None = None) -> LayerRow:
     """Make a layer of a profile."""
     return LayerRow(
-        name, "Conv2D", block, "8x8x4", 10, macs, 2 * macs + 1, 40, 1024, "3/1", time, 0
-    )
+        name, "Conv2D", block, "8x8x4", 10, macs, 2 * macs + 1, 40, 1024, "3/1", time, 0,
+        *(() if time is None else (12.5, 1.5, "compute" if time > 0.3 else "memory", time / 2)),
+    )  # fmt: skip
 
 
 def make_network(model: str = "net<1>", *, timed: bool = True, uncounted: int = 0) -> NetworkReport:

@@ -35,18 +35,21 @@ def test_layers_stand_in_their_order_by_block() -> None:
     page = render_profile_page([make_network()], created="today")
     root = parse(page)
     folded = [read_tag(e) == "details" for e in root.iter()]
-    assert sum(folded) == 2
+    assert sum(folded) == 3
     names = [
         "".join(e.itertext()).strip()
         for e in root.iter()
         if read_tag(e) == "th" and e.get("scope") == "row"
     ]
-    # The blocks with their sums, then the layers of each.
-    assert names == ["one", "two", "a", "b", "c"]
+    # Under the roof the blocks, and the slowest layers first; then the blocks with their sums,
+    # and the layers of each.
+    assert names == ["one", "two", "c", "a", "b", "one", "two", "a", "b", "c"]
     assert "Cost of net<1>" in read_text(page)
     assert "one: 2 layers" in read_text(page)
     assert ":has(" not in page
-    one = dataclasses.replace(make_network(), layers=(make_layer("a", 5), make_layer("b", 6)))
+    one = dataclasses.replace(
+        make_network(timed=False), layers=(make_layer("a", 5), make_layer("b", 6))
+    )
     assert "<details" not in render_profile_page([one], created="today")
 
 
@@ -56,6 +59,27 @@ def test_blocks_add_up() -> None:
     assert [layer.name for layer in layers] == ["a", "b"]
     assert (second.params, second.kind) == (10, "1 layer")
     assert list_blocks(make_network(timed=False))[0][0].latency_ms is None
+
+
+def test_the_roofline_stands_on_the_page_and_in_files() -> None:
+    (block, _), _ = list_blocks(make_network())
+    # 0.5 ms at 25 % of the roof, 0.25 ms at 12.5 %: (0.125 + 0.03125) / 0.75.
+    assert (block.bound, block.gflops_per_s, block.share_of_roof) == (
+        "compute",
+        12.5,
+        0.15625 / 0.75,
+    )
+    page = read_text(render_profile_page([make_network()], created="t"))
+    assert "Of the roof" in page
+    assert "20.8 %" in page
+    assert "Of the roof" not in render_profile(make_network())  # a terminal is narrow
+    head, first = (line.split(",") for line in write_layers_csv(make_network()).splitlines()[:2])
+    row = dict(zip(head, first, strict=True))
+    assert (row["gbytes_per_s"], row["bound"], row["share_of_roof"]) == ("1.5", "compute", "0.25")
+    untimed = list_blocks(make_network(timed=False))[0][0]
+    assert (untimed.bound, untimed.share_of_roof) == ("", None)
+    plain = read_text(render_profile_page([make_network(timed=False)], created="t"))
+    assert "Of the roof" not in plain
 
 
 def test_the_page_of_several_compares() -> None:

@@ -26,16 +26,37 @@ def run(begin: int, length: int) -> Kernel:
 def test_time_is_shared_by_kernels_side_by_side() -> None:
     # 0..4 a alone, 4..8 a and b, 8..10 b alone, 10..20 nobody; by hand of 20.
     kernels = [Kernel("a", "Conv2D", 0, 8), Kernel("b", "Relu", 4, 6)]
-    shares = share_out([run(0, 20)], kernels)
-    assert shares == {("a", "Conv2D"): pytest.approx(0.3), ("b", "Relu"): pytest.approx(0.2)}
+    shared = share_out([run(0, 20)], kernels)
+    assert shared.shares == {
+        ("a", "Conv2D"): pytest.approx(0.3),
+        ("b", "Relu"): pytest.approx(0.2),
+    }
+
+
+def test_the_rest_is_the_call_and_the_gaps() -> None:
+    # Two runs of 20: nothing for 3, a for 8, nothing for 1, b for 3, nothing for 5.
+    kernels = [
+        Kernel(name, "Mul", start + begin, length)
+        for start in (0, 100)
+        for name, begin, length in (("a", 3, 8), ("b", 12, 3))
+    ]
+    shared = share_out([run(0, 20), run(100, 20)], kernels)
+    assert shared.calling == pytest.approx(8 / 20)
+    assert shared.between == pytest.approx(1 / 20)
+    assert sum(shared.shares.values()) == pytest.approx(11 / 20)
+    silent = share_out([run(0, 20)], [])
+    assert (silent.shares, silent.calling, silent.between) == ({}, 1.0, 0.0)
+    # A kernel on a device may end after the call that began it.
+    late = share_out([run(0, 20)], [Kernel("a", "Mul", 0, 30)])
+    assert (late.calling, late.between) == (0.0, 0.0)
 
 
 def test_runs_that_were_disturbed_are_left_out() -> None:
     runs = [run(0, 10), run(100, 50), run(200, 10), run(300, 90)]
     kernels = [Kernel("a", "Conv2D", each.begin, length) for each, length in
                zip(runs, (5, 50, 7, 90), strict=True)]  # fmt: skip
-    assert share_out(runs, kernels) == {("a", "Conv2D"): pytest.approx(12 / 20)}
-    assert share_out([], kernels) == {}
+    assert share_out(runs, kernels).shares == {("a", "Conv2D"): pytest.approx(12 / 20)}
+    assert share_out([], kernels).shares == {}
 
 
 def make_model() -> keras.Model:
@@ -62,13 +83,26 @@ def test_kernels_belong_to_the_layers_whose_work_they_do() -> None:
     assert dict(find_layers(inside, trace)) == {("grouped",): 0.5}
 
 
+def test_sums_that_were_arranged_anew_stay_with_their_layer() -> None:
+    image = keras.Input((4, 4, 3))
+    x = L.Add(name="skip")([L.Conv2D(3, 1, name="conv")(image), image])
+    trace = trace_model(keras.Model(image, x, name="net"), [(1, 4, 4, 3)])
+    scope = next(n.name for n in trace.nodes if n.type == "AddV2").rpartition("/")[0]
+    shares = {
+        (f"{scope}/ArithmeticOptimizer/AddOpsRewrite_Leaf_1_Add", "AddN"): 0.25,
+        (f"{scope}/ArithmeticOptimizer/AddOpsRewrite_Add", "AddV2"): 0.5,
+        ("elsewhere/ArithmeticOptimizer/AddOpsRewrite_Add", "AddV2"): 0.125,
+    }
+    assert dict(find_layers(shares, trace)) == {("skip",): 0.75}
+
+
 def test_a_trace_of_this_processor_names_the_operations() -> None:
     trace = trace_model(make_model(), [(1, 16, 16, 3)])
     image = tf.constant(np.ones((1, 16, 16, 3), np.float32))
     trace.function(image)
     runs, kernels = record_kernels(lambda: trace.function(image), 3)
     assert len(runs) == 3
-    found = find_layers(share_out(runs, kernels), trace)
+    found = find_layers(share_out(runs, kernels).shares, trace)
     assert {("conv",), ("grouped",), ("dense",)} <= set(found)
     assert 0 < sum(found.values()) <= 1
 
@@ -94,4 +128,5 @@ def test_a_gpus_kernels_are_those_of_its_streams() -> None:
     runs, kernels = read_trace(space.SerializeToString())
     assert [each.length for each in runs] == [1000]
     assert kernels == [Kernel("model/conv/Conv2D", "Conv2D", 1100, 700)]
-    assert share_out(runs, kernels) == {("model/conv/Conv2D", "Conv2D"): pytest.approx(0.7)}
+    shares = share_out(runs, kernels).shares
+    assert shares == {("model/conv/Conv2D", "Conv2D"): pytest.approx(0.7)}

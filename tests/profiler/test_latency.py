@@ -50,6 +50,14 @@ def test_the_whole_and_every_layer_are_timed() -> None:
     assert all("call" not in vars(layer) for layer in model.layers)
     content = timed.to_dict()["latency"]
     assert content["parts_share"] == latency.parts_ms / latency.batch.median_ms
+    assert content["peak_gbytes"] == latency.roof.gbytes
+    rest = latency.calling_ms + latency.between_ms
+    assert latency.parts_ms + rest <= latency.batch.median_ms * (1 + 1e-9)
+    outside = next(layer for layer in timed.layers if layer.name == "outside")
+    maps = 4 * 2 * 16 * 16  # bytes of one channel of a batch of two
+    assert outside.rated.moved_bytes == (3 + 8) * maps + 4 * (3 * 3 * 3 * 8 + 8)
+    assert outside.rated.flops == 2 * outside.flops
+    assert outside.rated.latency_ms == outside.latency_ms
     assert content["single"]["batch_size"] == 1
 
 
@@ -93,6 +101,8 @@ def test_devices() -> None:
     assert choose_device("cpu") == choose_device("CPU:0") == "cpu:0"
     assert choose_device(None) in list_devices()
     assert name_device("cpu:0")
-    assert latency.measure_peak("cpu:0") > 0.1
+    roof = latency.measure_roof("cpu:0")
+    assert roof.gflops > 0.1
+    assert roof.gbytes > 0.01
     with pytest.raises(RequestError, match="TensorFlow sees no 'gpu:7' here, only cpu:0"):
         choose_device("gpu:7")

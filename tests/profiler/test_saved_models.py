@@ -81,7 +81,11 @@ def test_a_saved_model_is_timed_by_its_scopes(tmp_path: Path) -> None:
         sum(layer.latency_ms for layer in timed.layers if layer.latency_ms is not None)
     )
     assert 0 < timed.latency.parts_share <= 1
-    assert max(timed.layers, key=lambda layer: layer.latency_ms or 0).macs > 0
+    busiest = max(timed.layers, key=lambda layer: layer.latency_ms or 0)
+    assert busiest.macs > 0
+    assert busiest.rated.flops == 2 * busiest.flops
+    assert busiest.read_weight_bytes >= busiest.weight_bytes > 0
+    assert busiest.rated.moved_bytes == 2 * busiest.moved_bytes + busiest.read_weight_bytes
 
 
 def test_saved_models_that_cannot_be_used(tmp_path: Path) -> None:

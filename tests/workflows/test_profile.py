@@ -40,9 +40,15 @@ def test_times_reach_the_report() -> None:
     (found,) = profile_targets(request(image_sizes=((32, 32),), has_latency=True, batch_size=2))
     network = describe_network(found)
     assert [row.batch_size for row in network.latency] == [1, 2]
-    assert {"device", "precision", "speed", "sum of the parts"} <= dict(
-        network.latency_facts
-    ).keys()
+    facts = dict(network.latency_facts)
+    assert {"device", "precision", "speed", "sum of the parts", "the rest"} <= facts.keys()
+    bounds = [facts[name] for name in ("compute bound", "memory bound") if name in facts]
+    assert bounds
+    assert all(" % of the time; " in text and text.split()[-1] != "of" for text in bounds)
+    # A terminal is 80 columns wide.
+    assert all(18 + len(text) <= 80 for text in (*bounds, facts["the rest"]))
+    rated = [layer for layer in network.layers if layer.share_of_roof is not None]
+    assert all(layer.bound in ("compute", "memory") and layer.latency_ms for layer in rated)
 
 
 def test_a_run_and_its_recipe_cost_the_same(tiny_run, monkeypatch: pytest.MonkeyPatch) -> None:

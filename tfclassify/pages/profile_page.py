@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tfclassify.files import guard_formula
@@ -47,6 +47,11 @@ class LayerRow:
         receptive_field: Such as ``483/32``; empty if unknown.
         latency_ms: Median time, or None if not measured.
         uncounted: Operations that were not counted.
+        gflops_per_s: FLOPs over the time, or None where nothing was timed.
+        gbytes_per_s: Bytes read and written over the time, or None.
+        bound: Whether computing (``compute``) or moving (``memory``) takes longer on this
+            machine; empty where nothing was timed.
+        share_of_roof: Least time that this machine would need over the time, or None.
     """
 
     name: str
@@ -61,6 +66,10 @@ class LayerRow:
     receptive_field: str
     latency_ms: float | None
     uncounted: int = 0
+    gflops_per_s: float | None = None
+    gbytes_per_s: float | None = None
+    bound: str = ""
+    share_of_roof: float | None = None
 
 
 @dataclass(frozen=True)
@@ -166,6 +175,32 @@ def _layer_cells(layer: LayerRow, network: NetworkReport, is_timed: bool) -> lis
         layer.receptive_field or ABSENT,
     ]
     return cells + ([format_ms(layer.latency_ms)] if is_timed else [])
+
+
+def tabulate_roofline(layers: Iterable[LayerRow]) -> Table:
+    """Tell how near layers come to what the machine reaches; those not timed are left out."""
+    rows = [
+        [
+            layer.name,
+            layer.kind,
+            layer.bound,
+            format_ms(layer.latency_ms),
+            f"{layer.gflops_per_s:.1f}",
+            f"{layer.gbytes_per_s:.1f}",
+            format_share(layer.share_of_roof, 1),
+        ]
+        for layer in layers
+        if layer.gflops_per_s is not None
+        and layer.gbytes_per_s is not None
+        and layer.share_of_roof is not None
+    ]
+    head = ["Layer", "Kind", "Bound by", "ms", "GFLOP/s", "GB/s", "Of the roof"]
+    return Table("How near the machine's limits each comes", head, rows, 4)
+
+
+def list_slowest(layers: Iterable[LayerRow]) -> list[LayerRow]:
+    """Return the layers that take the most time, the slowest first."""
+    return sorted(layers, key=SORTS["latency"], reverse=True)[:MOST_BARS]
 
 
 def list_totals(network: NetworkReport) -> list[Fact]:
@@ -303,13 +338,30 @@ def _add_up(name: str, layers: Sequence[LayerRow]) -> LayerRow:
         key: sum(getattr(layer, key) for layer in layers)
         for key in ("params", "macs", "flops", "weight_bytes", "activation_bytes", "uncounted")
     }
+    spent = {bound: _time_bound_by(bound, layers) for bound in ("compute", "memory")}
     return replace(
         layers[-1],
         name=name,
         kind=count_of(len(layers), "layer"),
         latency_ms=sum(times) if times else None,
+        bound=max(spent, key=lambda bound: spent[bound]) if any(spent.values()) else "",
+        gflops_per_s=_weigh_by_time(layers, "gflops_per_s"),
+        gbytes_per_s=_weigh_by_time(layers, "gbytes_per_s"),
+        share_of_roof=_weigh_by_time(layers, "share_of_roof"),
         **sums,
     )
+
+
+def _weigh_by_time(layers: Sequence[LayerRow], key: str) -> float | None:
+    """Return the rate of several layers together, of those that have one."""
+    rated = [(getattr(layer, key), layer.latency_ms or 0.0) for layer in layers]
+    rated = [(rate, time) for rate, time in rated if rate is not None]
+    whole = sum(time for _, time in rated)
+    return sum(rate * time for rate, time in rated) / whole if whole else None
+
+
+def _time_bound_by(bound: str, layers: Sequence[LayerRow]) -> float:
+    return sum(layer.latency_ms or 0.0 for layer in layers if layer.bound == bound)
 
 
 def draw_most_expensive(
@@ -347,7 +399,10 @@ def render_profile_page(networks: Sequence[NetworkReport], *, created: str) -> s
         for by, say, title in (("macs", format_large, "MACs"), ("latency", format_ms, "ms")):
             drawing = draw_most_expensive(network.layers, by, say, title)
             figures |= keep_drawn(**{f"{by}-{number}": drawing})
-    words = (tabulate_networks, tabulate_layers, list_blocks, list_totals, list_times)
+    words = (
+        *(tabulate_networks, tabulate_layers, tabulate_roofline),
+        *(list_blocks, list_slowest, list_totals, list_times),
+    )
     return render_page(
         "profile.html",
         networks=networks,

@@ -17,7 +17,7 @@ from tfclassify.errors import ProfileError
 from tfclassify.profiler.control_flow import count_node
 from tfclassify.profiler.fields import Extent, Field
 from tfclassify.profiler.graph_import import expand_calls
-from tfclassify.profiler.memory import bytes_of, estimate_peak_bytes
+from tfclassify.profiler.memory import Traffic, bytes_of, estimate_peak_bytes
 from tfclassify.profiler.receptive_field import find_fields, start_fields
 from tfclassify.profiler.results import LayerProfile, Profile, add_costs, name_blocks
 from tfclassify.profiler.tracing import LayerCalls, Shape, Trace, list_parts, trace_model
@@ -81,8 +81,9 @@ def _list_layers(model: Any, trace: Trace) -> tuple[LayerProfile, ...]:
     fields = find_fields(trace.nodes, start_fields(trace.inputs))
     weights = _assign_weights(trace)
     parents = {calls.path[:-1] for calls in trace.layers if calls.path}
+    traffic = Traffic(trace.nodes, trace.inputs, trace.outputs)
     found = [
-        _make_layer(calls, weights[id(calls)], fields, is_parent=calls.path in parents)
+        _make_layer(calls, weights[id(calls)], fields, traffic, is_parent=calls.path in parents)
         for calls in trace.layers
     ]
     kept = [layer for layer in found if layer is not None] + _list_uncalled(model, weights)
@@ -90,7 +91,12 @@ def _list_layers(model: Any, trace: Trace) -> tuple[LayerProfile, ...]:
 
 
 def _make_layer(
-    calls: LayerCalls, weights: list[Any], fields: Mapping[str, Field], *, is_parent: bool
+    calls: LayerCalls,
+    weights: list[Any],
+    fields: Mapping[str, Field],
+    traffic: Traffic,
+    *,
+    is_parent: bool,
 ) -> LayerProfile | None:
     """Make a layer's line; None for a container that does nothing by itself."""
     cost = add_costs(count_node(node) for node in calls.nodes)
@@ -110,6 +116,7 @@ def _make_layer(
         size,
         cost,
         field.extent if field is not None else None,
+        *traffic.measure(calls.nodes),
     )
 
 

@@ -58,6 +58,21 @@ class Kernel:
         return self.begin + self.length
 
 
+@dataclass(frozen=True)
+class Shared:
+    """How the time of a run is shared out; all of it together is 1.
+
+    Attributes:
+        shares: Parts of the whole by operation.
+        calling: What passed before the first kernel and after the last.
+        between: What passed between kernels.
+    """
+
+    shares: Shares
+    calling: float
+    between: float
+
+
 def record_kernels(run: Callable[[], Any], runs: int) -> tuple[list[Kernel], list[Kernel]]:
     """Run something a few times and return each run, and every kernel in them.
 
@@ -137,42 +152,53 @@ def _read_stats(plane: Any, event: Any) -> dict[str, str]:
     }
 
 
-def share_out(runs: Sequence[Kernel], kernels: Iterable[Kernel]) -> Shares:
+def share_out(runs: Sequence[Kernel], kernels: Sequence[Kernel]) -> Shared:
     """Return the part of the runs' time that each operation took.
 
     Where kernels run side by side, each of them has an equal part of that time, so that the
-    parts never come to more than the whole. What is left of 1 passed between kernels. Runs
-    that took longer than most, since other programs were at work, are left out.
+    parts never come to more than the whole. Runs that took longer than most, since other
+    programs were at work, are left out.
 
     Args:
         runs: When each run was.
         kernels: What ran in them.
-
-    Returns:
-        Parts of the whole by name and type of the operation.
     """
     ordered = sorted(runs, key=lambda run: run.length)
     kept = ordered[: max(1, (len(ordered) + 1) // 2)]
     whole = sum(run.length for run in kept)
     found: Counter[tuple[str, str]] = Counter()
-    changes: list[tuple[int, bool, int]] = []
-    listed = [k for k in kernels if any(run.begin <= k.begin < run.end for run in kept)]
-    for place, kernel in enumerate(listed):
-        changes += [(kernel.begin, True, place), (kernel.end, False, place)]
+    at_work = 0
+    listed = [[kernel for kernel in kernels if run.begin <= kernel.begin < run.end] for run in kept]
+    for own in listed:
+        at_work += max((k.end for k in own), default=0) - min((k.begin for k in own), default=0)
+        _share_run(own, found)
+    if not whole:
+        return Shared({}, 0.0, 0.0)
+    shares = {key: spent / whole for key, spent in found.items()}
+    calling = max(0.0, 1 - at_work / whole)  # on a GPU a kernel may end after its call
+    return Shared(shares, calling, max(0.0, 1 - calling - sum(shares.values())))
+
+
+def _share_run(kernels: Sequence[Kernel], found: Counter[tuple[str, str]]) -> None:
+    """Add the picoseconds that each operation had to itself in one run."""
+    changes = sorted(
+        change
+        for place, kernel in enumerate(kernels)
+        for change in ((kernel.begin, True, place), (kernel.end, False, place))
+    )
     active: set[int] = set()
     before = 0
-    for moment, begins, place in sorted(changes):
+    for moment, begins, place in changes:
         # A function that was called has the time in which nothing within it tells its name.
-        inner = [each for each in active if not listed[each].kind.endswith("Call")]
+        inner = [each for each in active if not kernels[each].kind.endswith("Call")]
         for at_work in inner or active:
-            key = listed[at_work].name, listed[at_work].kind
+            key = kernels[at_work].name, kernels[at_work].kind
             found[key] += (moment - before) / len(inner or active)  # type: ignore[assignment]
         before = moment
         if begins:
             active.add(place)
         else:
             active.discard(place)
-    return {key: spent / whole for key, spent in found.items()} if whole else {}
 
 
 def find_layers(shares: Shares, trace: Trace) -> Counter[Owner]:
@@ -187,14 +213,28 @@ def find_layers(shares: Shares, trace: Trace) -> Counter[Owner]:
     """
     nodes = {node.name: node for node in trace.nodes}
     owners = {node.name: calls.path for calls in trace.layers for node in calls.nodes}
+    scopes = _find_scopes(owners)
     found: Counter[Owner] = Counter()
     for (name, kind), share in shares.items():
         known = _find_known(name, nodes)
         if known and "Fused" in kind and "FusedBatchNorm" not in kind:
             known = _find_product(nodes[known]) or known
-        if known in owners:
-            found[owners[known]] += share  # type: ignore[assignment]
+        scope, is_new, _ = name.partition("/ArithmeticOptimizer/")
+        owner = owners.get(known) or (scopes.get(scope) if is_new else None)
+        if owner is not None:
+            found[owner] += share  # type: ignore[assignment]
     return found
+
+
+def _find_scopes(owners: Mapping[str, Owner]) -> dict[str, Owner]:
+    """Return the layer of each scope in which only one has operations.
+
+    What TensorFlow sums up otherwise than the graph did has a new name in the old scope.
+    """
+    found: dict[str, set[Owner]] = {}
+    for name, owner in owners.items():
+        found.setdefault(name.rpartition("/")[0], set()).add(owner)
+    return {scope: next(iter(those)) for scope, those in found.items() if len(those) == 1}
 
 
 def _find_known(name: str, nodes: Mapping[str, Any]) -> str:

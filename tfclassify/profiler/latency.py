@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from tfclassify.errors import ProfileError, RequestError
 from tfclassify.profiler.kernels import Owner, Shares, find_layers, record_kernels, share_out
-from tfclassify.profiler.results import Latency, Profile, Timing
+from tfclassify.profiler.results import Latency, LayerProfile, Profile, Timing
+from tfclassify.profiler.roofline import Roof, rate
 from tfclassify.profiler.tracing import Shape, call_model, trace_model
 from tfclassify.runs.environment import count_cores, describe_processor
 
@@ -64,8 +65,10 @@ def name_device(device: str) -> str:
     return describe_processor()
 
 
-#: Side of the square matrices whose product shows what a device can reach.
+#: Side of the square matrices whose product shows what a device can compute.
 _PEAK_SIDE = {"cpu": 1536, "gpu": 8192}
+#: Numbers in the array whose copy shows what its memory can move: no cache holds them.
+_PEAK_NUMBERS = {"cpu": 2**25, "gpu": 2**28}
 
 
 def measure(
@@ -113,14 +116,21 @@ def measure_dispatch() -> float:
     return float(np.median(times))
 
 
-def measure_peak(device: str) -> float:
-    """Return the GFLOP/s that a large float32 matrix product reaches: the best of its runs."""
-    side = _PEAK_SIDE[device.partition(":")[0]]
-    spec = tf.TensorSpec((side, side), tf.float32)
-    product = tf.function(tf.matmul).get_concrete_function(spec, spec)
+def measure_roof(device: str) -> Roof:
+    """Return what a large matrix product and the copy of a large array reach: their best runs.
+
+    A roof is what the machine can do: the median of a busy machine would be exceeded.
+    """
+    kind = device.partition(":")[0]
+    side, numbers = _PEAK_SIDE[kind], _PEAK_NUMBERS[kind]
     left, right = tf.random.normal((2, side, side))
+    product = tf.function(tf.matmul).get_concrete_function(left, right)
     times = measure(lambda: product(left, right), warm_ups=2, least=5, most=20, seconds=1)
-    return 2 * side**3 / min(times) / 1e6
+    gflops = 2 * side**3 / min(times) / 1e6
+    array = tf.zeros((numbers,))
+    copy = tf.function(lambda x: tf.raw_ops.DeepCopy(x=x)).get_concrete_function(array)
+    times = measure(lambda: copy(array), warm_ups=2, least=5, most=20, seconds=1)
+    return Roof(gflops, 2 * 4 * numbers / min(times) / 1e6)
 
 
 #: Time spent on the whole network, in seconds, and runs that are traced.
@@ -152,30 +162,28 @@ def add_latency(
         trace = trace_model(model, [(batch_size, *shape) for shape in shapes])
         inputs = draw_inputs(model.inputs, shapes, batch_size)
         finder = partial(find_layers, trace=trace)
-        times = time_owners(lambda: trace.function(*inputs), finder, latency)
-    layers = tuple(
-        replace(layer, latency_ms=times.get(layer.path, 0.0)) if layer.calls else layer
-        for layer in profile.layers
-    )
-    parts = sum(layer.latency_ms for layer in layers if layer.latency_ms is not None)
-    return replace(profile, layers=layers, latency=replace(latency, parts_ms=parts))
+        return time_layers(
+            replace(profile, latency=latency), lambda: trace.function(*inputs), finder
+        )
 
 
-def time_owners(
+def time_layers(
+    profile: Profile,
     run: Callable[[], Any],
     find_owners: Callable[[Shares], Mapping[Owner, float]],
-    latency: Latency,
-) -> dict[Owner, float]:
-    """Return the milliseconds of each owner of operations, within one run of the whole.
+) -> Profile:
+    """Return a profile with the time of each layer within one run of the whole.
 
-    Tracing itself takes time, so a few runs are traced for what part of them each owner has,
+    Tracing itself takes time, so a few runs are traced for what part of them each layer has,
     and those parts are taken of the whole as it was timed without.
 
     Args:
+        profile: With the latency of the whole, at the batch size of ``run``.
         run: Runs the whole.
-        find_owners: Gives each owner's part of the whole by those of the kernels.
-        latency: Of the whole, at the batch size of ``run``.
+        find_owners: Gives each layer's part of the whole by those of the kernels.
     """
+    latency = profile.latency
+    assert latency is not None  # see above
 
     def finish() -> None:
         run()
@@ -183,8 +191,27 @@ def time_owners(
 
     for _ in range(2):
         finish()
-    shares = find_owners(share_out(*record_kernels(finish, _TRACED_RUNS)))
-    return {path: share * latency.batch.median_ms for path, share in shares.items()}
+    shared = share_out(*record_kernels(finish, _TRACED_RUNS))
+    whole = latency.batch.median_ms
+    times = {path: share * whole for path, share in find_owners(shared.shares).items()}
+    layers = tuple(
+        _time_layer(layer, times.get(layer.path, 0.0), latency) if layer.calls else layer
+        for layer in profile.layers
+    )
+    latency = replace(
+        latency,
+        parts_ms=sum(layer.latency_ms for layer in layers if layer.latency_ms is not None),
+        calling_ms=shared.calling * whole,
+        between_ms=shared.between * whole,
+    )
+    return replace(profile, layers=layers, latency=latency)
+
+
+def _time_layer(layer: LayerProfile, latency_ms: float, latency: Latency) -> LayerProfile:
+    images = latency.batch.batch_size
+    moved = images * layer.moved_bytes + layer.read_weight_bytes
+    rated = rate(images * layer.flops, moved, latency_ms, latency.roof)
+    return replace(layer, latency_ms=latency_ms, rated=rated)
 
 
 def draw_inputs(tensors: Sequence[Any], shapes: Sequence[Shape], batch_size: int) -> list[Any]:
@@ -212,12 +239,13 @@ def measure_whole(
     Raises:
         ProfileError: If the network cannot be run.
     """
-    peak = measure_peak(device)
+    before = measure_roof(device)
     single = _time_run(profile, run, batches[1], 1)
     size = max(batches)
     batch = single if size == 1 else _time_run(profile, run, batches[size], size)
-    # The machine may have become quicker or slower meanwhile: the better peak counts.
-    peak = max(peak, measure_peak(device))
+    # The machine may have become quicker or slower meanwhile: the higher roof counts.
+    after = measure_roof(device)
+    roof = Roof(max(before.gflops, after.gflops), max(before.gbytes, after.gbytes))
     return Latency(
         device,
         name_device(device),
@@ -226,9 +254,8 @@ def measure_whole(
         profile.precision,
         single,
         batch,
-        None,
         measure_dispatch(),
-        peak,
+        roof,
         2 * profile.macs * size / batch.median_ms / 1e6,
     )
 

@@ -1,9 +1,9 @@
-"""How much memory the activations of one inference take at once.
+"""How much memory the activations of one inference take at once, and what each layer moves.
 
-Owns: the walk over a trace that frees what nobody needs any more. Does not own: the
-weights, which are counted by layer.
+Owns: the walk over a trace that frees what nobody needs any more, and the tensors that cross
+the border of a layer. Does not own: how many weights a layer holds.
 
-It is an estimate: each tensor lives from the node that makes it to the last that reads
+The peak is an estimate: each tensor lives from the node that makes it to the last that reads
 it, views take nothing, and an element-wise operation writes into an operand that dies
 there, as TensorFlow's kernels do. A kernel's own workspace is not in it.
 """
@@ -76,6 +76,53 @@ def estimate_peak_bytes(nodes: Sequence[Any], inputs: Iterable[Any], outputs: It
         for buffer in dying:
             alive.pop(buffer, None)
     return peak
+
+
+class Traffic:
+    """What each part of a network reads from the rest, and writes for it."""
+
+    def __init__(self, nodes: Sequence[Any], inputs: Iterable[Any], outputs: Iterable[Any]) -> None:
+        """Follow the tensors of a network; the arguments are ``estimate_peak_bytes``'s."""
+        self._buffers, self._sizes = _find_buffers(nodes, inputs)
+        self._readers: dict[str, set[str]] = {tensor.name: {""} for tensor in outputs}
+        for node in nodes:
+            for tensor in node.inputs:
+                self._readers.setdefault(tensor.name, set()).add(node.name)
+
+    def measure(self, part: Sequence[Any]) -> tuple[int, int]:
+        """Return the bytes of the activations that cross a part's border, and of its weights.
+
+        A tensor that several of its nodes read counts once, and so does one that it writes;
+        what stays within does not count, as if the part were one kernel. Weights are what does
+        not depend on the network's inputs.
+
+        Args:
+            part: Some of the network's nodes.
+        """
+        own = {node.name for node in part}
+        read: dict[str, int] = {}
+        weights: dict[str, int] = {}
+        written: dict[str, int] = {}
+        for node in part:
+            for tensor in node.inputs:
+                if tensor.op.name not in own:
+                    self._note(tensor, read, weights)
+            for tensor in node.outputs:
+                if tensor.name not in self._buffers:
+                    if node.type == "ReadVariableOp":
+                        weights[tensor.name] = bytes_of(tensor)
+                elif self._readers.get(tensor.name, set()) - own:
+                    self._note(tensor, written, weights)
+        # A view of what was read is no new array.
+        moved = sum(read.values()) + sum(n for name, n in written.items() if name not in read)
+        return moved, sum(weights.values())
+
+    def _note(self, tensor: Any, moved: dict[str, int], weights: dict[str, int]) -> None:
+        buffer = self._buffers.get(tensor.name)
+        if buffer is None:
+            weights[tensor.name] = bytes_of(tensor)
+        else:
+            moved[buffer] = self._sizes[buffer]
 
 
 def _find_buffers(

@@ -19,6 +19,7 @@ from typing import Any
 
 from tfclassify.backbones.catalog import BACKBONES, BlockRule
 from tfclassify.profiler.fields import Extent
+from tfclassify.profiler.roofline import Rated, Roof, join_rated
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,12 @@ class LayerProfile:
         cost: Its arithmetic for one image, all calls together.
         receptive_field: How much of the input one of its outputs depends on; None where
             it is not known.
+        moved_bytes: Bytes of the activations that it reads from others and writes for
+            them, for one image; 0 if unknown.
+        read_weight_bytes: Bytes of the weights that one run reads, shared ones included.
         latency_ms: Time inside of the whole at the profile's batch size, or None if not
             measured; 0 where other layers' kernels do its work.
+        rated: How near that comes to what the machine reaches, or None.
     """
 
     path: tuple[str, ...]
@@ -88,7 +93,10 @@ class LayerProfile:
     activation_bytes: int = 0
     cost: Cost = field(default_factory=Cost)
     receptive_field: Extent | None = None
+    moved_bytes: int = 0
+    read_weight_bytes: int = 0
     latency_ms: float | None = None
+    rated: Rated | None = None
 
     @property
     def name(self) -> str:
@@ -124,6 +132,7 @@ class LayerProfile:
             "receptive_field": self.receptive_field and self.receptive_field.to_dict(),
             "share_of_macs": self.macs / total_macs if total_macs else 0.0,
             "latency_ms": self.latency_ms,
+            "roofline": self.rated and self.rated.to_dict(),
         }
 
 
@@ -167,10 +176,13 @@ class Latency:
         precision: Types that the layers compute in.
         single: At batch 1.
         batch: At the batch size asked for.
-        parts_ms: Sum of the layers' times at that batch size, or None.
         dispatch_ms: What starting an empty function took.
-        peak_gflops: GFLOP/s of a large matrix product on the same device.
+        roof: What the same device reached in the same call.
         achieved_gflops: GFLOP/s of the network at that batch size, from its MACs.
+        parts_ms: Sum of the layers' times at that batch size, or None.
+        calling_ms: Of the whole, what passed before the first kernel and after the last:
+            handing over inputs and weights, starting, coming back; or None.
+        between_ms: Of the whole, what passed between kernels; or None.
     """
 
     device: str
@@ -180,10 +192,12 @@ class Latency:
     precision: str
     single: Timing
     batch: Timing
-    parts_ms: float | None
     dispatch_ms: float
-    peak_gflops: float
+    roof: Roof
     achieved_gflops: float
+    parts_ms: float | None = None
+    calling_ms: float | None = None
+    between_ms: float | None = None
 
     @property
     def parts_share(self) -> float | None:
@@ -193,13 +207,15 @@ class Latency:
     @property
     def peak_share(self) -> float:
         """Return the GFLOP/s reached over those of a large matrix product."""
-        return self.achieved_gflops / self.peak_gflops
+        return self.achieved_gflops / self.roof.gflops
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
         timings = {"single": self.single.to_dict(), "batch": self.batch.to_dict()}
+        roof = {"peak_gflops": self.roof.gflops, "peak_gbytes": self.roof.gbytes}
         derived = {"parts_share": self.parts_share, "peak_share": self.peak_share}
-        return {**vars(self), **timings, **derived}
+        own = {name: value for name, value in vars(self).items() if name != "roof"}
+        return {**own, **timings, **roof, **derived}
 
 
 @dataclass(frozen=True)
@@ -315,7 +331,10 @@ def _join(path: tuple[str, ...], members: list[LayerProfile]) -> LayerProfile:
         sum(layer.activation_bytes for layer in members),
         add_costs(layer.cost for layer in members),
         last.receptive_field,
+        sum(layer.moved_bytes for layer in members),
+        sum(layer.read_weight_bytes for layer in members),
         sum(times) if times else None,
+        join_rated([layer.rated for layer in members if layer.rated is not None]),
     )
 
 

@@ -25,8 +25,8 @@ from tfclassify.profiler.fields import Field
 from tfclassify.profiler.graph_import import import_graph
 from tfclassify.profiler.keras_profile import check_sums, find_last_extent
 from tfclassify.profiler.kernels import Owner, Shares
-from tfclassify.profiler.latency import draw_inputs, measure_whole, time_owners
-from tfclassify.profiler.memory import bytes_of, estimate_peak_bytes
+from tfclassify.profiler.latency import draw_inputs, measure_whole, time_layers
+from tfclassify.profiler.memory import Traffic, bytes_of, estimate_peak_bytes
 from tfclassify.profiler.receptive_field import find_fields, start_fields
 from tfclassify.profiler.results import LayerProfile, Profile, add_costs, name_blocks
 from tfclassify.profiler.subjects import Size, fix_shapes
@@ -182,13 +182,9 @@ def time_saved(profile: Profile, saved: SavedGraph, batch_size: int, device: str
         known = {layer.path for layer in profile.layers if layer.calls}
         inputs = batches[batch_size]
         finder = partial(_find_scopes, known=known)
-        times = time_owners(lambda: run_saved(saved, inputs), finder, latency)
-    layers = tuple(
-        replace(layer, latency_ms=times.get(layer.path, 0.0)) if layer.calls else layer
-        for layer in profile.layers
-    )
-    parts = sum(layer.latency_ms for layer in layers if layer.latency_ms is not None)
-    return replace(profile, layers=layers, latency=replace(latency, parts_ms=parts))
+        return time_layers(
+            replace(profile, latency=latency), lambda: run_saved(saved, inputs), finder
+        )
 
 
 def _find_scopes(shares: Shares, known: set[Owner]) -> Counter[Owner]:
@@ -222,9 +218,14 @@ def _list_scopes(saved: SavedGraph, nodes: Sequence[Any]) -> tuple[LayerProfile,
     owners = _assign_variables(saved, nodes)
     for scope in owners.values():
         scopes.setdefault(scope, [])
+    traffic = Traffic(nodes, saved.inputs, saved.outputs)
     found = [
         _make_scope(
-            scope, members, [saved.variables[n] for n, at in owners.items() if at == scope], fields
+            scope,
+            members,
+            [saved.variables[n] for n, at in owners.items() if at == scope],
+            fields,
+            traffic,
         )
         for scope, members in scopes.items()
     ]
@@ -258,6 +259,7 @@ def _make_scope(
     members: Sequence[Any],
     variables: Sequence[Any],
     fields: Mapping[str, Field],
+    traffic: Traffic,
 ) -> LayerProfile:
     last = next((n.outputs[0] for n in reversed(members) if _is_result(n, fields)), None)
     field = fields.get(last.name) if last is not None else None
@@ -274,6 +276,7 @@ def _make_scope(
         bytes_of(last) if last is not None else 0,
         add_costs(count_node(node) for node in members),
         field.extent if field is not None else None,
+        *traffic.measure(members),
     )
 
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
 from tfclassify.pages.profile_page import SORTS, LatencyRow, LayerRow, NetworkReport
+from tfclassify.pages.wording import count_of
 from tfclassify.profiler.results import LayerProfile, Profile, fold_layers
+from tfclassify.profiler.roofline import join_rated
 from tfclassify.profiler.targets import Kind, Target, find_newest_run, find_target
 from tfclassify.workflows.start import start_tensorflow, verb
 
@@ -227,6 +229,7 @@ def choose_layers(profile: Profile, request: ProfileRequest) -> tuple[LayerProfi
 
 def describe_layer(layer: LayerProfile) -> LayerRow:
     """Return a layer as the report takes it."""
+    rated = layer.rated
     return LayerRow(
         layer.name,
         layer.kind if layer.calls == 1 else f"{layer.kind} x{layer.calls}",
@@ -240,6 +243,7 @@ def describe_layer(layer: LayerProfile) -> LayerRow:
         layer.receptive_field.describe() if layer.receptive_field else "",
         layer.latency_ms,
         layer.cost.uncounted.total(),
+        *(() if rated is None else (rated.gflops, rated.gbytes, rated.bound, rated.share)),
     )
 
 
@@ -272,7 +276,7 @@ def describe_network(found: Profiled, *, is_whole: bool = False) -> NetworkRepor
         len(profile.layers),
         most_expensive.name if most_expensive else "",
         _list_timings(profile.latency),
-        _list_latency_facts(profile.latency),
+        _list_latency_facts(profile),
         profile.remarks,
     )
 
@@ -296,7 +300,8 @@ def _list_timings(latency: Latency | None) -> tuple[LatencyRow, ...]:
     )
 
 
-def _list_latency_facts(latency: Latency | None) -> tuple[tuple[str, str], ...]:
+def _list_latency_facts(profile: Profile) -> tuple[tuple[str, str], ...]:
+    latency = profile.latency
     if latency is None:
         return ()
     threads = f"{latency.threads} threads" if latency.threads else "as many threads as cores"
@@ -306,15 +311,43 @@ def _list_latency_facts(latency: Latency | None) -> tuple[tuple[str, str], ...]:
         (
             "speed",
             f"{latency.achieved_gflops:.1f} GFLOP/s, {100 * latency.peak_share:.0f} % of the "
-            f"{latency.peak_gflops:.1f} that a large matrix product reaches here",
+            f"{latency.roof.gflops:.1f} that a large matrix product reaches here",
         ),
     ]
-    if latency.parts_ms is not None and latency.parts_share is not None:
-        facts.append(
-            (
-                "sum of the parts",
-                f"{latency.parts_ms:.2f} ms, {100 * latency.parts_share:.0f} % of the whole at "
-                f"batch {latency.batch.batch_size}",
-            )
-        )
-    return tuple(facts)
+    return (*facts, *_list_parts(latency), *_list_bounds(profile, latency))
+
+
+def _list_parts(latency: Latency) -> list[tuple[str, str]]:
+    """Say how far the layers' times come to the whole, and what the rest is."""
+    if latency.parts_ms is None or latency.calling_ms is None or latency.between_ms is None:
+        return []
+    whole = latency.batch.median_ms
+    size = latency.batch.batch_size
+    parts = f"{latency.parts_ms:.2f} ms, {_per_cent(latency.parts_ms / whole)} of the whole"
+    rest = (
+        f"{_per_cent(latency.calling_ms / whole)} calling the network, "
+        f"{_per_cent(latency.between_ms / whole)} between kernels"
+    )
+    return [("sum of the parts", f"{parts} at batch {size}"), ("the rest", rest)]
+
+
+def _per_cent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _list_bounds(profile: Profile, latency: Latency) -> list[tuple[str, str]]:
+    """Say how much of the layers' time computing and moving bind, and how near the roof."""
+    rated = [layer.rated for layer in profile.layers if layer.rated is not None]
+    reached = {
+        "compute": f"{latency.roof.gflops:.1f} GFLOP/s",
+        "memory": f"{latency.roof.gbytes:.1f} GB/s (a copy)",
+    }
+    time = sum(each.latency_ms for each in rated)
+    facts = []
+    for bound, roof in reached.items():
+        those = [each for each in rated if each.bound == bound]
+        joined = join_rated(those)
+        if joined is not None:
+            text = f"{count_of(len(those), 'layer')}, {_per_cent(joined.latency_ms / time)} of the"
+            facts.append((f"{bound} bound", f"{text} time; {_per_cent(joined.share)} of {roof}"))
+    return facts

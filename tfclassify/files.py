@@ -142,10 +142,13 @@ def build_folder(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{token_hex(8)}.tmp"
-    temporary.mkdir()
     try:
+        temporary.mkdir()
         yield temporary
         replace_folder(temporary, target)
+    except StorageError as error:  # of a verb that wrote into it
+        fact = error.fact.replace(str(temporary), str(target))
+        raise StorageError(fact, error.way_out) from error
     except OSError as error:
         is_ours = error.filename is None or str(error.filename).startswith(str(temporary))
         if is_ours and error.errno is not None:  # one of the system's

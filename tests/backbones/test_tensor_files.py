@@ -26,7 +26,7 @@ from tests.backbones.torch_files import (
 )
 from tfclassify.backbones.catalog import get_backbone
 from tfclassify.backbones.origins import WheelNetwork
-from tfclassify.backbones.tensor_files import read_safetensors, read_tensors, read_torch_file
+from tfclassify.backbones.tensor_files import read_tensors
 from tfclassify.backbones.torch_weights import read_lite_tensors
 from tfclassify.errors import WeightsError
 
@@ -108,7 +108,8 @@ def persistent(kind: str, storage: str, key: str | None, length: int) -> bytes:
         (b"ccollections\nOrderedDict\n}X\x01\0\0\0aK\x01sb.", ""),  # write to the class
         (b"ctorch._utils\n_rebuild_tensor_v2\n}X\x01\0\0\0aK\x01sb.", ""),
         (b"ctorch._utils\n_rebuild_tensor_v2\nN}X\x01\0\0\0aK\x01s\x86b.", ""),
-        (b"ctorch._utils\n_rebuild_tensor_v2\n(K\x01K\x00))NNtR.", "no buffer"),
+        (b"ctorch._utils\n_rebuild_tensor_v2\n(K\x01K\x00))NNtR.", "holds a Tensor instead"),
+        (b"}X\x01\0\0\0actorch._utils\n_rebuild_tensor_v2\n(K\x01K\x00))NNtRs.", "no buffer"),
         (persistent("module", "FloatStorage", "a", 1), "refers to 'module', which is not allowed"),
         (persistent("storage", "OrderedDict", "a", 1), "refers to 'storage'"),
         (persistent("storage", "FloatStorage", None, 1), "without a key or a length"),
@@ -146,13 +147,24 @@ def test_a_tensor_outside_its_buffer_is_refused(
         read_tensors(write_file({"w": (SIX, offset, shape, strides)}), "file")
 
 
+@pytest.mark.parametrize("write", [write_file, write_zip_file])
+@pytest.mark.parametrize("is_long_first", [True, False])
+def test_a_buffer_of_two_lengths_is_refused(write: Any, is_long_first: bool) -> None:
+    """The longer claim was checked, the shorter buffer read: memory beyond it came back."""
+    long, short = (Storage("7", np.zeros(length, np.float32)) for length in (100_000, 1))
+    tensors = {"a": (long, 0, (100_000,), (1,)), "b": (short, 0, (1,), (1,))}
+    ordered = tensors if is_long_first else dict(reversed(tensors.items()))
+    with pytest.raises(WeightsError, match="buffer 7 has two lengths or two types"):
+        read_tensors(write(ordered), "file")
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
         ({"magic": 1}, "legacy format"),
         ({"version": 1002}, "legacy format"),
         ({"little_endian": False}, "legacy format"),
-        ({"lengths": {"7": 5}}, "buffer 7 has 5 numbers instead of 6"),
+        ({"lengths": {"7": 5}}, "buffer 7 has 5 numbers, not 6"),
         ({"tail": b"more"}, "4 bytes follow the last buffer"),
     ],
 )
@@ -208,7 +220,7 @@ def test_tensors_come_back_from_both_formats(write: Any) -> None:
         "columns": (SIX, 0, (3, 2), (1, 3)),
         "count": (counter, 1, (), ()),
     }
-    read = read_torch_file(write(tensors), "file")
+    read = read_tensors(write(tensors), "file")
     assert list(read) == ["rows", "columns", "count"]
     assert read["rows"].tolist() == [[0, 1, 2], [3, 4, 5]]
     assert read["columns"].tolist() == [[0, 3], [1, 4], [2, 5]]
@@ -217,7 +229,7 @@ def test_tensors_come_back_from_both_formats(write: Any) -> None:
 
 def test_parameters_are_the_tensors_that_they_wrap() -> None:
     data = write_zip_file({"w": (SIX, 2, (2,), (1,))}, is_parameter=True, byteorder=None)
-    assert read_torch_file(data, "file")["w"].tolist() == [2, 3]
+    assert read_tensors(data, "file")["w"].tolist() == [2, 3]
 
 
 def test_every_kind_of_number() -> None:
@@ -227,7 +239,7 @@ def test_every_kind_of_number() -> None:
         # The upper halves of 1.0, -2.0 and 3.140625 as float32.
         "brain": np.array([0x3F80, 0xC000, 0x4049], np.uint16),
     }
-    read = read_torch_file(write_state(values), "file")
+    read = read_tensors(write_state(values), "file")
     assert read["double"].tolist() == [0.1, -3.0]
     assert read["half"].tolist() == [0.5, 65504.0]
     assert read["brain"].tolist() == [1.0, -2.0, 3.140625]
@@ -239,7 +251,7 @@ def test_a_call_in_a_file_is_refused_and_not_made(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WeightsError, match=r"evil\.pth: .* which is not allowed; nothing in it"):
-        read_torch_file(write_zip_file([content]), "evil.pth")
+        read_tensors(write_zip_file([content]), "evil.pth")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -248,7 +260,7 @@ def test_a_call_in_a_file_is_refused_and_not_made(
 def test_a_tensor_cannot_be_changed_once_it_was_checked(write: Any, shape: tuple[int, ...]) -> None:
     beyond = (SIX, 4, shape, (1,))
     data = write({"w": (SIX, 0, (6,), (1,))}, state=beyond)
-    assert read_torch_file(data, "file")["w"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert read_tensors(data, "file")["w"].tolist() == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(
@@ -263,19 +275,19 @@ def test_a_tensor_cannot_be_changed_once_it_was_checked(write: Any, shape: tuple
 def test_an_archive_of_another_kind_is_refused(options: dict[str, Any], reason: str) -> None:
     data = write_zip_file({"w": (SIX, 0, (6,), (1,))}, **options)
     with pytest.raises(WeightsError, match=reason):
-        read_torch_file(data, "file")
+        read_tensors(data, "file")
 
 
 def test_damage_and_excess_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = write_zip_file({"w": (SIX, 0, (6,), (1,))})
     with pytest.raises(WeightsError, match="not a readable tensor file"):
-        read_torch_file(whole[: len(whole) // 2], "file")
+        read_tensors(whole[: len(whole) // 2], "file")
     one = _rewrite(whole, b"\x80\x02}X\x01\x00\x00\x00wK\x01s.")
     with pytest.raises(WeightsError, match="it holds something that is not a tensor"):
-        read_torch_file(one, "file")
+        read_tensors(one, "file")
     monkeypatch.setattr("tfclassify.backbones.tensor_files._LARGEST_PICKLE", 10)
     with pytest.raises(WeightsError, match="its names take over 10 bytes"):
-        read_torch_file(whole, "file")
+        read_tensors(whole, "file")
 
 
 def _rewrite(data: bytes, program: bytes) -> bytes:
@@ -297,7 +309,7 @@ def test_torch_writes_what_is_read(is_new: bool, tmp_path: Path) -> None:
         "e": torch.tensor(3),
     }
     torch.save(state, tmp_path / "x.pth", _use_new_zipfile_serialization=is_new)
-    read = read_torch_file((tmp_path / "x.pth").read_bytes(), "x.pth")
+    read = read_tensors((tmp_path / "x.pth").read_bytes(), "x.pth")
     assert list(read) == list(state)
     for name, value in state.items():
         assert np.array_equal(read[name], value.detach().float().numpy()), name
@@ -313,7 +325,7 @@ VALUES = {
 
 
 def test_tensors_come_back() -> None:
-    read = read_safetensors(write_safetensors(VALUES), "file")
+    read = read_tensors(write_safetensors(VALUES), "file.safetensors")
     assert list(read) == list(VALUES)
     assert read["rows"].tolist() == [[0, 1, 2], [3, 4, 5]]
     assert read["brain"].tolist() == [1.0, -2.0]
@@ -331,12 +343,12 @@ def test_tensors_come_back() -> None:
         ({"brain": {"data_offsets": [0, 4]}}, "a tensor starts at byte"),
         ({"count": {"data_offsets": [30, 99]}}, "its tensors end at byte 99 of 38"),
         ({"count": {"data_offsets": [30, 20]}}, "a tensor starts at byte"),
-        ({"count": {"data_offsets": None}}, "not a readable safetensors file"),
+        ({"count": {"data_offsets": None}}, "not a readable tensor file"),
     ],
 )
 def test_a_header_that_does_not_fit_is_refused(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(WeightsError, match=reason):
-        read_safetensors(write_safetensors(VALUES, **changes), "file")
+        read_tensors(write_safetensors(VALUES, **changes), "file.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -345,13 +357,13 @@ def test_a_header_that_does_not_fit_is_refused(changes: dict[str, Any], reason: 
         (b"", "its header is longer than the file"),
         (b"\xff" * 16, "its header is longer than the file"),
         ((2).to_bytes(8, "little") + b"[]", "its header is not a mapping of tensors"),
-        ((2).to_bytes(8, "little") + b"{]", "not a readable safetensors file"),
-        ((7).to_bytes(8, "little") + b'{"a":1}', "not a readable safetensors file"),
+        ((2).to_bytes(8, "little") + b"{]", "not a readable tensor file"),
+        ((7).to_bytes(8, "little") + b'{"a":1}', "not a readable tensor file"),
     ],
 )
 def test_other_files_are_refused(data: bytes, reason: str) -> None:
     with pytest.raises(WeightsError, match=reason):
-        read_safetensors(data, "file")
+        read_tensors(data, "file.safetensors")
 
 
 @settings(max_examples=200, deadline=None)
@@ -361,7 +373,7 @@ def test_damage_of_safetensors_gives_an_error_or_tensors(data: st.DataObject) ->
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     try:
-        read = read_safetensors(bytes(content), "file")
+        read = read_tensors(bytes(content), "file.safetensors")
     except WeightsError:
         return
     assert all(isinstance(value, np.ndarray) for value in read.values())
@@ -371,5 +383,5 @@ def test_the_library_writes_what_is_read(tmp_path: Path) -> None:
     library = pytest.importorskip("safetensors.numpy", reason="only needed to check the reader")
     values = {"a": np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)}
     library.save_file(values, tmp_path / "x.safetensors")
-    read = read_safetensors((tmp_path / "x.safetensors").read_bytes(), "x")
+    read = read_tensors((tmp_path / "x.safetensors").read_bytes(), "x.safetensors")
     assert np.array_equal(read["a"], values["a"])

@@ -22,9 +22,10 @@ LEAST = {
     "modules": 5,
     "artefacts": 20,
     "sessions": 80,
+    "published": 25,
 }
 #: Kinds of which the default run reads fewer still than ``python -m tests.hostile``.
-STEPS = {"run_folders": 60, "modules": 80, "artefacts": 40, "sessions": 4}
+STEPS = {"run_folders": 60, "modules": 80, "artefacts": 40, "sessions": 4, "published": 32}
 
 
 @pytest.mark.parametrize("kind", KINDS)

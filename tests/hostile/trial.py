@@ -31,9 +31,10 @@ KINDS = (
     "modules",
     "artefacts",
     "sessions",
+    "published",
 )
 #: Kinds of which only every so-many-th input is read, unless all are asked for.
-STEPS = {"run_folders": 12, "modules": 10, "artefacts": 8}
+STEPS = {"run_folders": 12, "modules": 10, "artefacts": 8, "published": 4}
 ROOT = Path(__file__).parents[2]
 #: Seconds without a line after which the child is taken for stuck beyond its own alarm.
 _STUCK_S = CLOCK_S + 15

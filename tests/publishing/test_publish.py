@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,7 @@ def test_nothing_of_this_machine_is_in_it(published: Path, tiny_run: TinyRun) ->
     ("file", "change", "name", "words"),
     [
         ("metrics.json", ('"value": 0.', '"value": 1.'), "scores", "metrics.json says otherwise"),
+        ("metrics.json", ('"support": ', '"support": 1'), "scores", "class_scores.0.support"),
         ("README.md", ("By class", "By Class"), "card", "not what follows from the scores"),
         ("samples/samples.json", ("0.", "0.0"), "samples", "images differ by"),
     ],
@@ -161,6 +162,70 @@ def test_a_sample_cannot_name_a_file_elsewhere(copy: Path) -> None:
     )
     reseal(copy, "samples/samples.json")
     assert find_fault(copy)[0] == "samples"
+
+
+def test_a_card_that_is_no_text_is_found(copy: Path) -> None:
+    (copy / "README.md").write_bytes(b"\xff\xfe")
+    reseal(copy, "README.md")
+    name, told = find_fault(copy)
+    assert name == "card"
+    assert "README.md cannot be read" in told
+
+
+def change_samples(folder: Path, images: Callable[[list[Any]], list[Any]]) -> None:
+    path = folder / "samples" / "samples.json"
+    samples = json.loads(path.read_text("utf-8"))
+    samples["images"] = images(samples["images"])
+    path.write_text(json.dumps(samples), "utf-8")
+    reseal(folder, "samples/samples.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda images: [], "nothing to predict"),
+        (lambda images: images * 51, "at most 100 items"),
+        (lambda images: [each | {"probabilities": [1e308, 0.0, 0.0]} for each in images], "differ"),
+    ],
+)
+def test_samples_that_prove_nothing_are_found(
+    copy: Path, change: Callable[[list[Any]], list[Any]], words: str
+) -> None:
+    change_samples(copy, change)
+    name, told = find_fault(copy)
+    assert name == "samples"
+    assert words in told
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("test/plain", lambda values: values * np.float32(np.nan)),
+        ("test/plain", lambda values: values + 1),
+        ("test/plain", lambda values: -values),
+        ("test/targets", lambda values: values * 0),
+        ("test/targets", lambda values: values * 7),
+    ],
+)
+def test_answers_that_are_none_are_found(
+    copy: Path, name: str, change: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    with np.load(copy / "answers.npz") as stored:
+        arrays = dict(stored)
+    arrays[name] = change(arrays[name])
+    np.savez_compressed(copy / "answers.npz", **arrays)
+    reseal(copy, "answers.npz")
+    faults = {check.name: check.found for check in verify(copy).checks if not check.is_right}
+    assert "'test' holds labels or probabilities that are none" in faults["scores"]
+
+
+@pytest.mark.parametrize("count", [0, -1, 10**15])
+def test_numbers_of_images_that_cannot_be_are_found(copy: Path, count: int) -> None:
+    facts = json.loads((copy / FACTS).read_text("utf-8"))
+    facts["images"][-1] = count
+    (copy / FACTS).write_text(json.dumps(facts), "utf-8")
+    faults = {check.name: check.found for check in verify(copy).checks if not check.is_right}
+    assert "there are none, or more than this machine's memory holds" in faults["scores"]
 
 
 def test_a_link_in_the_folder_is_refused(copy: Path) -> None:

@@ -49,7 +49,9 @@ def test_runs_made_at_once_get_different_numbers(tmp_path: Path) -> None:
 
 def test_a_run_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("", "utf-8")
-    with pytest.raises(RunError, match="plants: the run's folder cannot be made: Not a directory"):
+    with pytest.raises(
+        RunError, match="plants: the run's folder cannot be made: Not a directory; name"
+    ):
         RunDirectory.create(tmp_path / "file", "plants", TEXT)
     with pytest.raises(RunError, match="the run's folder cannot be made"):
         RunDirectory.create_at(tmp_path / "file" / "run", TEXT)

@@ -15,27 +15,28 @@ import struct
 import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from tfclassify.errors import WeightsError
 
-_MAGIC = 0x1950A86A20F9469CFC6C
-_PROTOCOL = 1001
-#: What torch calls a buffer of numbers -> its little-endian NumPy type.
-_STORAGES = {
-    "FloatStorage": "<f4",
-    "DoubleStorage": "<f8",
-    "HalfStorage": "<f2",
-    "BFloat16Storage": "bfloat16",
-    "LongStorage": "<i8",
-    "IntStorage": "<i4",
-    "ShortStorage": "<i2",
-    "CharStorage": "|i1",
-    "ByteStorage": "|u1",
-    "BoolStorage": "|b1",
-}
+_MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+#: Torch's and safetensors' word for a kind of number, and its little-endian NumPy type.
+_KINDS = (
+    ("DoubleStorage", "F64", "<f8"),
+    ("FloatStorage", "F32", "<f4"),
+    ("HalfStorage", "F16", "<f2"),
+    ("BFloat16Storage", "BF16", "bfloat16"),
+    ("LongStorage", "I64", "<i8"),
+    ("IntStorage", "I32", "<i4"),
+    ("ShortStorage", "I16", "<i2"),
+    ("CharStorage", "I8", "|i1"),
+    ("ByteStorage", "U8", "|u1"),
+    ("BoolStorage", "BOOL", "|b1"),
+)
+_STORAGES = {storage: dtype for storage, _, dtype in _KINDS}
+_TYPES = {word: dtype for _, word, dtype in _KINDS}
 #: The instructions that torch writes, none of which makes an object by itself.
 _INSTRUCTIONS = frozenset(
     {
@@ -46,6 +47,8 @@ _INSTRUCTIONS = frozenset(
         *("REDUCE", "BUILD"),
     }
 )
+_PICKLE, _LARGEST_PICKLE = "/data.pkl", 64 << 20  # bytes; ResNet152's takes under 100,000
+_NOTES, _LARGEST_HEADER = "__metadata__", 100_000_000  # the format's own limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,13 @@ class Buffer:
 
     def __setstate__(self, state: object) -> None:
         raise pickle.UnpicklingError("it changes a buffer, which is not allowed")
+
+    def read(self, content: bytes) -> np.ndarray:
+        """Return its numbers, ``(length,)``."""
+        size = self.length * _item_size(self.dtype)
+        if len(content) != size:
+            raise ValueError(f"buffer {self.key} has {len(content)} bytes instead of {size}")
+        return _read_numbers(content, self.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,12 @@ class Tensor:
         if last >= self.buffer.length or math.prod(self.shape) > self.buffer.length:
             raise ValueError(f"a tensor of shape {self.shape} does not lie within its buffer")
 
+    def cut(self, buffers: dict[str, np.ndarray]) -> np.ndarray:
+        """Copy it out of its buffer, within the bounds that were checked."""
+        flat = buffers[self.buffer.key][self.offset :]
+        strides = [stride * flat.itemsize for stride in self.strides]
+        return np.lib.stride_tricks.as_strided(flat, self.shape, strides).copy()
+
 
 class _Rebuilder:
     """Stands for ``torch._utils._rebuild_tensor_v2``; has no attribute to overwrite."""
@@ -91,16 +107,9 @@ class _Rebuilder:
     __slots__ = ()
 
     def __call__(
-        self,
-        buffer: Buffer,
-        offset: int,
-        shape: tuple[int, ...],
-        strides: tuple[int, ...],
-        *notes: object,  # gradients and hooks, which are nobody's business here
+        self, buffer: Buffer, offset: int, shape: Any, strides: Any, *notes: object
     ) -> Tensor:
-        tensor = Tensor(buffer, offset, tuple(shape), tuple(strides))
-        tensor.check()
-        return tensor
+        return Tensor(buffer, offset, tuple(shape), tuple(strides))
 
 
 class _Wrapper:
@@ -108,14 +117,13 @@ class _Wrapper:
 
     __slots__ = ()
 
-    def __call__(self, tensor: Tensor, *notes: object) -> Tensor:
-        if not isinstance(tensor, Tensor):
-            raise ValueError("a parameter holds something that is not a tensor")
+    def __call__(self, tensor: object, *notes: object) -> object:
         return tensor
 
 
-#: The callables of torch that a file of tensors names.
-_CALLS: dict[tuple[str, str], type[_Rebuilder] | type[_Wrapper]] = {
+#: The callables that a file of tensors names.
+_CALLS: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): lambda: OrderedDict,
     ("torch._utils", "_rebuild_tensor"): _Rebuilder,
     ("torch._utils", "_rebuild_tensor_v2"): _Rebuilder,
     ("torch._utils", "_rebuild_parameter"): _Wrapper,
@@ -128,8 +136,6 @@ class TensorUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what a name of the allow-list stands for."""
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
         if (module, name) in _CALLS:
             return _CALLS[module, name]()
         if module == "torch" and name in _STORAGES:
@@ -139,8 +145,7 @@ class TensorUnpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> Buffer:
         """Return the buffer that a tensor refers to."""
         kind, dtype, key, _device, length, *views = pid  # the newer format has no views
-        view = views[0] if len(views) == 1 else views or None
-        if kind != "storage" or dtype not in _STORAGES.values() or view is not None:
+        if kind != "storage" or dtype not in _STORAGES.values() or views not in ([], [None]):
             raise pickle.UnpicklingError(f"it refers to {kind!r}, which is not allowed")
         if not isinstance(key, str) or not isinstance(length, int) or length < 0:
             raise pickle.UnpicklingError("it refers to a buffer without a key or a length")
@@ -148,242 +153,140 @@ class TensorUnpickler(pickle.Unpickler):
 
 
 def read_tensors(data: bytes, where: str) -> dict[str, np.ndarray]:
-    """Read the named tensors of a file that ``torch.save`` wrote before torch 1.6.
-
-    The file is five pickles (magic number, format version, machine, the tensors'
-    names and shapes, the order of the buffers) and then the buffers, each an int64
-    length and its little-endian numbers.
+    """Read the named tensors of a file.
 
     Args:
-        data: The whole file.
-        where: What to call the file in messages.
+        data: The whole file: of safetensors, or of ``torch.save``, before torch 1.6 or since.
+        where: What to call the file in messages; ``.safetensors`` at its end says that it is one.
 
     Returns:
-        Tensor by name, in file order.
+        Tensor by name, in file order; bfloat16 becomes float32.
 
     Raises:
         WeightsError: If it is no such file, is damaged, or asks for anything but
             tensors. Nothing of what it asked for has then been done.
     """
+    read = _read_archive if data.startswith(b"PK") else _read_legacy
+    if where.endswith(".safetensors"):
+        read = _read_safetensors
     try:
-        check_instructions(data, pickles=5)
-        stream = io.BytesIO(data)
-        magic, version, machine, tensors, order = (
-            TensorUnpickler(stream, encoding="utf-8").load() for _ in range(5)
-        )
-        if magic != _MAGIC or version != _PROTOCOL or machine["little_endian"] is not True:
-            raise ValueError("it is not in torch's legacy format of little-endian machines")
-        check_tensors(tensors)
-        buffers = _read_buffers(data, stream.tell(), order, tensors)
-        return {str(name): view(tensor, buffers) for name, tensor in tensors.items()}
+        return read(data)
     except Exception as error:  # a hostile or damaged pickle makes Python raise anything
-        refuse(where, error)
+        raise WeightsError(
+            f"{where}: not a readable tensor file: {error}; nothing in it was run. "
+            "Give a file of tensors alone, as torch.save(model.state_dict(), path) writes it, or "
+            "download or install it again"
+        ) from error
 
 
-def check_tensors(tensors: Any) -> None:
-    """Raise ValueError unless this is a mapping of tensors that lie within their buffers."""
-    if not isinstance(tensors, dict):
-        raise ValueError(f"it holds a {type(tensors).__name__} instead of named tensors")
-    for tensor in tensors.values():
-        if not isinstance(tensor, Tensor):
-            raise ValueError("it holds something that is not a tensor")
-        tensor.check()
+def _read_legacy(data: bytes) -> dict[str, np.ndarray]:
+    """Read torch's older format.
 
-
-def check_instructions(data: bytes, *, pickles: int) -> None:
-    """Go through pickles without running them, looking at each instruction.
-
-    Raises:
-        UnpicklingError: If one is not allowed.
+    It is five pickles (magic number, format version, machine, the tensors' names and shapes,
+    the order of the buffers) and then the buffers, each an int64 length and its numbers.
     """
-    stream = io.BytesIO(data)
+    magic, version, machine, tensors, order, position = _load(data, pickles=5)
+    if magic != _MAGIC or version != _PROTOCOL or machine["little_endian"] is not True:
+        raise ValueError("it is not in torch's legacy format of little-endian machines")
+    declared = _list_buffers(tensors)
+    buffers = {}
+    for buffer in (declared[key] for key in order):
+        (length,) = struct.unpack_from("<q", data, position)
+        if length != buffer.length:
+            raise ValueError(f"buffer {buffer.key} has {length} numbers, not {buffer.length}")
+        start, position = position + 8, position + 8 + length * _item_size(buffer.dtype)
+        buffers[buffer.key] = buffer.read(data[start:position])
+    if position != len(data):
+        raise ValueError(f"{len(data) - position} bytes follow the last buffer")
+    return {str(name): tensor.cut(buffers) for name, tensor in tensors.items()}
+
+
+def _read_archive(data: bytes) -> dict[str, np.ndarray]:
+    """Read torch's newer format: a zip with a pickle, and a file for each buffer."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {info.filename: info for info in archive.infolist()}
+        pickles = [name for name in members if name.endswith(_PICKLE)]
+        if len(pickles) != 1 or any(info.compress_type for info in members.values()):
+            raise ValueError("it is not a zip archive that torch wrote")
+        root = pickles[0].removesuffix(_PICKLE)
+        order = f"{root}/byteorder"
+        if order in members and archive.read(order).strip() != b"little":
+            raise ValueError("its numbers are not little-endian")
+        if members[pickles[0]].file_size > _LARGEST_PICKLE:
+            raise ValueError(f"its names take over {_LARGEST_PICKLE} bytes")
+        tensors, _ = _load(archive.read(pickles[0]), pickles=1)
+        buffers = {
+            key: buffer.read(archive.read(f"{root}/data/{key}"))
+            for key, buffer in _list_buffers(tensors).items()
+        }
+    return {str(name): tensor.cut(buffers) for name, tensor in tensors.items()}
+
+
+def _load(data: bytes, *, pickles: int) -> tuple[Any, ...]:
+    """Load pickles after a look at each of their instructions; last comes where they end."""
+    looked = io.BytesIO(data)
     for _ in range(pickles):
-        for instruction, argument, _position in pickletools.genops(stream):
+        for instruction, argument, _position in pickletools.genops(looked):
             if instruction.name not in _INSTRUCTIONS:
                 raise pickle.UnpicklingError(f"it uses {instruction.name}, which is not allowed")
             # Python sets memory aside for every number up to the one that is named.
             if instruction.name == "LONG_BINPUT" and (argument or 0) > len(data):
                 raise pickle.UnpicklingError(f"it numbers an object {argument}")
+    stream = io.BytesIO(data)
+    loaded = [TensorUnpickler(stream, encoding="utf-8").load() for _ in range(pickles)]
+    return (*loaded, stream.tell())
 
 
-def _read_buffers(
-    data: bytes, position: int, order: list[str], tensors: dict[str, Tensor]
-) -> dict[str, np.ndarray]:
-    """Read every buffer, ``(length,)`` each, by its key."""
-    declared = {tensor.buffer.key: tensor.buffer for tensor in tensors.values()}
-    buffers = {}
-    for key in order:
-        buffer = declared[key]
-        (length,) = struct.unpack_from("<q", data, position)
-        if length != buffer.length:
-            raise ValueError(f"buffer {key} has {length} numbers instead of {buffer.length}")
-        size = 8 + length * item_size(buffer.dtype)
-        if position + size > len(data):
-            raise ValueError(f"buffer {key} ends behind the file's end")
-        buffers[key] = read_numbers(data[position + 8 : position + size], buffer.dtype)
-        position += size
-    if position != len(data):
-        raise ValueError(f"{len(data) - position} bytes follow the last buffer")
+def _list_buffers(tensors: Any) -> dict[str, Buffer]:
+    """Return the buffers by their keys, after a look at each of the tensors."""
+    if not isinstance(tensors, dict):
+        raise ValueError(f"it holds a {type(tensors).__name__} instead of named tensors")
+    buffers: dict[str, Buffer] = {}
+    for tensor in tensors.values():
+        if not isinstance(tensor, Tensor):
+            raise ValueError("it holds something that is not a tensor")
+        tensor.check()
+        # Of two lengths one would let a tensor read beyond the end.
+        if buffers.setdefault(tensor.buffer.key, tensor.buffer) != tensor.buffer:
+            raise ValueError(f"buffer {tensor.buffer.key} has two lengths or two types")
     return buffers
 
 
-def item_size(dtype: str) -> int:
-    """Return the bytes of one number of a buffer."""
+def _item_size(dtype: str) -> int:
     return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
 
 
-def read_numbers(data: bytes, dtype: str) -> np.ndarray:
+def _read_numbers(data: bytes, dtype: str) -> np.ndarray:
     """Read a run of little-endian numbers; bfloat16 becomes float32, of which it is a half."""
     if dtype != "bfloat16":
         return np.frombuffer(data, dtype)
     return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
 
 
-def view(tensor: Tensor, buffers: dict[str, np.ndarray]) -> np.ndarray:
-    """Copy the part of a buffer that is the tensor; its bounds were checked."""
-    flat = buffers[tensor.buffer.key][tensor.offset :]
-    strides = [stride * flat.itemsize for stride in tensor.strides]
-    return np.lib.stride_tricks.as_strided(flat, tensor.shape, strides).copy()
-
-
-def refuse(where: str, error: Exception) -> NoReturn:
-    """Say that the file is not a tensor file, and why.
-
-    Raises:
-        WeightsError: Always.
-    """
-    raise WeightsError(
-        f"{where}: not a readable tensor file: {error}; nothing in it was run. "
-        "Give a file of tensors alone, as torch.save(model.state_dict(), path) writes it, or "
-        "download or install it again"
-    ) from error
-
-
-_ZIP_START = b"PK"
-_PICKLE = "/data.pkl"
-_LARGEST_PICKLE = 64 << 20  # bytes; ResNet152's takes under one hundred thousand
-
-
-def read_torch_file(data: bytes, where: str) -> dict[str, np.ndarray]:
-    """Read the named tensors of a file that ``torch.save`` wrote, in either format.
-
-    Args:
-        data: The whole file.
-        where: What to call the file in messages.
-
-    Returns:
-        Tensor by name, in file order.
-
-    Raises:
-        WeightsError: If it is no such file, is damaged, or asks for anything but
-            tensors. Nothing of what it asked for has then been done.
-    """
-    if not data.startswith(_ZIP_START):
-        return read_tensors(data, where)
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return _read_archive(archive)
-    except Exception as error:  # as above
-        refuse(where, error)
-
-
-def _read_archive(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
-    """Read the pickle of an archive, then the buffers that it names."""
-    members = {info.filename: info for info in archive.infolist()}
-    pickles = [name for name in members if name.endswith(_PICKLE)]
-    if len(pickles) != 1 or any(info.compress_type for info in members.values()):
-        raise ValueError("it is not a zip archive that torch wrote")
-    root = pickles[0].removesuffix(_PICKLE)
-    order = f"{root}/byteorder"
-    if order in members and archive.read(order).strip() != b"little":
-        raise ValueError("its numbers are not little-endian")
-    if members[pickles[0]].file_size > _LARGEST_PICKLE:
-        raise ValueError(f"its names take over {_LARGEST_PICKLE} bytes")
-    program = archive.read(pickles[0])
-    check_instructions(program, pickles=1)
-    tensors = TensorUnpickler(io.BytesIO(program), encoding="utf-8").load()
-    check_tensors(tensors)
-    buffers = {}
-    for tensor in tensors.values():
-        if tensor.buffer.key not in buffers:
-            buffers[tensor.buffer.key] = _read_buffer(archive, root, tensor)
-    return {str(name): view(tensor, buffers) for name, tensor in tensors.items()}
-
-
-def _read_buffer(archive: zipfile.ZipFile, root: str, tensor: Tensor) -> np.ndarray:
-    """Read the buffer of a tensor, ``(length,)``."""
-    buffer = tensor.buffer
-    content = archive.read(f"{root}/data/{buffer.key}")
-    if len(content) != buffer.length * item_size(buffer.dtype):
-        raise ValueError(
-            f"buffer {buffer.key} has {len(content)} bytes instead of "
-            f"{buffer.length * item_size(buffer.dtype)}"
-        )
-    return read_numbers(content, buffer.dtype)
-
-
-_TYPES = {
-    "F64": "<f8",
-    "F32": "<f4",
-    "F16": "<f2",
-    "BF16": "bfloat16",
-    "I64": "<i8",
-    "I32": "<i4",
-    "I16": "<i2",
-    "I8": "|i1",
-    "U8": "|u1",
-    "BOOL": "|b1",
-}
-_LARGEST_HEADER = 100_000_000  # the format's own limit
-_NOTES = "__metadata__"
-
-
-def read_safetensors(data: bytes, where: str) -> dict[str, np.ndarray]:
-    """Read the named tensors of a safetensors file.
-
-    Args:
-        data: The whole file.
-        where: What to call the file in messages.
-
-    Returns:
-        Tensor by name, in file order; bfloat16 becomes float32.
-
-    Raises:
-        WeightsError: If it is no such file or is damaged.
-    """
-    try:
-        length = int.from_bytes(data[:8], "little")
-        if len(data) < 8 or length > min(_LARGEST_HEADER, len(data) - 8):
-            raise ValueError("its header is longer than the file")
-        header: Any = json.loads(data[8 : 8 + length])
-        if not isinstance(header, dict):
-            raise ValueError("its header is not a mapping of tensors")
-        numbers = memoryview(data)[8 + length :]
-        entries = {name: entry for name, entry in header.items() if name != _NOTES}
-        _check_places([entry["data_offsets"] for entry in entries.values()], len(numbers))
-        return {name: _read_tensor(name, entry, numbers) for name, entry in entries.items()}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise WeightsError(
-            f"{where}: not a readable safetensors file: {error}; download it again"
-        ) from error
-
-
-def _check_places(places: list[list[int]], size: int) -> None:
-    """Check that the tensors fill the file without gaps or overlaps, as the format says."""
-    end = 0
-    for start, stop in sorted(places):
+def _read_safetensors(data: bytes) -> dict[str, np.ndarray]:
+    """Read a header of JSON, and the numbers that it says follow it without gap or overlap."""
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > min(_LARGEST_HEADER, len(data) - 8):
+        raise ValueError("its header is longer than the file")
+    header: Any = json.loads(data[8 : 8 + length])
+    if not isinstance(header, dict):
+        raise ValueError("its header is not a mapping of tensors")
+    numbers, end = memoryview(data)[8 + length :], 0
+    entries = {name: entry for name, entry in header.items() if name != _NOTES}
+    for start, stop in sorted(entry["data_offsets"] for entry in entries.values()):
         if start != end or stop < start:
             raise ValueError(f"a tensor starts at byte {start} instead of {end}")
         end = stop
-    if end != size:
-        raise ValueError(f"its tensors end at byte {end} of {size}")
+    if end != len(numbers):
+        raise ValueError(f"its tensors end at byte {end} of {len(numbers)}")
+    return {name: _read_entry(name, entry, numbers) for name, entry in entries.items()}
 
 
-def _read_tensor(name: str, entry: dict[str, Any], numbers: memoryview) -> np.ndarray:
+def _read_entry(name: str, entry: dict[str, Any], numbers: memoryview) -> np.ndarray:
     dtype = _TYPES.get(entry["dtype"])
     if dtype is None:
         raise ValueError(f"{name} holds {entry['dtype']!r}, known are {', '.join(_TYPES)}")
     shape, (start, stop) = entry["shape"], entry["data_offsets"]
-    if min(shape, default=0) < 0 or math.prod(shape) * item_size(dtype) != stop - start:
+    if min(shape, default=0) < 0 or math.prod(shape) * _item_size(dtype) != stop - start:
         raise ValueError(f"{name} has {stop - start} bytes, which are not {shape} of {dtype}")
-    return read_numbers(bytes(numbers[start:stop]), dtype).reshape(shape).copy()
+    return _read_numbers(bytes(numbers[start:stop]), dtype).reshape(shape).copy()

@@ -17,7 +17,7 @@ import numpy as np
 
 from tfclassify.backbones.efficientnet_lite import plan_blocks
 from tfclassify.backbones.origins import Origin, TorchNetwork, WheelNetwork
-from tfclassify.backbones.tensor_files import read_safetensors, read_tensors, read_torch_file
+from tfclassify.backbones.tensor_files import read_tensors
 from tfclassify.errors import WeightsError
 
 #: Endings of the files that are read here.
@@ -98,8 +98,7 @@ def _read(path: Path, sha256: str | None) -> Mapping[str, np.ndarray]:
             f"{path}: not the file that was meant: its sha256 is {got}, {where} says {expected}; "
             "download it again" + ("" if sha256 else ", or rename it if it is your own")
         )
-    is_safe = path.suffix == ".safetensors"
-    return (read_safetensors if is_safe else read_torch_file)(data, str(path))
+    return read_tensors(data, str(path))
 
 
 def _strip_wrappers(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -173,7 +173,12 @@ def _has_choice(phase: PhaseRecipe) -> bool:
 
 
 def write_metrics(path: Path, verdicts: Sequence[Verdict], metric: str, **facts: Any) -> None:
-    """Write ``metrics.json``: the scores by split, plain and with views."""
+    """Write ``metrics.json``: facts, and the scores by split, plain and with views."""
+    write_json(path, {**facts, **list_scores(verdicts, metric)})
+
+
+def list_scores(verdicts: Sequence[Verdict], metric: str) -> dict[str, Any]:
+    """Return what ``metrics.json`` says of the scores: headline and splits."""
     splits = {
         verdict.split: {
             "plain": verdict.plain.to_dict(),
@@ -183,8 +188,7 @@ def write_metrics(path: Path, verdicts: Sequence[Verdict], metric: str, **facts:
         }
         for verdict in verdicts
     }
-    headline = summarise_headline(verdicts, metric)
-    write_json(path, {"headline": headline, **facts, "splits": splits})
+    return {"headline": summarise_headline(verdicts, metric), "splits": splits}
 
 
 def summarise_headline(verdicts: Sequence[Verdict], metric: str) -> dict[str, Any] | None:

@@ -28,7 +28,8 @@ from PIL import Image
 from pydantic import Field
 
 from tfclassify.data.images import open_image
-from tfclassify.errors import ImageError, PublishError, TargetError
+from tfclassify.data.memory import total_memory
+from tfclassify.errors import ImageError, PublishError, RunError, TargetError
 from tfclassify.files import Document, hash_file, write_text
 from tfclassify.inference.prediction import predict_paths
 from tfclassify.model.bundle import Bundle
@@ -40,8 +41,14 @@ from tfclassify.scoring.verdicts import Answers, Verdict
 FACTS, CARD, METRICS, ANSWERS = "published.json", "README.md", "metrics.json", "answers.npz"
 SAMPLES, PICTURES = "samples", "pictures"
 FORMAT = 1
-#: A sample's longer side, in pixels; larger photos are shrunk.
-_SAMPLE_SIDE = 1024
+#: Images that a model may carry, and their longer side in pixels; larger photos are shrunk.
+MOST_SAMPLES, _SAMPLE_SIDE = 100, 1024
+#: Bytes of a card; a class of ten thousand would take a tenth of it.
+MOST_CARD_BYTES = 16 << 20
+#: Share of the machine's memory that the answers behind the scores may take.
+_ANSWERS_SHARE = 0.25
+#: Of a label and of a probability with and without views, as read and as scored.
+_ANSWER_BYTES = 32
 _ABSOLUTE = re.compile(r"(?<![\w./])(?:[A-Za-z]:)?[\\/](?:[^\\/:\"']+[\\/])+([^\\/:\"']+)")
 
 
@@ -85,7 +92,7 @@ class Samples(Document):
     """``samples/samples.json``: the images and the views that they were shown under."""
 
     views: tuple[str, ...]
-    images: tuple[Sample, ...]
+    images: tuple[Sample, ...] = Field(max_length=MOST_SAMPLES)
 
 
 def hide_paths(recipe: Recipe) -> Recipe:
@@ -135,9 +142,15 @@ def read_answers(
         bundle: The model.
 
     Raises:
-        RunError: If the file is damaged or is not of these images and classes.
+        RunError: If the file is damaged, is not of these images and classes, or holds what
+            cannot be answers.
     """
     shape = (count, len(bundle.classes))
+    if not 0 < count * len(bundle.classes) * _ANSWER_BYTES < _ANSWERS_SHARE * total_memory():
+        raise RunError(
+            f"{folder / FACTS}: {count:,} images in {split!r}: there are none, or more than this "
+            "machine's memory holds; fetch or copy the folder afresh"
+        )
     expected: dict[str, tuple[Sequence[int], str]] = {
         f"{split}/targets": (shape, "uint8"),
         f"{split}/plain": (shape, "float32"),
@@ -146,6 +159,7 @@ def read_answers(
     if f"{split}/averaged" in list_arrays(folder / ANSWERS):
         expected[f"{split}/averaged"] = (shape, "float32")
     found = load_arrays(folder / ANSWERS, expected)
+    _check_answers(folder, split, found, is_one=not bundle.task.is_multi_label)
     names = tuple(f"{number:09}" for number in range(count))
     return Answers(
         bundle.classes,
@@ -159,6 +173,23 @@ def read_answers(
         np.full(shape, 0.5) if bundle.task.is_multi_label else None,
         views,
     )
+
+
+def _check_answers(
+    folder: Path, split: str, found: Mapping[str, np.ndarray], *, is_one: bool
+) -> None:
+    """Refuse labels and probabilities that are none; scoring takes them as it finds them."""
+    targets = found[f"{split}/targets"]
+    is_label = targets.max() <= 1 and (not is_one or bool((targets.sum(axis=1) == 1).all()))
+    for name in ("plain", "averaged"):
+        answers = found.get(f"{split}/{name}", targets)
+        # What is no number is in no range. Rounding may carry a sum of shares past 1.
+        if not is_label or not bool(((answers >= 0) & (answers <= 1 + 1e-6)).all()):
+            raise RunError(
+                f"{folder / ANSWERS}: {split!r} holds labels or probabilities that are none: "
+                "labels are 0 and 1, and one an image where it has one class, probabilities from "
+                "0 to 1; fetch or copy the folder afresh"
+            )
 
 
 def store_samples(folder: Path, bundle: Bundle, photos: Sequence[tuple[str, str]]) -> None:

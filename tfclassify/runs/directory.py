@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from tfclassify.errors import RunError, TargetError
+from tfclassify.errors import RunError, StorageError, TargetError
 from tfclassify.files import (
     find_irregular,
     is_unfinished,
@@ -441,10 +441,15 @@ def make_next(family: Path, kind: str, prefix: str = "") -> Path:
                 continue
             return path
     except OSError as error:
-        raise RunError(f"{family}: the {kind}'s folder cannot be made: {error.strerror}") from error
+        raise _refuse_folder(family, kind, error) from error
     raise RunError(
         f"{family}: no free run number up to {prefix}{last + ATTEMPTS}; move old runs away"
     )
+
+
+def _refuse_folder(path: Path, kind: str, error: OSError) -> RunError:
+    way_out = StorageError.explain(error).way_out
+    return RunError(f"{path}: the {kind}'s folder cannot be made: {error.strerror}; {way_out}")
 
 
 def make_empty(path: Path, kind: str, first_files: Sequence[str]) -> None:
@@ -468,7 +473,7 @@ def make_empty(path: Path, kind: str, first_files: Sequence[str]) -> None:
     except FileExistsError as error:
         raise TargetError(f"{path}: is a file; choose a new folder for the {kind}") from error
     except OSError as error:
-        raise RunError(f"{path}: the {kind}'s folder cannot be made: {error.strerror}") from error
+        raise _refuse_folder(path, kind, error) from error
     if any(item.name not in first_files for item in left):
         raise TargetError(f"{path}: the folder is not empty; choose a new one for the {kind}")
 

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 #: Images that are drawn where no sample is asked for.
 _DRAWN = 4
-#: Photos of the data that a model may carry.
-_MOST_SAMPLES = 100
 
 
 @dataclass(frozen=True)
@@ -190,7 +188,7 @@ def _compare_scores(run: RunDirectory, verdicts: Sequence[Verdict], metrics: Run
 
 def _add_samples(folder: Path, bundle: Bundle, index: Index, request: PublishRequest) -> None:
     """Put photos that the model was not trained on, or drawn images, beside it."""
-    from tfclassify.publishing.folder import store_samples
+    from tfclassify.publishing.folder import MOST_SAMPLES, store_samples
 
     if not request.samples:
         with TemporaryDirectory(prefix="tfclassify-") as work:
@@ -200,10 +198,10 @@ def _add_samples(folder: Path, bundle: Bundle, index: Index, request: PublishReq
     held_out = next(
         (rows for name in ("test", "validation") if len(rows := index.in_split(name))), None
     )
-    most = min(0 if held_out is None else len(held_out), _MOST_SAMPLES)
+    most = min(0 if held_out is None else len(held_out), MOST_SAMPLES)
     if held_out is None or request.samples > most:
         raise RequestError(
-            f"--samples: at most {most} (held-out photos of the run, and {_MOST_SAMPLES} at most), "
+            f"--samples: at most {most} (held-out photos of the run, and {MOST_SAMPLES} at most), "
             f"got {request.samples}"
         )
     chosen = np.linspace(0, len(held_out) - 1, request.samples).astype(int)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfclassify import __version__
-from tfclassify.errors import ImageError, PublishError, RunError
+from tfclassify.errors import PublishError, TfclassifyError
 from tfclassify.events import SILENT, Observer
-from tfclassify.files import find_irregular, hash_file
-from tfclassify.judging.verdicts import Calibrated, judge_answers
+from tfclassify.files import find_irregular, hash_file, read_regular, to_plain
+from tfclassify.judging.verdicts import Calibrated, judge_answers, list_scores
 from tfclassify.runs.documents import RunMetrics
 from tfclassify.scoring.verdicts import Verdict
 from tfclassify.workflows.start import start_tensorflow, verb
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Another processor rounds otherwise; more than this is another model.
 TOLERANCE = 1e-4
+#: What a stranger's file may bring about while what it claims is computed.
+_FAULTS = (TfclassifyError, OSError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -136,25 +140,37 @@ def _check_scores(
 
     try:
         verdicts = judge_published(folder, bundle, published)
-        stored = RunMetrics.read(folder / METRICS)
-    except (RunError, OSError, ValueError) as error:
+        RunMetrics.read(folder / METRICS)  # typed, finite, not too large
+        told = dict(_list_values(json.loads((folder / METRICS).read_bytes())))
+    except _FAULTS as error:
         return (), Check("scores", False, str(error))
-    differing = []
-    number = 0
-    for verdict in verdicts:
-        told = stored.splits.get(verdict.split)
-        for name, interval in verdict.headline.metrics.items():
-            number += 1
-            score = None if told is None else told.headline.metrics.get(name)
-            ends = None if score is None else (score.value, score.low, score.high, score.n)
-            if ends != (interval.value, interval.low, interval.high, interval.n):
-                differing.append(f"{verdict.split} {name}")
-    if differing or set(stored.splits) != set(published.splits):
-        named = ", ".join(differing[:3]) or "the splits"
+    expected = dict(_list_values(to_plain(list_scores(verdicts, bundle.recipe.metric))))
+    paths = expected | told
+    if published.facts.version != __version__:  # which may store more, or less
+        paths = {path: None for path in expected if "metrics" in path}
+    differing = [path for path in paths if not _is_same(path, expected.get(path), told.get(path))]
+    if differing:
+        named = ", ".join(".".join(path) for path in differing[:3])
         return verdicts, Check("scores", False, f"{METRICS} says otherwise of {named}")
-    images = sum(published.images)
+    number, images = sum(len(each.headline.metrics) for each in verdicts), sum(published.images)
     found = f"{number} scores with their intervals follow from {images} answers, bit for bit"
     return verdicts, Check("scores", True, found if number else "none are claimed")
+
+
+def _list_values(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every value of a JSON text with the keys that lead to it."""
+    if not isinstance(value, (list, dict)):
+        yield path, value
+        return
+    for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _list_values(each, (*path, str(key)))
+
+
+def _is_same(path: tuple[str, ...], expected: Any, told: Any) -> bool:
+    """Say whether a value follows; curves hang by logarithms, which processors round."""
+    if "metrics" not in path and isinstance(expected, float) and isinstance(told, (int, float)):
+        return math.isclose(expected, told, rel_tol=1e-6, abs_tol=1e-9)
+    return bool(expected == told)
 
 
 def _check_card(
@@ -162,10 +178,12 @@ def _check_card(
 ) -> Check:
     """Write the card once more; another version may word it otherwise."""
     from tfclassify.publishing.card import write_card
-    from tfclassify.publishing.folder import CARD
+    from tfclassify.publishing.folder import CARD, MOST_CARD_BYTES
 
-    path = folder / CARD
-    text = path.read_text("utf-8") if path.is_file() else ""
+    try:
+        text = read_regular(folder / CARD, limit=MOST_CARD_BYTES).decode("utf-8")
+    except (OSError, ValueError) as error:
+        return Check("card", False, f"{CARD} cannot be read: {error}")
     if text == write_card(published.facts, verdicts, bundle.recipe, bundle.classes):
         return Check("card", True, f"{CARD} says what the scores say, letter for letter")
     if published.facts.version != __version__:
@@ -182,10 +200,10 @@ def _check_samples(folder: Path, bundle: Bundle) -> Check:
     try:
         stored = Samples.read(place / "samples.json")
         _, found = ask_samples(bundle, place, [each.file for each in stored.images])
-        told = np.array([each.probabilities for each in stored.images], np.float32)
+        told = np.array([each.probabilities for each in stored.images], np.float64)
         if found.shape != told.shape:
             raise ValueError(f"{told.shape} probabilities for {found.shape}")
-    except (ImageError, OSError, ValueError) as error:
+    except _FAULTS as error:
         return Check("samples", False, str(error))
     difference = float(np.abs(found - told).max())
     if difference == 0:

@@ -25,7 +25,8 @@ from pathlib import Path
 from bench_scale import write_photos
 from measuring import describe_machine
 
-from tfclassify.executors.jobs import ExecutorOptions, Job, open_executor, run_jobs
+from tfclassify.executors.catalogue import ExecutorOptions, open_executor
+from tfclassify.executors.jobs import Job, run_jobs
 from tfclassify.files import hash_file, write_json
 
 RECIPE = """\

@@ -27,7 +27,7 @@ from measuring import describe_machine, spread
 from PIL import Image
 
 from tfclassify.events import Observer
-from tfclassify.executors.jobs import ExecutorOptions
+from tfclassify.executors.catalogue import ExecutorOptions
 from tfclassify.files import write_json
 from tfclassify.workflows.tune import TuneRequest, tune_recipe
 

@@ -243,7 +243,7 @@ def read_regular(path: Path, *, limit: int) -> bytes:
         # Reading up to the limit would take memory for all of it, however small the file.
         size = os.fstat(stream.fileno()).st_size
         if size > limit:
-            raise OSError(errno.EFBIG, f"larger than the {limit >> 20} MiB allowed", str(path))
+            raise OSError(errno.EFBIG, f"larger than the {limit:,} bytes allowed", str(path))
         return stream.read(size)
 
 

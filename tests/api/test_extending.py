@@ -17,6 +17,7 @@ from tests.executors.chores import double
 from tfclassify.augmentations import catalogue
 from tfclassify.backbones import catalog
 from tfclassify.errors import RequestError
+from tfclassify.executors import catalogue as executors
 from tfclassify.executors import jobs
 from tfclassify.export import formats
 from tfclassify.recipe import names as recipe_names
@@ -73,9 +74,9 @@ def test_the_loss_and_the_schedule_of_the_page_are_trained_with(
 
 
 def test_an_executor_of_ones_own_is_opened_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "EXECUTORS", dict(jobs.EXECUTORS))
+    monkeypatch.setattr(executors, "EXECUTORS", dict(executors.EXECUTORS))
     tfc.register_executor("mine", lambda options, observer: jobs.Here(observer))
-    with jobs.open_executor(jobs.ExecutorOptions("mine")) as executor:
+    with executors.open_executor(executors.ExecutorOptions("mine")) as executor:
         job = jobs.Job("a", "tests.executors.chores:double", {"number": 3})
         assert jobs.run_jobs(executor, [job]) == [double(number=3, observer=tfc.Observer())]
 
@@ -188,16 +189,16 @@ def test_an_installed_package_brings_one_of_every_kind(package: None) -> None:
     assert recipe_names.list_metric_names("multi_class")[-1] == "packaged_metric"
     assert recipe_names.find_own_function("schedules", "packaged_schedule")(0.5) == 0.25
     assert formats.get_format("packaged_format").name == "packaged_format"
-    with jobs.open_executor(jobs.ExecutorOptions("packaged_executor")) as executor:
+    with executors.open_executor(executors.ExecutorOptions("packaged_executor")) as executor:
         job = jobs.Job("a", "tests.executors.chores:double", {"number": 3})
         assert jobs.run_jobs(executor, [job]) == [double(number=3, observer=tfc.Observer())]
 
 
 def test_what_a_package_announces_wrongly_is_its_fault(package: None) -> None:
     with pytest.raises(RequestError, match=r"must be one of .*packaged_executor.*, got 'nowhere'"):
-        jobs.open_executor(jobs.ExecutorOptions("nowhere"))
+        executors.open_executor(executors.ExecutorOptions("nowhere"))
     with pytest.raises(RequestError, match=r"'broken', which .* announces as 'packaged:nothing'"):
-        jobs.open_executor(jobs.ExecutorOptions("broken"))
+        executors.open_executor(executors.ExecutorOptions("broken"))
     with pytest.raises(RequestError, match=r"'packaged_text' .* must be an ArtefactFormat, got s"):
         formats.get_format("packaged_text")
     with pytest.raises(RequestError, match=r"unknown format 'packaged_formt'; did you mean 'pack"):

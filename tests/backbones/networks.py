@@ -8,6 +8,7 @@ import pytest
 
 from tfclassify.backbones.building import build_backbone
 from tfclassify.backbones.catalog import BACKBONES, BackboneSpec
+from tfclassify.backbones.preprocessing import make_preprocessing
 
 #: Networks of every kind of input contract that are quick to build.
 QUICK = (
@@ -43,6 +44,6 @@ def built(name: str, is_kept: bool = True) -> keras.Model:
 
 def apply_contract(spec: BackboneSpec, images: np.ndarray) -> np.ndarray:
     """Scale images as the backbone's contract says."""
-    for layer in spec.contract.as_layers():
+    for layer in make_preprocessing(spec.contract):
         images = layer(images)
     return np.asarray(images)

@@ -14,6 +14,7 @@ from tests.backbones.networks import ALL, QUICK, apply_contract, built
 from tfclassify.backbones.blocks import split_blocks
 from tfclassify.backbones.catalog import BACKBONES
 from tfclassify.backbones.origins import KerasNetwork, TorchNetwork
+from tfclassify.backbones.preprocessing import make_preprocessing
 
 #: From black to white, what each channel of the first convolution's input must gain:
 #: 2 for -1..1, 255 for shifted bytes, 1 / deviation for ImageNet's normalisation.
@@ -98,7 +99,7 @@ def check_exactly_one_rescaling(name: str, network: keras.Model) -> None:
     spec = BACKBONES[name]
     inside = [layer for layer in network.layers if isinstance(layer, SCALING)]
     assert bool(inside) == spec.contract.rescales_itself
-    assert bool(spec.contract.as_layers()) != spec.contract.rescales_itself
+    assert bool(make_preprocessing(spec.contract)) != spec.contract.rescales_itself
     black_and_white = np.zeros((2, 96, 96, 3), np.float32)
     black_and_white[1] = 255.0
     scaled = apply_contract(spec, black_and_white)

@@ -23,6 +23,7 @@ from tfclassify.backbones.catalog import (
     register_backbone,
 )
 from tfclassify.backbones.origins import KerasNetwork
+from tfclassify.backbones.preprocessing import make_preprocessing
 from tfclassify.errors import (
     MissingExtraError,
     ModelError,
@@ -151,7 +152,7 @@ def test_sources_are_told() -> None:
 
 
 def test_a_declared_range_maps_black_and_white_to_it() -> None:
-    (layer,) = declare_range(-2.0, 3.0).as_layers()
+    (layer,) = make_preprocessing(declare_range(-2.0, 3.0))
     got = np.asarray(layer(np.array([0.0, 255.0, 51.0], np.float32).reshape(1, 1, 1, 3)))
     np.testing.assert_allclose(got.ravel(), [-2.0, 3.0, -1.0], atol=1e-6)
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfclassify.backbones import contracts
 from tfclassify.backbones.contracts import InputContract
-from tfclassify.backbones.preprocessing import ReverseChannels
+from tfclassify.backbones.preprocessing import ReverseChannels, make_preprocessing
 
 SCALED = (contracts.SYMMETRIC, contracts.TORCH, contracts.CAFFE, contracts.LITE, contracts.UNIT)
 PIXELS = np.arange(2 * 4 * 5 * 3, dtype=np.float32).reshape(2, 4, 5, 3) * 2
@@ -20,7 +20,7 @@ PIXELS = np.arange(2 * 4 * 5 * 3, dtype=np.float32).reshape(2, 4, 5, 3) * 2
 def make_model(contract: InputContract) -> keras.Model:
     images = keras.Input((4, 5, 3))
     x = images
-    for layer in contract.as_layers():
+    for layer in make_preprocessing(contract):
         x = layer(x)
     return keras.Model(images, x)
 
@@ -62,7 +62,7 @@ def test_savedmodel_and_tflite_agree(contract: InputContract, tmp_path: Path) ->
 
 
 def test_nothing_is_done_before_a_network_that_rescales_itself() -> None:
-    assert contracts.RAW.as_layers() == []
+    assert make_preprocessing(contracts.RAW) == []
 
 
 def test_bytes_are_not_rounded_under_mixed_precision() -> None:

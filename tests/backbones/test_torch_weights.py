@@ -20,6 +20,7 @@ from tfclassify.backbones.building import build_backbone, build_network
 from tfclassify.backbones.catalog import BACKBONES, get_backbone
 from tfclassify.backbones.efficientnet_lite import build_lite
 from tfclassify.backbones.origins import WheelNetwork
+from tfclassify.backbones.preprocessing import make_preprocessing
 from tfclassify.backbones.torch_weights import (
     find_published_weights,
     load_lite_weights,
@@ -174,7 +175,7 @@ def compute_logits(name: str, images: np.ndarray) -> np.ndarray:
     """Classify images ``(n, h, w, 3)`` in 0..255 among ImageNet's 1000 classes."""
     tensors = read_lite_tensors(wheel_of(name))
     x = images
-    for layer in get_backbone(name).contract.as_layers():
+    for layer in make_preprocessing(get_backbone(name).contract):
         x = layer(x)
     features = np.asarray(build_backbone(name, images.shape[1:3])(x, training=False))
     return features.mean((1, 2)) @ tensors["_fc.weight"].T + tensors["_fc.bias"]

@@ -99,5 +99,5 @@ def test_a_damaged_line_is_named_and_nothing_is_guessed(
 
 def test_a_journal_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journals, "MAX_BYTES", 10)
-    with pytest.raises(DataError, match=r"larger than the 0 MiB allowed; split the work"):
+    with pytest.raises(DataError, match=r"larger than the 10 B allowed; split the work"):
         replay_journal(write(tmp_path / "ann.jsonl", act(1, a="pen")), "ann")

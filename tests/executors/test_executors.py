@@ -21,19 +21,17 @@ import pytest
 from tfclassify.errors import JobError, MissingExtraError, RequestError
 from tfclassify.events import Observer
 from tfclassify.executors import worker
-from tfclassify.executors.jobs import (
+from tfclassify.executors.catalogue import (
     ENTRY_POINTS,
     EXECUTORS,
-    Executor,
     ExecutorOptions,
-    Here,
-    Job,
     open_executor,
     register_executor,
-    run_jobs,
 )
+from tfclassify.executors.jobs import Executor, Here, Job, run_jobs
 
 CHORES = "tests.executors.chores:"
+NAMES = "from tfclassify.executors.catalogue import *\nfrom tfclassify.executors.jobs import *\n"
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -216,8 +214,7 @@ def adopting_orphans() -> Iterator[None]:
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     script = (
-        "from tfclassify.executors.jobs import *\n"
-        "with open_executor(ExecutorOptions('processes', 1)) as executor:\n"
+        NAMES + "with open_executor(ExecutorOptions('processes', 1)) as executor:\n"
         f"    run_jobs(executor, [Job('slow', {CHORES + 'linger'!r}, {{'mark': {str(mark)!r}}})])\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", script])
@@ -248,7 +245,7 @@ def test_wrong_options(options: ExecutorOptions, message: str) -> None:
 def run_script(script: str) -> subprocess.CompletedProcess[str]:
     """Run a script in a process of its own, which has no Ray yet."""
     return subprocess.run(
-        [sys.executable, "-c", "from tfclassify.executors.jobs import *\n" + script],
+        [sys.executable, "-c", NAMES + script],
         capture_output=True,
         text=True,
         timeout=300,
@@ -312,7 +309,7 @@ def test_no_worker_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_executor_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tfclassify.executors.jobs.EXECUTORS", dict(EXECUTORS))
+    monkeypatch.setattr("tfclassify.executors.catalogue.EXECUTORS", dict(EXECUTORS))
     register_executor("mine", lambda options, observer: Here(observer))
     with open_executor(ExecutorOptions("mine")) as executor:
         assert run_jobs(executor, [Job("a", CHORES + "double", {"number": 3})])[0]["number"] == 6
@@ -337,7 +334,7 @@ def test_an_executor_that_a_package_announces(monkeypatch: pytest.MonkeyPatch) -
         def list_points(group: str, name: str = "theirs") -> list[Announced]:
             return [Announced(load)] if (group, name) == (ENTRY_POINTS, "theirs") else []
 
-        monkeypatch.setattr("tfclassify.executors.jobs.entry_points", list_points)
+        monkeypatch.setattr("tfclassify.executors.catalogue.entry_points", list_points)
 
     announce(lambda: lambda options, observer: Here(observer))
     with open_executor(ExecutorOptions("theirs")) as executor:

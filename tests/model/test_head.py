@@ -1,4 +1,4 @@
-"""The head is what ``model.head`` says."""
+"""The head is what ``model.assembly`` says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfclassify.errors import ModelError
-from tfclassify.model.head import build_head
+from tfclassify.model.assembly import build_head
 from tfclassify.recipe.names import ACTIVATION_NAMES, INITIALIZER_NAMES
 from tfclassify.recipe.schema import HeadRecipe
 

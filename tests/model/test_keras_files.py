@@ -17,6 +17,7 @@ from tests.backbones.networks import built
 from tests.model.classifiers import make_images, make_tiny
 from tests.model.tampering import find_entries, rewrite, rewrite_weights
 from tfclassify.backbones.catalog import BACKBONES
+from tfclassify.backbones.preprocessing import make_preprocessing
 from tfclassify.errors import ModelError
 from tfclassify.model import keras_files
 from tfclassify.model.keras_files import check_keras_file, load_keras_file
@@ -54,7 +55,7 @@ def saved(tmp_path: Path) -> Path:
 def test_every_backbone_with_its_preprocessing_is_loaded(name: str, tmp_path: Path) -> None:
     images = keras.Input((96, 96, 3))
     x = images
-    for layer in BACKBONES[name].contract.as_layers():
+    for layer in make_preprocessing(BACKBONES[name].contract):
         x = layer(x)
     keras.Model(images, built(name)(x)).save(tmp_path / "model.keras")
     loaded = load_keras_file(tmp_path / "model.keras")

@@ -10,8 +10,7 @@ from tests.model.classifiers import make_images, make_recipe, make_tiny, take_st
 from tfclassify.backbones import catalog
 from tfclassify.backbones.catalog import register_backbone
 from tfclassify.errors import ModelError
-from tfclassify.model.assembly import Classifier, build_classifier
-from tfclassify.model.resizing import resize_classifier
+from tfclassify.model.assembly import Classifier, build_classifier, resize_classifier
 from tfclassify.recipe import names
 from tfclassify.recipe.schema import HeadRecipe, ModelRecipe
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.hub_modules import apply_module, make_hub_module
 from tests.model.classifiers import make_images, make_recipe, take_steps
+from tfclassify.backbones.preprocessing import make_preprocessing
 from tfclassify.errors import ModelError
 from tfclassify.model.assembly import Classifier, build_classifier
 from tfclassify.model.bundle import build_probability_model, load_bundle, save_bundle
@@ -51,7 +52,7 @@ def test_features_are_those_of_the_members_end_to_end(pool: Any) -> None:
     parts = []
     for member in stack.members:
         x = images
-        for layer in member.spec.contract.as_layers():
+        for layer in make_preprocessing(member.spec.contract):
             x = layer(x)
         features = np.asarray(member.extractor(x))
         flat = {

@@ -6,7 +6,7 @@ import pytest
 
 from tests.pages.contents import make_crossval, make_fold
 from tfclassify.pages.crossval_page import (
-    Spread,
+    FoldSpread,
     draw_crossval_figures,
     find_spreads,
     render_crossval_page,
@@ -22,8 +22,8 @@ def test_spreads_by_hand() -> None:
 
 
 def test_values_that_are_not_there_are_left_out() -> None:
-    assert find_spreads([make_fold(1, None)])["accuracy"] == Spread(None, None, ())
-    assert find_spreads([make_fold(1, None), make_fold(2, 0.5)])["accuracy"] == Spread(
+    assert find_spreads([make_fold(1, None)])["accuracy"] == FoldSpread(None, None, ())
+    assert find_spreads([make_fold(1, None), make_fold(2, 0.5)])["accuracy"] == FoldSpread(
         0.5, None, (0.5,)
     )
     assert find_spreads([]) == {}

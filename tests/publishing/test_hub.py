@@ -162,7 +162,7 @@ def test_a_file_outside_of_the_folder(hub: LoopbackHub, name: str) -> None:
 def test_far_too_many_files(hub: LoopbackHub) -> None:
     files = {f"{number}.txt": b"" for number in range(10_001)}
     hub.commits["me/tiny"] = {"a" * 40: {"bundle.json": b"{}", **files}}
-    with pytest.raises(PublishError, match=r"10002 files of 0 MiB, which is more than the 10000"):
+    with pytest.raises(PublishError, match=r"10002 files of 2 B, which is more than the 10000"):
         fetch(ADDRESS)
 
 

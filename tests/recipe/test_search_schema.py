@@ -6,7 +6,7 @@ import pytest
 
 from tfclassify.errors import RecipeError
 from tfclassify.recipe.loading import dump_recipe, parse_recipe
-from tfclassify.recipe.search_schema import SPACE_NAMES, find_space, put_value
+from tfclassify.recipe.search_schema import find_space, put_value
 
 BASE = """\
 name: flowers
@@ -44,7 +44,7 @@ search:
     assert parse_recipe(dump_recipe(recipe)) == recipe
 
 
-@pytest.mark.parametrize("name", SPACE_NAMES)
+@pytest.mark.parametrize("name", ["head", "augment", "whole"])
 @pytest.mark.parametrize("task", ["multi_class", "multi_label"])
 def test_every_named_space_fits(name: str, task: str) -> None:
     text = (

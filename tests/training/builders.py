@@ -121,6 +121,11 @@ def make_trainer(
     return Trainer(recipe, classifier, material, state, observer=observer, replicas=replicas)
 
 
+def score_now(trainer: Trainer) -> dict[str, float]:
+    """Score a trainer's network as it is now on the validation images."""
+    return trainer._score(trainer.validation_probabilities())
+
+
 def weights_of(trainer: Trainer) -> list[np.ndarray]:
     """Return copies of a trainer's network weights."""
     return [np.array(value) for value in trainer.classifier.network.get_weights()]

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests.training.builders import WHOLE, make_recipe, make_trainer, weights_of
+from tests.training.builders import WHOLE, make_recipe, make_trainer, score_now, weights_of
+from tfclassify.backbones.preprocessing import make_preprocessing
 from tfclassify.events import Observer
 from tfclassify.training import tally
 from tfclassify.training.averages import (
@@ -120,7 +121,7 @@ def test_the_moving_average_is_judged_and_kept(tmp_path: Path) -> None:
         average = [one + share * (other - one) for one, other in zip(average, weights, strict=True)]
     assert len(observer.steps) == 6
     assert_close(weights_of(trainer), average)
-    judged = trainer.validation_metrics()
+    judged = score_now(trainer)
     assert judged["loss"] == pytest.approx(records[-1].validation["loss"], abs=1e-6)
 
 
@@ -128,7 +129,7 @@ def test_the_best_moving_average_is_kept(tmp_path: Path) -> None:
     phase = WHOLE | {"epochs": 4, "ema": 0.5, "learning_rate": 0.5, "keep_best": "loss"}
     trainer, _ = follow(tmp_path, phase)
     best = min(record.validation["loss"] for record in trainer.run())
-    assert trainer.validation_metrics()["loss"] == pytest.approx(best, abs=1e-6)
+    assert score_now(trainer)["loss"] == pytest.approx(best, abs=1e-6)
 
 
 def test_the_mean_of_the_last_epochs_is_kept(tmp_path: Path) -> None:
@@ -199,6 +200,6 @@ def shown_images(trainer: object) -> list[np.ndarray]:
 def before_norm(trainer: object, images: np.ndarray) -> np.ndarray:
     """Scale images as the backbone does before its own layers."""
     values = images
-    for layer in trainer.classifier.spec.contract.as_layers():  # type: ignore[attr-defined]
+    for layer in make_preprocessing(trainer.classifier.spec.contract):  # type: ignore[attr-defined]
         values = layer(values)
     return values

@@ -5,7 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.builders import WHOLE, comparable, make_recipe, make_trainer, weights_of
+from tests.training.builders import (
+    WHOLE,
+    comparable,
+    make_recipe,
+    make_trainer,
+    score_now,
+    weights_of,
+)
 from tfclassify.recipe.schema import Recipe
 from tfclassify.training.phases import count_updates, group_batches
 
@@ -67,7 +74,7 @@ def test_label_sets_are_learnt(tmp_path: Path) -> None:
     assert set(records[0].validation) >= {"loss", "map", "iou", "f1_samples", "f1_macro"}
     assert records[-1].train["loss"] < 0.8 * records[0].train["loss"]
     best = max(record.validation["map"] for record in records)
-    assert trainer.validation_metrics()["map"] == pytest.approx(best)
+    assert score_now(trainer)["map"] == pytest.approx(best)
 
 
 def test_positive_weights_change_what_label_sets_cost(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.builders import WHOLE, make_recipe, make_trainer
+from tests.training.builders import WHOLE, make_recipe, make_trainer, score_now
 from tfclassify.errors import RecipeError, TrainingError
 from tfclassify.export.litert_file import write_litert
 from tfclassify.export.saved_model import Graph
@@ -169,7 +169,7 @@ def test_a_phase_is_judged_as_rounded(tmp_path: Path) -> None:
     trainer = make_trainer(make_recipe(phases), tmp_path / "photos", tmp_path / "state")
     first, second = trainer.run()
     assert first.validation["loss"] != second.validation["loss"]
-    plain = trainer.validation_metrics()
+    plain = score_now(trainer)
     assert plain["loss"] == pytest.approx(second.validation["loss"], abs=0.2)
     norms = [layer for layer in trainer.classifier.extractor.layers if "bn" in layer.name]
     assert norms

@@ -14,6 +14,7 @@ from tests.training.builders import (
     make_material,
     make_recipe,
     make_trainer,
+    score_now,
     weights_of,
 )
 from tfclassify.errors import ImageError, RunError, TrainingError
@@ -84,7 +85,7 @@ def test_the_phase_ends_with_its_best_epoch(tmp_path: Path) -> None:
     records = trainer.run()
     best = min(record.validation["loss"] for record in records)
     assert records[-1].validation["loss"] > best
-    assert trainer.validation_metrics()["loss"] == pytest.approx(best, abs=1e-6)
+    assert score_now(trainer)["loss"] == pytest.approx(best, abs=1e-6)
 
 
 def test_the_last_epoch_is_kept_where_asked(tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_the_last_epoch_is_kept_where_asked(tmp_path: Path) -> None:
     trainer = make_trainer(recipe, tmp_path / "photos", tmp_path / "state")
     records = trainer.run()
     expected = records[-1].validation["loss"]
-    assert trainer.validation_metrics()["loss"] == pytest.approx(expected, abs=1e-6)
+    assert score_now(trainer)["loss"] == pytest.approx(expected, abs=1e-6)
 
 
 UNDOING = {"epochs": 2, "learning_rate": 0.9, "keep_best": None}
@@ -113,7 +114,7 @@ def test_the_best_phase_is_kept_where_asked(
     records = trainer.run()
     best = min(record.validation["loss"] for record in records)
     assert trainer.kept_phase == "good"
-    assert trainer.validation_metrics()["loss"] == pytest.approx(best, abs=1e-6)
+    assert score_now(trainer)["loss"] == pytest.approx(best, abs=1e-6)
 
 
 def test_the_last_phase_is_kept_without_being_asked(tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_the_last_phase_is_kept_without_being_asked(tmp_path: Path) -> None:
     records = trainer.run()
     assert trainer.kept_phase == "whole"
     expected = records[-1].validation["loss"]
-    assert trainer.validation_metrics()["loss"] == pytest.approx(expected, abs=1e-6)
+    assert score_now(trainer)["loss"] == pytest.approx(expected, abs=1e-6)
 
 
 class Warned(Observer):
@@ -226,7 +227,7 @@ def test_a_phase_of_its_own_sizes_is_judged_at_the_recipes(
     np.testing.assert_allclose(trainer.validation_probabilities(), judged, atol=1e-5)
     assert np.abs(judged - before).max() > 1e-3  # the recipe's own network learnt
     best = min(record.validation["loss"] for record in records)
-    assert trainer.validation_metrics()["loss"] == pytest.approx(best, abs=1e-5)
+    assert score_now(trainer)["loss"] == pytest.approx(best, abs=1e-5)
 
 
 def test_images_that_were_replaced_between_phases_are_an_error(tmp_path: Path) -> None:

@@ -7,19 +7,13 @@ import pytest
 from tfclassify.errors import RequestError
 from tfclassify.recipe.schema import PhaseRecipe
 from tfclassify.scoring.epochs import EpochRecord
-from tfclassify.tuning.budget import (
-    Cost,
-    Pace,
-    PhaseCost,
-    Probed,
-    fit_phases,
-    rank_probes,
-)
+from tfclassify.tuning.budget import Pace, PhaseCost, TrainingCost, fit_phases
+from tfclassify.tuning.probes import Probed, rank_probes
 
 HEAD = PhaseRecipe(name="head", train="head", epochs=31, features={"views": 4})
 WHOLE = PhaseRecipe(name="whole", epochs=11, schedule={"kind": "cosine", "warmup_epochs": 2})
 #: 10 s before, 20 s after; 5 s a cached view and 1 s an epoch; 30 s an epoch.
-COST = Cost(10.0, (PhaseCost(5.0, 1.0), PhaseCost(0.0, 30.0)), 20.0)
+COST = TrainingCost(10.0, (PhaseCost(5.0, 1.0), PhaseCost(0.0, 30.0)), 20.0)
 
 
 def test_what_a_training_takes_by_hand() -> None:
@@ -40,7 +34,7 @@ def test_the_phase_that_takes_longest_is_cut() -> None:
 
 
 def test_phases_that_take_long_are_cut_to_one_length() -> None:
-    cost = Cost(0.0, (PhaseCost(0.0, 10.0), PhaseCost(0.0, 30.0)), 0.0)
+    cost = TrainingCost(0.0, (PhaseCost(0.0, 10.0), PhaseCost(0.0, 30.0)), 0.0)
     phases = [HEAD.model_copy(update={"features": None}), WHOLE]
     assert [each.epochs for each in fit_phases(phases, cost, 125.0)] == [6, 2]
 

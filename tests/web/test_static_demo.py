@@ -19,9 +19,9 @@ from tests.tiny_run import TinyRun
 from tests.web.models import give
 from tfclassify.data.images import decode_image
 from tfclassify.errors import RequestError
-from tfclassify.web import static_demo
+from tfclassify.web import demo
+from tfclassify.web.demo import write_static_demo
 from tfclassify.web.exhibits import Exhibit
-from tfclassify.web.static_demo import write_static_demo
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if npm is None:
         pytest.skip("npm is not installed, so onnxruntime-web cannot be fetched")
     folder = tmp_path_factory.mktemp("npm")
-    wanted = f"{static_demo.RUNTIME}@{static_demo.RUNTIME_VERSION}"
+    wanted = f"{demo.RUNTIME}@{demo.RUNTIME_VERSION}"
     done = subprocess.run(
         [npm, "pack", "--silent", wanted], cwd=folder, capture_output=True, timeout=300, check=False
     )

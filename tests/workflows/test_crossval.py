@@ -33,7 +33,8 @@ from tfclassify.errors import (
     TrainingError,
 )
 from tfclassify.events import Observer
-from tfclassify.executors.jobs import EXECUTORS, ExecutorOptions, Here
+from tfclassify.executors.catalogue import EXECUTORS, ExecutorOptions
+from tfclassify.executors.jobs import Here
 from tfclassify.judging.seen import find_seen, load_thumbnails
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.crossval_directory import CrossvalDirectory

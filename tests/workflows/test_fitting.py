@@ -13,13 +13,14 @@ from tfclassify.events import Observer
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
-from tfclassify.tuning.budget import Cost, PhaseCost, Probed
+from tfclassify.tuning.budget import PhaseCost, TrainingCost
+from tfclassify.tuning.probes import Probed
 from tfclassify.workflows import fitting
 from tfclassify.workflows.fitting import measure_cost
 from tfclassify.workflows.material import anchor_images
 from tfclassify.workflows.train import TrainRequest, train_recipe
 
-Measure = Callable[[Recipe, Index, Observer], Cost]
+Measure = Callable[[Recipe, Index, Observer], TrainingCost]
 
 
 class Stop(Exception):
@@ -47,8 +48,8 @@ def fitted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., lis
     return fit
 
 
-def cost_of(epoch: float) -> Cost:
-    return Cost(1.0, (PhaseCost(1.0, 0.1), PhaseCost(0.0, epoch)), 1.0)
+def cost_of(epoch: float) -> TrainingCost:
+    return TrainingCost(1.0, (PhaseCost(1.0, 0.1), PhaseCost(0.0, epoch)), 1.0)
 
 
 def test_a_recipe_keeps_all_but_its_epochs(tiny_run: TinyRun, fitted, tmp_path: Path) -> None:
@@ -77,7 +78,7 @@ def test_a_training_that_takes_longer_than_estimated_is_cut_and_says_so(
     tiny_run: TinyRun, monkeypatch, tmp_path: Path
 ) -> None:
     # A thousandth of a second an epoch, and one behind them: both are a hundred times as much.
-    too_little = Cost(0.0, (PhaseCost(0.0, 1e-3), PhaseCost(0.0, 1e-3)), 1.0)
+    too_little = TrainingCost(0.0, (PhaseCost(0.0, 1e-3), PhaseCost(0.0, 1e-3)), 1.0)
     monkeypatch.setattr(fitting, "measure_cost", lambda *_: too_little)
     request = TrainRequest(
         tiny_run.recipe, ("phases[].epochs=30",), out=tmp_path / "run", seconds=30.0
@@ -123,7 +124,7 @@ class TestImagesWithoutARecipe:
         return seen
 
     def test_the_best_probe_that_the_time_allows(self, tiny_run, fitted, probed, tmp_path) -> None:
-        def measure(recipe: Recipe, *_: object) -> Cost:
+        def measure(recipe: Recipe, *_: object) -> TrainingCost:
             is_slow = recipe.model.backbone == "efficientnet_lite1"
             return cost_of(400.0 if is_slow else 50.0)
 

@@ -13,7 +13,7 @@ from tests.hub_modules import make_hub_module
 from tests.model.tampering import seal
 from tests.tiny_run import CommandLine, make_labelled_photos, write_recipe
 from tfclassify.errors import RequestError
-from tfclassify.workflows.backbones import ExportRequest, export_backbone
+from tfclassify.workflows.backbones import BackboneExportRequest, export_backbone
 from tfclassify.workflows.profile import ProfileRequest, profile_targets
 from tfclassify.workflows.submit import SubmitRequest, submit_run
 from tfclassify.workflows.train import TrainRequest, train_recipe
@@ -144,9 +144,9 @@ def test_an_exported_backbone_is_a_module(tmp_path: Path, tfclassify: CommandLin
 def test_only_a_saved_model_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(RequestError, match="holds something else than a SavedModel"):
-        export_backbone(ExportRequest("efficientnet_lite0", tmp_path))
+        export_backbone(BackboneExportRequest("efficientnet_lite0", tmp_path))
     with pytest.raises(RequestError, match="custom_cnn: its layers are spelt out by a recipe"):
-        export_backbone(ExportRequest("custom_cnn", tmp_path / "x"))
+        export_backbone(BackboneExportRequest("custom_cnn", tmp_path / "x"))
 
 
 @pytest.mark.parametrize("words", [("vgg16",), ("--export", "x")])

@@ -19,7 +19,8 @@ from tfclassify.errors import (
     ModelError,
     RequestError,
 )
-from tfclassify.executors.jobs import EXECUTORS, ExecutorOptions, FinishedJob, Here, Job
+from tfclassify.executors.catalogue import EXECUTORS, ExecutorOptions
+from tfclassify.executors.jobs import FinishedJob, Here, Job
 from tfclassify.files import hash_file
 from tfclassify.recipe.schema import TtaRecipe
 from tfclassify.workflows import parts

@@ -13,7 +13,7 @@ import pytest
 from tests.tiny_run import TinyRun, make_labelled_photos, write_recipe
 from tfclassify.errors import InterruptedTraining, JobError, RecipeError, RequestError, TargetError
 from tfclassify.events import Observer
-from tfclassify.executors.jobs import ExecutorOptions
+from tfclassify.executors.catalogue import ExecutorOptions
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.tuning.results import TuneResult

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tfclassify.augmentations.catalogue import register_augmentation
     from tfclassify.augmentations.entry import Augmentation, Key
     from tfclassify.backbones.catalog import register_backbone
-    from tfclassify.executors.jobs import register_executor
+    from tfclassify.executors.catalogue import register_executor
     from tfclassify.export.formats import ArtefactFormat, register_artefact_format
     from tfclassify.recipe.schema import Recipe
     from tfclassify.scoring.metrics import LabelMetric, Metric, register_metric
@@ -101,7 +101,7 @@ _LATER = {
     "register_artefact_format": "tfclassify.export.formats",
     "register_augmentation": "tfclassify.augmentations.catalogue",
     "register_backbone": "tfclassify.backbones.catalog",
-    "register_executor": "tfclassify.executors.jobs",
+    "register_executor": "tfclassify.executors.catalogue",
     "register_loss": "tfclassify.training.losses",
     "register_metric": "tfclassify.scoring.metrics",
     "register_schedule": "tfclassify.training.schedules",

@@ -57,7 +57,7 @@ def evaluate(
         RequestError: If the run has no views, or held nothing out and there is no ``data``.
         DataError: If the images cannot be read, or their labels are not the model's.
     """
-    from tfclassify.executors.jobs import ExecutorOptions
+    from tfclassify.executors.catalogue import ExecutorOptions
     from tfclassify.workflows.evaluate import EvaluateRequest, evaluate_run
 
     source = None if data is None else os.fspath(data)
@@ -111,7 +111,7 @@ def predict(
         TargetError: If there is no such run, or a folder holds no image.
         RequestError: If views or calibration are asked for that the run does not have.
     """
-    from tfclassify.executors.jobs import ExecutorOptions
+    from tfclassify.executors.catalogue import ExecutorOptions
     from tfclassify.workflows.predict import PredictRequest, predict_paths_of_run
 
     observer = choose_observer(progress)
@@ -309,7 +309,7 @@ def compare(
         RequestError: If there are not two, or they cannot be compared.
         TargetError: If one is neither a run nor a cross-validation.
     """
-    from tfclassify.executors.jobs import ExecutorOptions
+    from tfclassify.executors.catalogue import ExecutorOptions
     from tfclassify.workflows.compare import CompareRequest, compare_runs
 
     observer = choose_observer(progress)
@@ -357,7 +357,7 @@ def ensemble(
         RequestError: If they cannot be averaged.
         TargetError: If one is no finished run.
     """
-    from tfclassify.executors.jobs import ExecutorOptions
+    from tfclassify.executors.catalogue import ExecutorOptions
     from tfclassify.workflows.ensemble import EnsembleRequest, ensemble_runs
 
     shares = weights if isinstance(weights, str) else ",".join(map(str, weights))

@@ -12,7 +12,7 @@ from tfclassify.errors import RequestError
 from tfclassify.events import Observer
 
 if TYPE_CHECKING:
-    from tfclassify.workflows.backbones import BackboneRow, ExportResult
+    from tfclassify.workflows.backbones import BackboneExport, BackboneRow
     from tfclassify.workflows.profile import Profiled
 
 
@@ -28,7 +28,7 @@ def backbones(
     image_size: Size | None = None,
     weights: str = "imagenet",
     progress: bool | Observer = True,
-) -> tuple[BackboneRow, ...] | ExportResult: ...
+) -> tuple[BackboneRow, ...] | BackboneExport: ...
 
 
 def backbones(
@@ -38,7 +38,7 @@ def backbones(
     image_size: Size | None = None,
     weights: str = "imagenet",
     progress: bool | Observer = True,
-) -> tuple[BackboneRow, ...] | ExportResult:
+) -> tuple[BackboneRow, ...] | BackboneExport:
     """List the backbones: parameters, input size, source, weights here; or export one.
 
     Args:
@@ -53,7 +53,11 @@ def backbones(
             missing.
         WeightsError: If the weights cannot be had.
     """
-    from tfclassify.workflows.backbones import ExportRequest, export_backbone, list_backbones
+    from tfclassify.workflows.backbones import (
+        BackboneExportRequest,
+        export_backbone,
+        list_backbones,
+    )
     from tfclassify.workflows.profile import parse_sizes
 
     if name is None or export is None:
@@ -62,7 +66,7 @@ def backbones(
         return list_backbones()
     size = next(iter(parse_sizes(_word_size(image_size), None)), None)
     observer = choose_observer(progress)
-    return export_backbone(ExportRequest(name, Path(export), size, weights), observer)
+    return export_backbone(BackboneExportRequest(name, Path(export), size, weights), observer)
 
 
 @overload

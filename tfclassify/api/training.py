@@ -153,7 +153,7 @@ def crossval(
         RequestError: If what was asked for is wrong.
         TfclassifyError: If the data, the model or a training fails.
     """
-    from tfclassify.executors.jobs import ExecutorOptions
+    from tfclassify.executors.catalogue import ExecutorOptions
     from tfclassify.workflows.crossval import CrossvalRequest, crossval_recipe, resume_crossval
     from tfclassify.workflows.recipes import list_overrides
 
@@ -238,7 +238,7 @@ def tune(
         RequestError: If what was asked for is wrong.
         TfclassifyError: If the data fails, or the recipe as it is cannot be trained.
     """
-    from tfclassify.executors.jobs import ExecutorOptions
+    from tfclassify.executors.catalogue import ExecutorOptions
     from tfclassify.workflows.recipes import list_overrides
     from tfclassify.workflows.tune import (
         TuneRequest,

@@ -8,10 +8,6 @@ follows which contract (``catalog``). Imports no TensorFlow.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import keras
 
 
 @dataclass(frozen=True)
@@ -37,17 +33,6 @@ class InputContract:
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
     is_bgr: bool = False
     rescales_itself: bool = False
-
-    def as_layers(self) -> list[keras.Layer]:
-        """Make the Keras layers, in order, that fulfil the contract.
-
-        Each takes and gives float32 ``(batch, height, width, 3)``. They hold
-        constants only, load in safe mode and export to SavedModel and TFLite.
-        The list is empty where the network rescales itself.
-        """
-        from tfclassify.backbones.preprocessing import make_preprocessing
-
-        return make_preprocessing(self)
 
 
 RAW = InputContract("raw", "0..255, rescaled inside the network", rescales_itself=True)

@@ -22,6 +22,7 @@ import tensorflow as tf
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from tfclassify.backbones.catalog import BackboneSpec
+from tfclassify.backbones.preprocessing import make_preprocessing
 from tfclassify.backbones.saved_models import bounded_run, load_saved_model
 from tfclassify.errors import ModelError
 from tfclassify.files import build_folder, hash_file
@@ -386,7 +387,7 @@ def export_hub_module(
     images = keras.Input((*image_size, 3), name="inputs")
     # The contract starts at 0..255.
     x = keras.layers.Rescaling(255.0, name="from_unit", dtype="float32")(images)
-    for layer in spec.contract.as_layers():
+    for layer in make_preprocessing(spec.contract):
         x = layer(x)
     pooled = keras.layers.GlobalAveragePooling2D(name="pool")(network(x))
     model = keras.Model(images, pooled, name=spec.name)

@@ -30,7 +30,12 @@ class ReverseChannels(keras.layers.Layer):
 
 
 def make_preprocessing(contract: InputContract) -> list[keras.Layer]:
-    """Make the layers of a contract; see ``InputContract.as_layers``."""
+    """Make the Keras layers, in order, that fulfil a contract.
+
+    Each takes and gives float32 ``(batch, height, width, 3)``. They hold constants only, load
+    in safe mode and export to SavedModel and TFLite. The list is empty where the network
+    rescales itself.
+    """
     if contract.rescales_itself:
         return []
     # float32 whatever the policy: 0..255 must not be rounded before it is scaled.

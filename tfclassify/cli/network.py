@@ -16,7 +16,7 @@ from tfclassify.cli.output import print_or_write, to_json
 from tfclassify.pages.tables import Column, render_table
 
 if TYPE_CHECKING:
-    from tfclassify.workflows.backbones import BackboneRow, ExportResult
+    from tfclassify.workflows.backbones import BackboneExport, BackboneRow
     from tfclassify.workflows.profile import Profiled
 
 
@@ -29,7 +29,7 @@ class ProfileFormat(StrEnum):
     html = "html"
 
 
-def _render_export(result: ExportResult, *, as_json: bool) -> str:
+def _render_export(result: BackboneExport, *, as_json: bool) -> str:
     """Write where a hub module was written, and how a recipe uses it."""
     if as_json:
         return to_json({**vars(result), "folder": str(result.folder)})
@@ -106,7 +106,7 @@ def _render_profiles(found: Sequence[Profiled], form: str) -> str:
     "tfclassify backbones efficientnet_lite0 --export lite0_hub",
     name={"autocompletion": complete_backbones},
 )
-def backbones(result: tuple[BackboneRow, ...] | ExportResult, *, as_json: bool) -> str:
+def backbones(result: tuple[BackboneRow, ...] | BackboneExport, *, as_json: bool) -> str:
     """Write the list of backbones, or what was exported."""
     if isinstance(result, tuple):
         return _render_backbones(result, as_json=as_json)

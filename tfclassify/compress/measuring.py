@@ -20,7 +20,7 @@ WARM_UPS, ROUNDS = 3, 30
 
 
 @dataclass(frozen=True)
-class Latency:
+class LatencyPercentiles:
     """How long one image takes.
 
     Attributes:
@@ -38,7 +38,7 @@ def time_interleaved(
     *,
     rounds: int = ROUNDS,
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, Latency]:
+) -> dict[str, LatencyPercentiles]:
     """Time several networks on one image, one after another in every round.
 
     What else the machine does then falls on all of them alike. The order turns by one from
@@ -60,7 +60,7 @@ def time_interleaved(
             if number >= WARM_UPS:
                 times[name].append(1000 * (clock() - started))
     return {
-        name: Latency(*(float(value) for value in np.percentile(spent, [50, 95])))
+        name: LatencyPercentiles(*(float(value) for value in np.percentile(spent, [50, 95])))
         for name, spent in times.items()
     }
 

@@ -26,6 +26,7 @@ from typing import Any
 
 from tfclassify.errors import DataError
 from tfclassify.files import open_regular
+from tfclassify.recipe.wording import format_bytes
 
 #: Bytes of a journal: a million acts, or a few on all of a large source.
 MAX_BYTES = 1 << 30
@@ -160,7 +161,7 @@ def replay_journal(path: Path, labeller: str, before: Replay | None = None) -> R
             size = os.fstat(stream.fileno()).st_size - replay.size
             if size > MAX_BYTES:
                 raise DataError(
-                    f"{path}: larger than the {MAX_BYTES >> 20:,} MiB allowed; split the work"
+                    f"{path}: larger than the {format_bytes(MAX_BYTES)} allowed; split the work"
                 )
             stream.seek(replay.size)
             data = stream.read(max(0, size))

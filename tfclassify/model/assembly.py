@@ -1,29 +1,30 @@
 """Puts a classifier together: preprocessing, backbone or stack of them, head.
 
-Owns: how the parts are joined, and what they are called. Does not own: what a
-backbone is (``backbones``), which part is trained (``freezing``).
+Owns: how the parts are joined and what they are called, what ``model.head`` means, the same
+classifier with another head or for images of another size. Does not own: what a backbone is
+(``backbones``), which part is trained (``freezing``), when sizes change (``training.phases``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 
-from tfclassify.backbones.building import build_network
+from tfclassify.backbones.building import build_network, seeded_construction
 from tfclassify.backbones.catalog import PRESET, BackboneSpec, find_spec
 from tfclassify.backbones.footprint import check_need, measure
 from tfclassify.backbones.hub_modules import PREFIX
+from tfclassify.backbones.preprocessing import make_preprocessing
 from tfclassify.backbones.rebuilding import rebuild
 from tfclassify.errors import ModelError
-from tfclassify.model.head import build_head, make_pool
 from tfclassify.recipe.schema import HeadRecipe, ModelRecipe, StackMemberRecipe
 
 
 @dataclass(frozen=True)
-class Member:
+class StackMember:
     """One backbone of a classifier; a stack has several.
 
     Attributes:
@@ -54,7 +55,7 @@ class Classifier:
     network: keras.Model
     backbone: keras.Model
     head: keras.Model
-    members: tuple[Member, ...]
+    members: tuple[StackMember, ...]
 
     @property
     def extractor(self) -> keras.Model:
@@ -159,7 +160,11 @@ def _assemble(
 
 
 def _put_head(
-    backbone: keras.Model, members: tuple[Member, ...], head: HeadRecipe, classes: int, seed: int
+    backbone: keras.Model,
+    members: tuple[StackMember, ...],
+    head: HeadRecipe,
+    classes: int,
+    seed: int,
 ) -> Classifier:
     last = build_head(head, tuple(backbone.output_shape[1:]), classes, seed=seed)
     images = keras.Input(backbone.input_shape[1:], name="image")
@@ -169,7 +174,7 @@ def _put_head(
 
 def _build_members(
     model: ModelRecipe, image_size: tuple[int, int], seed: int
-) -> tuple[Member, ...]:
+) -> tuple[StackMember, ...]:
     """Build the backbone of a recipe, or each of its stack."""
     alone = StackMemberRecipe(
         backbone=model.backbone,
@@ -191,7 +196,7 @@ def _build_members(
             part="backbone" if number == 1 else f"backbone {number}",
         )
         extractor = _rebuild(extractor, model)
-        members.append(Member(spec, extractor, recipe.weights != "none"))
+        members.append(StackMember(spec, extractor, recipe.weights != "none"))
     return tuple(members)
 
 
@@ -205,12 +210,12 @@ def _rebuild(extractor: keras.Model, model: ModelRecipe) -> keras.Model:
 
 
 def _join_preprocessing(
-    member: Member, image_size: tuple[int, int], *, is_grey: bool
+    member: StackMember, image_size: tuple[int, int], *, is_grey: bool
 ) -> keras.Model:
     """Put the layers of the input contract, and grey, before a backbone's own network."""
     images = keras.Input((*image_size, 3), name="image")
     x = images
-    for layer in member.spec.contract.as_layers():
+    for layer in make_preprocessing(member.spec.contract):
         x = layer(x)
     if is_grey:
         x = keras.ops.image.rgb_to_grayscale(x, data_format="channels_last")
@@ -227,3 +232,151 @@ def _stack(parts: Sequence[keras.Model], pool: str, image_size: tuple[int, int])
     joined = keras.layers.Concatenate(name="joined")(pooled)
     features = keras.layers.Reshape((1, 1, joined.shape[-1]), name="as_map")(joined)
     return keras.Model(images, features, name="backbone")
+
+
+def build_head(
+    recipe: HeadRecipe, feature_shape: tuple[int, int, int], classes: int, *, seed: int
+) -> keras.Model:
+    """Build pooling, dropout, the dense stack and the class layer.
+
+    A dense layer is kernel, BatchNorm where asked, activation. L1 and L2 apply to
+    every kernel of the head, the class layer's included. The class layer computes in
+    float32 even under mixed precision.
+
+    Args:
+        recipe: The head's options.
+        feature_shape: ``(h, w, c)`` of the feature map.
+        classes: Number of classes.
+        seed: Decides the kernels and the dropouts.
+
+    Returns:
+        Features ``(b, h, w, c)`` to logits ``(b, classes)`` float32. The pooling layer
+        is named ``pool``, the class layer ``logits``.
+
+    Raises:
+        ModelError: If Keras knows no such activation or initialiser.
+    """
+    with seeded_construction(seed, "head"):
+        features = keras.Input(feature_shape, name="features")
+        x = make_pool(recipe.pool, "pool")(features)
+        if recipe.dropout:
+            x = keras.layers.Dropout(recipe.dropout, name="dropout")(x)
+        for number, units in enumerate(recipe.dense, start=1):
+            x = _apply_dense(x, recipe, units, number)
+        if recipe.final_dropout:
+            x = keras.layers.Dropout(recipe.final_dropout, name="final_dropout")(x)
+        logits = keras.layers.Dense(
+            classes,
+            kernel_initializer=_make_initializer(recipe.initializer),
+            kernel_regularizer=_make_regularizer(recipe),
+            dtype="float32",
+            name="logits",
+        )(x)
+        return keras.Model(features, logits, name="head")
+
+
+def make_pool(pool: str, name: str) -> keras.Layer:
+    """Make the layer that turns a feature map into a vector: average, max or flatten."""
+    kinds = {
+        "average": keras.layers.GlobalAveragePooling2D,
+        "max": keras.layers.GlobalMaxPooling2D,
+        "flatten": keras.layers.Flatten,
+    }
+    return kinds[pool](name=name)
+
+
+def _apply_dense(x: Any, recipe: HeadRecipe, units: int, number: int) -> Any:
+    """Apply one dense layer of the stack."""
+    x = keras.layers.Dense(
+        units,
+        kernel_initializer=_make_initializer(recipe.initializer),
+        kernel_regularizer=_make_regularizer(recipe),
+        name=f"dense{number}",
+    )(x)
+    if recipe.batch_norm:
+        x = keras.layers.BatchNormalization(name=f"dense{number}_bn")(x)
+    try:
+        activation = keras.layers.Activation(recipe.activation, name=f"dense{number}_activation")
+    except ValueError as error:
+        raise ModelError(
+            f"model.head.activation: unknown activation {recipe.activation!r}; "
+            "use relu, gelu, silu, elu, tanh or another that Keras knows"
+        ) from error
+    return activation(x)
+
+
+def _make_initializer(name: str) -> keras.Initializer:
+    """Make a kernel initialiser; each call makes one that draws other numbers."""
+    try:
+        return keras.initializers.get(name)
+    except ValueError as error:
+        raise ModelError(
+            f"model.head.initializer: unknown initialiser {name!r}; "
+            "use glorot_uniform, he_normal, lecun_normal or another that Keras knows"
+        ) from error
+
+
+def _make_regularizer(recipe: HeadRecipe) -> keras.Regularizer | None:
+    """Make the penalty on a kernel, or None where there is none."""
+    if not recipe.l1 and not recipe.l2:
+        return None
+    return keras.regularizers.L1L2(l1=recipe.l1, l2=recipe.l2)
+
+
+def resize_classifier(
+    classifier: Classifier, model: ModelRecipe, image_size: tuple[int, int], where: str
+) -> Classifier:
+    """Build a classifier for images of another size that shares all its numbers with the first.
+
+    Paddings of several networks follow from the size of the images, so the network is built
+    anew for its size instead of its layers being called on another one. Its variables then
+    stand for the very numbers of the first network: what changes one changes the other.
+
+    Args:
+        classifier: The first.
+        model: What it was built from.
+        image_size: ``(height, width)`` in pixels.
+        where: The key that asks for it, for messages.
+
+    Returns:
+        Itself, where it takes images of that size already.
+
+    Raises:
+        ModelError: If the size of the images is part of the network's weights, or the network
+            cannot be built for it.
+    """
+    if tuple(classifier.network.input_shape[1:3]) == tuple(image_size):
+        return classifier
+    classes = classifier.network.output_shape[-1]
+    try:
+        resized = build_classifier(model, classes, image_size, seed=0)
+    except ModelError as error:
+        raise ModelError(
+            f"{where}: there is no such network for images of {image_size[0]}x{image_size[1]}: "
+            f"{error}"
+        ) from error
+    _share_variables(classifier.network, resized.network, where)
+    members = tuple(
+        replace(own, is_pretrained=first.is_pretrained)
+        for own, first in zip(resized.members, classifier.members, strict=True)
+    )
+    return replace(resized, members=members)
+
+
+def _share_variables(first: keras.Model, other: keras.Model, where: str) -> None:
+    """Let each variable of a network stand for that of the first, seeds of dropout included."""
+    pairs = list(zip(first.variables, other.variables, strict=False))
+    differing = [own for given, own in pairs if tuple(given.shape) != tuple(own.shape)]
+    if differing or len(first.variables) != len(other.variables):
+        example = f", such as {differing[0].path}" if differing else ""
+        raise ModelError(
+            f"{where}: the size of the images is part of this network's weights{example}, so a "
+            "phase cannot have one of its own; remove the key, or take a backbone of convolutions "
+            "under a pool of average or max"
+        )
+    for given, own in pairs:
+        own._value = given._value
+    for layer in other._flatten_layers():
+        finalize: Any = getattr(layer, "finalize_state", None)
+        if finalize is not None:  # a Normalization keeps constants that follow from its weights
+            finalize()

@@ -16,7 +16,7 @@ import keras
 from tfclassify.backbones.blocks import list_own_layers, split_blocks
 from tfclassify.backbones.hub_layer import HubFeatures
 from tfclassify.errors import ModelError
-from tfclassify.model.assembly import Classifier, Member
+from tfclassify.model.assembly import Classifier, StackMember
 from tfclassify.recipe.schema import TrainPartRecipe
 
 Train = Literal["head", "all"] | TrainPartRecipe
@@ -98,7 +98,7 @@ def _thaw(model: keras.Model) -> None:
             _thaw(layer)
 
 
-def _choose_frozen(member: Member, train: Train) -> list[keras.Layer]:
+def _choose_frozen(member: StackMember, train: Train) -> list[keras.Layer]:
     """List the layers of a backbone that a phase leaves alone."""
     layers = list_own_layers(member.extractor)
     if train == "all":
@@ -119,7 +119,7 @@ def _choose_frozen(member: Member, train: Train) -> list[keras.Layer]:
     return [layer for block in blocks[: len(blocks) - count] for layer in block]
 
 
-def _check_count(key: str, asked: int, present: int, unit: str, member: Member) -> None:
+def _check_count(key: str, asked: int, present: int, unit: str, member: StackMember) -> None:
     """Refuse more than there is."""
     if asked > present:
         raise ModelError(

@@ -51,7 +51,7 @@ class FoldRow:
 
 
 @dataclass(frozen=True)
-class Spread:
+class FoldSpread:
     """How a metric varies over the folds.
 
     Attributes:
@@ -141,7 +141,7 @@ class CrossvalReport(DataPage):
         return Table("Mean and deviation over the folds", head, rows, 5)
 
 
-def find_spreads(rows: Sequence[FoldRow]) -> dict[str, Spread]:
+def find_spreads(rows: Sequence[FoldRow]) -> dict[str, FoldSpread]:
     """Return mean and deviation over the folds of every metric.
 
     The deviation tells how much a score depends on which images are held out. It is no
@@ -151,11 +151,11 @@ def find_spreads(rows: Sequence[FoldRow]) -> dict[str, Spread]:
     return {name: _spread([row.metrics.get(name) for row in rows]) for name in names}
 
 
-def _spread(given: Sequence[float | None]) -> Spread:
+def _spread(given: Sequence[float | None]) -> FoldSpread:
     values = tuple(value for value in given if value is not None)
     mean = statistics.fmean(values) if values else None
     deviation = statistics.stdev(values) if len(values) > 1 else None
-    return Spread(mean, deviation, values)
+    return FoldSpread(mean, deviation, values)
 
 
 def tabulate_folds(rows: Sequence[FoldRow], shown: Sequence[str], task: str) -> Table:

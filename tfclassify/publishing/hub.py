@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tfclassify.errors import MissingExtraError, PublishError, TargetError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import cache_folder, lock_file
+from tfclassify.recipe.wording import format_bytes
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -180,8 +181,8 @@ def _choose_files(address: Address, siblings: list[Any]) -> list[str]:
         )
     if size > _MOST_BYTES or len(names) > _MOST_FILES:
         raise PublishError(
-            f"{address}: {len(names)} files of {size >> 20} MiB, which is more than the "
-            f"{_MOST_FILES} files and {_MOST_BYTES >> 20} MiB that are fetched"
+            f"{address}: {len(names)} files of {format_bytes(size)}, which is more than the "
+            f"{_MOST_FILES} files and {format_bytes(_MOST_BYTES)} that are fetched"
         )
     unsafe = [name for name in names if "\\" in name or ".." in PurePosixPath(name).parts]
     unsafe += [name for name in names if PurePosixPath(name).is_absolute()]

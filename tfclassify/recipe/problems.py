@@ -21,7 +21,7 @@ from tfclassify.errors import Problem, RecipeError
 from tfclassify.recipe.document import BASE_KEY, is_text
 from tfclassify.recipe.fields import Section
 from tfclassify.recipe.reference import (
-    Slot,
+    KeySlot,
     describe_bounds,
     describe_slot,
     find_section,
@@ -122,7 +122,7 @@ def _trace(content: Any, location: tuple[str | int, ...], kind: str) -> tuple[Ke
     return tuple(path), is_alternative
 
 
-def find_section_key(path: KeyPath, key: str) -> Slot | None:
+def find_section_key(path: KeyPath, key: str) -> KeySlot | None:
     """Return what ``key`` may hold inside of the section at ``path``."""
     section = find_section(find_slot(path))
     return find_slot((*path, key)) if section is not None and key in section.model_fields else None
@@ -178,7 +178,7 @@ def _make_unknown_fault(path: KeyPath) -> Fault:
     return Fault(path, "extra_forbidden", message, None if nearest == BASE_KEY else nearest)
 
 
-def _word_misfit(path: KeyPath, kind: str, value: Any, slot: Slot) -> str:
+def _word_misfit(path: KeyPath, kind: str, value: Any, slot: KeySlot) -> str:
     """Say what a value must be instead."""
     got = f"got {show(value)}"
     if kind in _BOUNDS:

@@ -34,7 +34,7 @@ _BASIC = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 
 @dataclass(frozen=True)
-class Slot:
+class KeySlot:
     """What one place of a recipe may hold.
 
     Attributes:
@@ -48,9 +48,9 @@ class Slot:
     field: FieldInfo | None = None
 
 
-def find_slot(path: KeyPath) -> Slot | None:
+def find_slot(path: KeyPath) -> KeySlot | None:
     """Return what the place at ``path`` may hold, or None if there is no such place."""
-    slot: Slot | None = Slot(Recipe)
+    slot: KeySlot | None = KeySlot(Recipe)
     for step in path:
         if slot is None:
             return None
@@ -58,7 +58,7 @@ def find_slot(path: KeyPath) -> Slot | None:
     return slot
 
 
-def find_section(slot: Slot | None) -> type[Section] | None:
+def find_section(slot: KeySlot | None) -> type[Section] | None:
     """Return the section that a slot may hold, if it may hold one."""
     for arm in _list_arms(slot) if slot is not None else ():
         if isinstance(arm.annotation, type) and issubclass(arm.annotation, Section):
@@ -66,7 +66,7 @@ def find_section(slot: Slot | None) -> type[Section] | None:
     return None
 
 
-def find_item_section(slot: Slot | None) -> type[Section] | None:
+def find_item_section(slot: KeySlot | None) -> type[Section] | None:
     """Return the section that each item of a slot's list or mapping is, if it is one."""
     for arm in _list_arms(slot) if slot is not None else ():
         is_list = get_origin(arm.annotation) is tuple
@@ -77,13 +77,15 @@ def find_item_section(slot: Slot | None) -> type[Section] | None:
     return None
 
 
-def mark_items(slot: Slot) -> str:
+def mark_items(slot: KeySlot) -> str:
     """Write what stands for any item of a slot: ``[]`` of a list, ``.KEY`` of a mapping."""
     has_list = any(get_origin(arm.annotation) is tuple for arm in _list_arms(slot))
     return "[]" if has_list else ".KEY"
 
 
-def iterate_keys(section: type[Section] = Recipe, prefix: str = "") -> Iterator[tuple[str, Slot]]:
+def iterate_keys(
+    section: type[Section] = Recipe, prefix: str = ""
+) -> Iterator[tuple[str, KeySlot]]:
     """Yield every key of the schema with its slot, sections before their keys.
 
     Keys inside a list of sections are written ``phases[].epochs``, those inside a mapping
@@ -99,7 +101,7 @@ def iterate_keys(section: type[Section] = Recipe, prefix: str = "") -> Iterator[
             yield from iterate_keys(item, f"{prefix}{name}{mark_items(slot)}.")
 
 
-def list_literals(slot: Slot) -> list[str]:
+def list_literals(slot: KeySlot) -> list[str]:
     """Return the words that a slot names, such as ``head`` and ``all``."""
     words: list[str] = []
     for arm in _list_arms(slot):
@@ -110,14 +112,14 @@ def list_literals(slot: Slot) -> list[str]:
     return words
 
 
-def _is_named_by_kind(arm: Slot) -> bool:
+def _is_named_by_kind(arm: KeySlot) -> bool:
     """Say whether a word may stand for a section of that kind, as ``cosine`` does."""
     return any(
         isinstance(item, BeforeValidator) and item.func is fields.to_kind for item in arm.metadata
     )
 
 
-def describe_slot(slot: Slot) -> str:
+def describe_slot(slot: KeySlot) -> str:
     """Say what a slot may hold: ``a whole number of at least 1 or null``."""
     words: list[str] = []
     arms = _list_arms(slot)
@@ -130,7 +132,7 @@ def describe_slot(slot: Slot) -> str:
     return f"{text}, or null" if any(arm.annotation is NoneType for arm in arms) else text
 
 
-def describe_bounds(slot: Slot) -> str:
+def describe_bounds(slot: KeySlot) -> str:
     """Say a number's bounds, ``from 0 to 1`` or ``at least 1``; empty if it has none."""
     bounds = {
         type(item).__name__.lower(): item for arm in _list_arms(slot) for item in arm.metadata
@@ -148,21 +150,21 @@ def _round(number: Any) -> str:
     return str(int(number)) if number == int(number) else str(number)
 
 
-def _from_field(field: FieldInfo) -> Slot:
-    return Slot(field.annotation, tuple(field.metadata), field)
+def _from_field(field: FieldInfo) -> KeySlot:
+    return KeySlot(field.annotation, tuple(field.metadata), field)
 
 
-def _unwrap(annotation: Any, metadata: tuple[Any, ...] = ()) -> Slot:
+def _unwrap(annotation: Any, metadata: tuple[Any, ...] = ()) -> KeySlot:
     """Move an ``Annotated``'s metadata to where a field keeps its own."""
     if get_origin(annotation) is not Annotated:
-        return Slot(annotation, metadata)
+        return KeySlot(annotation, metadata)
     inner, *extras = get_args(annotation)
     for extra in extras:
         metadata += tuple(extra.metadata) if isinstance(extra, FieldInfo) else (extra,)
     return _unwrap(inner, metadata)
 
 
-def _list_arms(slot: Slot) -> list[Slot]:
+def _list_arms(slot: KeySlot) -> list[KeySlot]:
     """Return the alternatives of a union, or the slot itself."""
     if get_origin(slot.annotation) not in (Union, UnionType):
         return [slot]
@@ -170,7 +172,7 @@ def _list_arms(slot: Slot) -> list[Slot]:
     return [leaf for arm in arms for leaf in _list_arms(arm)]
 
 
-def _find_child(slot: Slot, step: str | int) -> Slot | None:
+def _find_child(slot: KeySlot, step: str | int) -> KeySlot | None:
     for arm in _list_arms(slot):
         annotation, arguments = arm.annotation, get_args(arm.annotation)
         if isinstance(step, int):
@@ -186,7 +188,7 @@ def _find_child(slot: Slot, step: str | int) -> Slot | None:
     return None
 
 
-def _describe_arm(arm: Slot) -> str:
+def _describe_arm(arm: KeySlot) -> str:
     """Describe one alternative that is neither null nor a choice of words."""
     annotation, arguments = arm.annotation, get_args(arm.annotation)
     origin = get_origin(annotation)
@@ -354,7 +356,7 @@ def render_reference() -> str:
 def _render_table(prefix: str, section: type[BaseModel], first_rows: list[str]) -> str:
     rows = ["| key | type | default | meaning |", "|---|---|---|---|", *first_rows]
     for name, field in section.model_fields.items():
-        slot = Slot(field.annotation, tuple(field.metadata), field)
+        slot = KeySlot(field.annotation, tuple(field.metadata), field)
         meaning = (field.description or "").replace("|", "\\|")
         rows.append(
             f"| `{name}` | {_word_type(prefix, name, slot)} | {_word_default(field.default)} "
@@ -363,7 +365,7 @@ def _render_table(prefix: str, section: type[BaseModel], first_rows: list[str]) 
     return "\n".join(rows) + "\n"
 
 
-def _word_type(prefix: str, name: str, slot: Slot) -> str:
+def _word_type(prefix: str, name: str, slot: KeySlot) -> str:
     """Describe the type; what has its own table or list of names is a link to it."""
     words = describe_slot(slot).replace("|", "\\|")
     null = ", or null" if words.endswith(", or null") else ""

@@ -73,7 +73,6 @@ class DimensionRecipe(Section):
 
 
 SpaceName = Literal["head", "augment", "whole"]
-SPACE_NAMES: tuple[SpaceName, ...] = ("head", "augment", "whole")
 SearchRecipe = SpaceName | dict[str, Annotated[DimensionRecipe, BeforeValidator(to_dimension)]]
 
 

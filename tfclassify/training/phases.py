@@ -14,9 +14,8 @@ import keras
 import numpy as np
 
 from tfclassify.events import Observer
-from tfclassify.model.assembly import Classifier
+from tfclassify.model.assembly import Classifier, resize_classifier
 from tfclassify.model.freezing import FreezingSummary, apply_freezing
-from tfclassify.model.resizing import resize_classifier
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
 from tfclassify.scoring.tasks import get_task
 from tfclassify.training.averages import (

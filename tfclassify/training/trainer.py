@@ -126,12 +126,6 @@ class Trainer:
         self._keep_phase()
         return self._records
 
-    def validation_metrics(self) -> dict[str, float]:
-        """Score the network as it is now on the validation images; empty without any."""
-        if self._material.validation is None:
-            return {}
-        return self._score(self.validation_probabilities())
-
     def validation_probabilities(self) -> np.ndarray:
         """Return what the network as it is now says of the validation images, ``(n, C)``.
 

@@ -1,7 +1,7 @@
-"""What fits into a time: a recipe's epochs, before and while it trains, and which network.
+"""What fits into a time: a recipe's epochs, before and while it trains.
 
 Owns: the arithmetic over costs that were measured. Does not own: measuring them
-(``workflows.fitting``), probes (``probes``).
+(``workflows.fitting``), which network (``probes``).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class PhaseCost:
 
 
 @dataclass(frozen=True)
-class Cost:
+class TrainingCost:
     """What a training takes, in seconds.
 
     Attributes:
@@ -62,7 +62,7 @@ def _cost_phase(phase: PhaseRecipe, cost: PhaseCost) -> float:
 
 
 def fit_phases(
-    phases: Sequence[PhaseRecipe], cost: Cost, seconds: float
+    phases: Sequence[PhaseRecipe], cost: TrainingCost, seconds: float
 ) -> tuple[PhaseRecipe, ...]:
     """Shorten the phases that take longest until the training fits into a time.
 
@@ -79,7 +79,7 @@ def fit_phases(
 
     Example:
         >>> phases = [PhaseRecipe(name="a", epochs=30), PhaseRecipe(name="b", epochs=20)]
-        >>> cost = Cost(10, (PhaseCost(0, 1), PhaseCost(0, 5)), 15)
+        >>> cost = TrainingCost(10, (PhaseCost(0, 1), PhaseCost(0, 5)), 15)
         >>> [phase.epochs for phase in fit_phases(phases, cost, 82)]
         [29, 5]
     """
@@ -152,7 +152,7 @@ class Pace:
     def __init__(
         self,
         phases: Sequence[PhaseRecipe],
-        cost: Cost,
+        cost: TrainingCost,
         seconds: float,
         elapsed: Callable[[], float],
     ) -> None:
@@ -205,43 +205,3 @@ def _keep_one_view(phase: PhaseRecipe) -> PhaseRecipe:
         return phase
     features = phase.features.model_copy(update={"views": 1})
     return phase.model_copy(update={"features": features})
-
-
-@dataclass(frozen=True)
-class Probed:
-    """A network at a size that was looked at.
-
-    Attributes:
-        backbone: Its name.
-        size: Side of its images, in pixels.
-        score: Of cross-fitted linear probes on its features.
-        error: Standard error of the score.
-        image_ms: What its features of one image take.
-    """
-
-    backbone: str
-    size: int
-    score: float
-    error: float
-    image_ms: float
-
-    @property
-    def name(self) -> str:
-        """Return what messages call it."""
-        return f"{self.backbone} at {self.size} pixels"
-
-
-def rank_probes(probes: Sequence[Probed]) -> list[Probed]:
-    """Order networks for a closer look: the best first, but a faster one where they tie.
-
-    Those within half a standard error of the best tie with it; then come the best of the
-    others, and so on.
-    """
-    left, ranked = list(probes), []
-    while left:
-        best = max(left, key=lambda probe: probe.score)
-        ties = [probe for probe in left if probe.score >= best.score - best.error / 2]
-        ties.sort(key=lambda probe: probe.image_ms)
-        ranked += ties
-        left = [probe for probe in left if probe not in ties]
-    return ranked

@@ -21,7 +21,7 @@ from tfclassify.web.metrics import ROUTES, Metrics
 _OWN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class Journal:
+class RequestLog:
     """ASGI middleware: an id for each request, its place in the counts, a line in the log."""
 
     def __init__(

@@ -24,7 +24,7 @@ from tfclassify.inference.evidence import Explanation, cut_to_photo
 from tfclassify.pages.rendering import render_page
 from tfclassify.web.gate import SERVED_TEMPLATES, Door, answer_error
 from tfclassify.web.inference_protocol import add_protocol
-from tfclassify.web.request_log import Journal
+from tfclassify.web.request_log import RequestLog
 from tfclassify.web.server import make_app
 from tfclassify.web.service import Decoded, Service, Slot
 from tfclassify.web.uploads import Refusal, read_uploads
@@ -165,7 +165,7 @@ def make_service_app(
     app.include_router(_make_routes(service))
     add_protocol(app, service)
     _add_pages(app, service)
-    app.add_middleware(Journal, metrics=service.metrics, log=log)
+    app.add_middleware(RequestLog, metrics=service.metrics, log=log)
     return app
 
 

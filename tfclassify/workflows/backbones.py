@@ -40,7 +40,7 @@ def list_backbones() -> tuple[BackboneRow, ...]:
 
 
 @dataclass(frozen=True)
-class ExportRequest:
+class BackboneExportRequest:
     """Which backbone to write as a hub module.
 
     Attributes:
@@ -57,7 +57,7 @@ class ExportRequest:
 
 
 @dataclass(frozen=True)
-class ExportResult:
+class BackboneExport:
     """A hub module that was written.
 
     Attributes:
@@ -74,7 +74,7 @@ class ExportResult:
 
 
 @verb
-def export_backbone(request: ExportRequest, observer: Observer = SILENT) -> ExportResult:
+def export_backbone(request: BackboneExportRequest, observer: Observer = SILENT) -> BackboneExport:
     """Write a backbone as a SavedModel in the form of TensorFlow Hub's modules.
 
     Raises:
@@ -99,7 +99,7 @@ def export_backbone(request: ExportRequest, observer: Observer = SILENT) -> Expo
     network = build_network(spec, size, weights=request.weights)
     observer.on_note("writing the SavedModel")
     features = export_hub_module(spec, network, size, request.folder)
-    return ExportResult(request.folder, size, INPUT_RANGE, features)
+    return BackboneExport(request.folder, size, INPUT_RANGE, features)
 
 
 def _check_folder(folder: Path) -> None:

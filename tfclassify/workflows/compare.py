@@ -12,7 +12,8 @@ import numpy as np
 
 from tfclassify.errors import RequestError, TfclassifyError
 from tfclassify.events import SILENT, Observer
-from tfclassify.executors.jobs import ExecutorOptions, Job, open_executor, run_jobs
+from tfclassify.executors.catalogue import ExecutorOptions, open_executor
+from tfclassify.executors.jobs import Job, run_jobs
 from tfclassify.files import write_text
 from tfclassify.judging.comparison import make_comparison
 from tfclassify.judging.contenders import (

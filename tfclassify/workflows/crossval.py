@@ -27,7 +27,8 @@ from tfclassify.data.scan import find_changed_files
 from tfclassify.data.splits import make_folds
 from tfclassify.errors import RequestError, TfclassifyError
 from tfclassify.events import SILENT, Observer
-from tfclassify.executors.jobs import ExecutorOptions, Job, open_executor, run_jobs
+from tfclassify.executors.catalogue import ExecutorOptions, open_executor
+from tfclassify.executors.jobs import Job, run_jobs
 from tfclassify.files import sweep_unfinished, write_json, write_text
 from tfclassify.judging.folds import (
     OUT_OF_FOLD,
@@ -41,7 +42,7 @@ from tfclassify.judging.seen import load_thumbnails, save_thumbnails
 from tfclassify.pages.crossval_page import (
     CrossvalReport,
     FoldRow,
-    Spread,
+    FoldSpread,
     draw_crossval_figures,
     find_spreads,
     render_crossval_page,
@@ -120,7 +121,7 @@ class CrossvalResult:
     recipe: Recipe
     judgement: Judgement
     folds: tuple[FoldRow, ...]
-    spreads: dict[str, Spread]
+    spreads: dict[str, FoldSpread]
     images: int
     seconds: float
     report: Path
@@ -451,7 +452,7 @@ def _write_metrics(place: CrossvalDirectory, result: CrossvalResult) -> None:
     write_json(place.metrics_path, content)
 
 
-def describe_spread(spread: Spread) -> dict[str, Any]:
+def describe_spread(spread: FoldSpread) -> dict[str, Any]:
     """Return a spread as plain values for JSON."""
     return {"mean": spread.mean, "deviation": spread.deviation, "values": list(spread.values)}
 

@@ -19,7 +19,7 @@ import numpy as np
 from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData
 from tfclassify.events import SILENT, Observer
-from tfclassify.executors.jobs import ExecutorOptions
+from tfclassify.executors.catalogue import ExecutorOptions
 from tfclassify.files import write_text
 from tfclassify.judging.answers import ask_bundle, join_answers, write_predictions
 from tfclassify.judging.comparison import make_comparison

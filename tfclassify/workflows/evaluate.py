@@ -13,7 +13,7 @@ from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData, prepare_labelled
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
-from tfclassify.executors.jobs import ExecutorOptions
+from tfclassify.executors.catalogue import ExecutorOptions
 from tfclassify.judging.answers import ask_bundle, join_answers
 from tfclassify.judging.seen import Seen, find_seen
 from tfclassify.judging.verdicts import Calibrated, judge_answers, write_metrics

@@ -22,16 +22,8 @@ from tfclassify.recipe.loading import build_recipe
 from tfclassify.recipe.schema import PhaseRecipe, Recipe, count_views
 from tfclassify.recipe.wording import format_seconds
 from tfclassify.runs.documents import Choice
-from tfclassify.tuning.budget import (
-    PLANNED,
-    Cost,
-    Pace,
-    PhaseCost,
-    Probed,
-    fit_phases,
-    rank_probes,
-)
-from tfclassify.tuning.probes import probe_features
+from tfclassify.tuning.budget import PLANNED, Pace, PhaseCost, TrainingCost, fit_phases
+from tfclassify.tuning.probes import Probed, probe_features, rank_probes
 from tfclassify.workflows.check import plan_phase
 from tfclassify.workflows.material import build_network, open_teacher, open_training_set
 from tfclassify.workflows.start import set_up_keras
@@ -113,7 +105,10 @@ def _with_phases(recipe: Recipe, phases: Sequence[PhaseRecipe]) -> Recipe:
 
 
 def _say_fit(
-    fitting: Fitting, asked: Sequence[PhaseRecipe], phases: Sequence[PhaseRecipe], cost: Cost
+    fitting: Fitting,
+    asked: Sequence[PhaseRecipe],
+    phases: Sequence[PhaseRecipe],
+    cost: TrainingCost,
 ) -> str:
     parts = [
         f"{phase.name} {phase.epochs}" + (f" of {old.epochs}" if phase.epochs < old.epochs else "")
@@ -126,7 +121,7 @@ def _say_fit(
     )
 
 
-def _choose(fitting: Fitting, index: Index) -> tuple[Recipe, Cost, list[str]]:
+def _choose(fitting: Fitting, index: Index) -> tuple[Recipe, TrainingCost, list[str]]:
     """Choose backbone and size by probes and by what the time allows."""
     train = index.in_split("train")
     most = int(min(_MOST_IMAGES, max(_LEAST_IMAGES, fitting.seconds / 2)))
@@ -161,10 +156,10 @@ def _look_closer(
     index: Index,
     ranked: Sequence[Probed],
     by_name: dict[tuple[str, int], Recipe],
-) -> tuple[Recipe, Cost, str]:
+) -> tuple[Recipe, TrainingCost, str]:
     """Take the first network of the ranking whose training fits well enough into the time."""
     wanted = min(_LEAST_EPOCHS, fitting.recipe.phases[-1].epochs)
-    tried: list[tuple[int, Probed, Cost]] = []
+    tried: list[tuple[int, Probed, TrainingCost]] = []
     for probe in ranked[:_LOOKS]:
         recipe = by_name[probe.backbone, probe.size]
         cost = measure_cost(recipe, index, fitting.observer)
@@ -243,7 +238,7 @@ def probe_network(recipe: Recipe, sample: Index, observer: Observer) -> Probed:
     return Probed(recipe.model.backbone, recipe.data.image_size[0], score, error, image_ms)
 
 
-def measure_cost(recipe: Recipe, index: Index, observer: Observer) -> Cost:
+def measure_cost(recipe: Recipe, index: Index, observer: Observer) -> TrainingCost:
     """Time what a training takes here: images, steps, validation; a few of each.
 
     What the measuring itself takes, building and compiling, the training takes once more.
@@ -284,7 +279,7 @@ def measure_cost(recipe: Recipe, index: Index, observer: Observer) -> Cost:
     images = len(train) + sum(held_out.values())
     end = forward * views * sum(held_out.values()) + _REPORT
     start = decode * (images + (len(sizes) - 1) * len(train)) + time.perf_counter() - began
-    return Cost(start, tuple(phases), end)
+    return TrainingCost(start, tuple(phases), end)
 
 
 def _time(work: Callable[[], object], times: int = 2) -> float:

@@ -23,7 +23,8 @@ import numpy as np
 from tfclassify.data.places import make_absolute
 from tfclassify.errors import ImageError, InterruptedTraining, RequestError
 from tfclassify.events import SILENT, Observer
-from tfclassify.executors.jobs import ExecutorOptions, Job, open_executor, run_jobs
+from tfclassify.executors.catalogue import ExecutorOptions, open_executor
+from tfclassify.executors.jobs import Job, run_jobs
 from tfclassify.recipe.schema import TtaRecipe
 from tfclassify.workflows.start import start_tensorflow
 

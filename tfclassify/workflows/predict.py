@@ -14,7 +14,7 @@ from tfclassify.data.index import load_index
 from tfclassify.data.places import hash_image, is_remote, read_bytes
 from tfclassify.errors import DataError, RequestError
 from tfclassify.events import SILENT, Observer
-from tfclassify.executors.jobs import ExecutorOptions
+from tfclassify.executors.catalogue import ExecutorOptions
 from tfclassify.files import write_bytes, write_text
 from tfclassify.judging.seen import name_known
 from tfclassify.workflows.evaluate import choose_views, find_run

@@ -17,7 +17,7 @@ from tfclassify.data.index import Index
 from tfclassify.data.preparation import PreparedData, prepare_data
 from tfclassify.errors import RequestError
 from tfclassify.events import SILENT, Observer
-from tfclassify.executors.jobs import ExecutorOptions, open_executor
+from tfclassify.executors.catalogue import ExecutorOptions, open_executor
 from tfclassify.files import sweep_unfinished, write_text
 from tfclassify.pages.tune_page import render_tune_page
 from tfclassify.recipe.loading import dump_recipe, load_recipe

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 
 import keras
 
@@ -106,14 +106,17 @@ def rebuild(
             "layers whose results are added need the same number"
         ) from error
     if sought:
-        name = next(iter(sought))
         widths = [names[each.name] for each in network._flatten_layers() if _find_width(each)]
-        nearest = find_nearest(name, widths)
-        raise ModelError(
-            f"model.channels: {network.name!r} has no convolution or dense layer {name!r}"
-            + (f"; did you mean {nearest!r}?" if nearest else "; the names are those of its layers")
-        )
+        _refuse_unknown(network, next(iter(sought)), widths)
     return copied
+
+
+def _refuse_unknown(network: keras.Model, name: str, widths: Sequence[str]) -> NoReturn:
+    nearest = find_nearest(name, widths)
+    raise ModelError(
+        f"model.channels: {network.name!r} has no convolution or dense layer {name!r}"
+        + (f"; did you mean {nearest!r}?" if nearest else "; the names are those of its layers")
+    )
 
 
 def _find_width(layer: Any) -> str | None:

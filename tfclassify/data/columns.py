@@ -26,7 +26,7 @@ from tfclassify.data.folders import (
 )
 from tfclassify.data.session_source import read_session_words
 from tfclassify.data.sources import find_source, find_tables
-from tfclassify.errors import RequestError, SourceError
+from tfclassify.errors import RequestError, SourceError, TfclassifyError
 from tfclassify.events import SILENT, Observer
 from tfclassify.recipe.schema import ColumnsRecipe, DataRecipe
 from tfclassify.recipe.wording import join_names, suggest
@@ -140,22 +140,37 @@ def conclude_source(
             layout = f"one folder a class, {len(labels):,} classes" if labels else "no labels"
             beside = f"; the table {tables[0]} was not read" if tables else ""
             return replace(folders, remarks=(layout + beside,))
-    concluded_tables, faults = [], []
-    for name in tables[:_TABLES]:
-        try:
-            shown = f"{source}/{name}"
-            concluded = conclude_table(found.root / name, shown, found.root, given)
-            data = {"source": source, "table": name, **concluded.data}
-            has_labels = concluded.data["columns"].get("label", "") is not None
-            remarks = (f"the table {name} describes the images", *concluded.remarks)
-            concluded_tables.append((has_labels, replace(concluded, data=data, remarks=remarks)))
-        except (SourceError, RequestError) as fault:
-            faults.append(fault)
-    if concluded_tables:
-        return max(concluded_tables, key=lambda each: each[0])[1]
+    best, faults = _conclude_best(source, found.root, tables[:_TABLES], given)
+    if best is not None:
+        return best
     if given:
         raise faults[0]
     return replace(folders, remarks=(f"no labels; its table is not understood: {faults[0]}",))
+
+
+def _conclude_best(
+    source: str, root: Path, tables: Sequence[str], given: Mapping[str, str | None]
+) -> tuple[Conclusion | None, list[TfclassifyError]]:
+    """Conclude from each table of a folder; return that of the first with labels, or the first.
+
+    Returns:
+        None where no table is understood, and what is wrong with each that is not.
+    """
+    best: Conclusion | None = None
+    faults: list[TfclassifyError] = []
+    for name in tables:
+        try:
+            concluded = conclude_table(root / name, f"{source}/{name}", root, given)
+        except (SourceError, RequestError) as fault:
+            faults.append(fault)
+            continue
+        data = {"source": source, "table": name, **concluded.data}
+        remarks = (f"the table {name} describes the images", *concluded.remarks)
+        found = replace(concluded, data=data, remarks=remarks)
+        if concluded.data["columns"].get("label", "") is not None:
+            return found, faults
+        best = best or found
+    return best, faults
 
 
 def conclude_table(

@@ -122,11 +122,11 @@ def write_artefact(
         write_json(work / FACTS, facts)  # as predict.py needs them
         found = run_artefact(work, exam.answers.files, form.refused, str(folder))
         agreement = judge_artefact(str(folder), bundle.recipe, exam, found, precision)
-        size = sum(path.stat().st_size for path in list_files(file))
+        files = list_files(file)
+        size = sum(path.stat().st_size for path in files)
         facts |= {"proof": to_plain(asdict(agreement)), "size_bytes": size}
         facts["sha256"] = {
-            path.relative_to(work).as_posix(): hash_file(path)
-            for path in (*list_files(file), work / RECIPE)
+            path.relative_to(work).as_posix(): hash_file(path) for path in (*files, work / RECIPE)
         }
         write_json(work / FACTS, {**facts, "checksum": sum_facts(facts)})
         write_text(work / "README.md", write_readme(form, bundle, facts, scores))

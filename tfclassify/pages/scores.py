@@ -25,7 +25,7 @@ from tfclassify.pages.wording import (
 from tfclassify.scoring.intervals import FOLDS, Interval
 from tfclassify.scoring.judgement import ClassJudgement, Judgement, LabelJudgement
 from tfclassify.scoring.mistakes import WrongLabels, find_mistakes, find_wrong_labels
-from tfclassify.scoring.outcome import LabelOutcome
+from tfclassify.scoring.outcome import LabelOutcome, Outcome
 from tfclassify.scoring.tasks import MULTI_CLASS, MULTI_LABEL, find_metric, get_task
 from tfclassify.scoring.verdicts import Answers, Verdict
 
@@ -388,6 +388,7 @@ class _Told:
         before_classes: What a terminal is told before the classes.
         tabulate_classes: How each class fares.
         tabulate_mistakes: The most frequent mistakes.
+        list_mistakes: The worst images of an outcome, given the classes and how many.
     """
 
     wrong: str
@@ -397,28 +398,7 @@ class _Told:
     before_classes: Callable[[Any], list[str]]
     tabulate_classes: Callable[[Any, Sequence[int] | None], Table]
     tabulate_mistakes: Callable[[Any, int], Table]
-
-
-_TOLD = {
-    MULTI_CLASS: _Told(
-        "misclassified",
-        "The most confident mistakes",
-        "wrong labels and for images that no one could tell",
-        "No image was misclassified.",
-        lambda judgement: [],
-        _tabulate_single,
-        _tabulate_confusions,
-    ),
-    MULTI_LABEL: _Told(
-        "not given exactly the labels that they have",
-        "Those of the greatest loss",
-        "labels that were forgotten",
-        "No image with labels of its own was given one too many.",
-        lambda judgement: [explain_thresholds(judgement)],
-        _tabulate_labels,
-        _tabulate_additions,
-    ),
-}
+    list_mistakes: Callable[[Any, Sequence[str], int], list[Mistake]]
 
 
 @dataclass(frozen=True)
@@ -453,18 +433,11 @@ def list_mistakes(answers: Answers, limit: int = 24) -> list[Mistake]:
         answers: The images and what the model said.
         limit: How many at most.
     """
-    classes, probabilities = answers.classes, answers.probabilities
     outcome = answers.outcome
-    if isinstance(outcome, LabelOutcome):
-        return [
-            Mistake(
-                wrong.position,
-                (*wrong.added, *wrong.missed)[0],
-                _name_wrong(classes, probabilities[wrong.position], wrong),
-                (f"right: {', '.join(classes[i] for i in wrong.found) or 'none'}",),
-            )
-            for wrong in find_wrong_labels(outcome, limit=limit)
-        ]
+    return _TOLD[outcome.task].list_mistakes(outcome, answers.classes, limit)
+
+
+def _list_misclassified(outcome: Outcome, classes: Sequence[str], limit: int) -> list[Mistake]:
     return [
         Mistake(
             wrong.position,
@@ -473,6 +446,18 @@ def list_mistakes(answers: Answers, limit: int = 24) -> list[Mistake]:
             (f"is {classes[wrong.target]} ({100 * wrong.true_probability:.0f} %)",),
         )
         for wrong in find_mistakes(outcome, limit=limit)
+    ]
+
+
+def _list_mislabelled(outcome: LabelOutcome, classes: Sequence[str], limit: int) -> list[Mistake]:
+    return [
+        Mistake(
+            wrong.position,
+            (*wrong.added, *wrong.missed)[0],
+            _name_wrong(classes, outcome.probabilities[wrong.position], wrong),
+            (f"right: {', '.join(classes[i] for i in wrong.found) or 'none'}",),
+        )
+        for wrong in find_wrong_labels(outcome, limit=limit)
     ]
 
 
@@ -487,3 +472,27 @@ def _name_wrong(
         if ids:
             lines.append(f"{title}: {', '.join(named)}" + (f" and {more} more" if more > 0 else ""))
     return tuple(lines)
+
+
+_TOLD = {
+    MULTI_CLASS: _Told(
+        "misclassified",
+        "The most confident mistakes",
+        "wrong labels and for images that no one could tell",
+        "No image was misclassified.",
+        lambda judgement: [],
+        _tabulate_single,
+        _tabulate_confusions,
+        _list_misclassified,
+    ),
+    MULTI_LABEL: _Told(
+        "not given exactly the labels that they have",
+        "Those of the greatest loss",
+        "labels that were forgotten",
+        "No image with labels of its own was given one too many.",
+        lambda judgement: [explain_thresholds(judgement)],
+        _tabulate_labels,
+        _tabulate_additions,
+        _list_mislabelled,
+    ),
+}

@@ -158,6 +158,15 @@ class Addition:
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """What was fitted to validation images, and is shown beside the scores; see ``judge``."""
+
+    temperature: float | None
+    softened: ArrayLike | None
+    thresholds: ArrayLike | None
+
+
+@dataclass(frozen=True)
 class Judgement(ABC):
     """Everything that was measured on one set of labelled images.
 
@@ -181,6 +190,8 @@ class Judgement(ABC):
 
     #: The task that was judged, as in a recipe.
     task: ClassVar[str]
+    #: What is measured, by name.
+    measures: ClassVar[Mapping[str, Measure[Any]]]
     #: What a row of ``class_scores`` is.
     score_kind: ClassVar[type[ClassScore]] = ClassScore
 
@@ -188,6 +199,22 @@ class Judgement(ABC):
     @abstractmethod
     def wrong(self) -> int:
         """Images whose answer is not their label, or not just their labels."""
+
+    @property
+    def reliability(self) -> tuple[ReliabilityBin, ...]:
+        """How often answers are right, by their confidence; empty where there is no such curve."""
+        return ()
+
+    @staticmethod
+    @abstractmethod
+    def measure_own(outcome: Any, scores: tuple[Any, ...], fitted: Fitted) -> dict[str, Any]:
+        """Measure what only this kind of judgement has, and complete its ``class_scores``.
+
+        Args:
+            outcome: The images.
+            scores: ``class_scores`` as measured.
+            fitted: What was fitted to validation images.
+        """
 
     @staticmethod
     @abstractmethod
@@ -250,6 +277,12 @@ class ClassJudgement(Judgement):
     calibration: Calibration
 
     task = "multi_class"
+    measures = METRICS
+
+    @property
+    def reliability(self) -> tuple[ReliabilityBin, ...]:
+        """The curve at the stored temperature, or as the model gives its probabilities."""
+        return self.calibration.curve_after or self.calibration.curve
 
     @property
     def wrong(self) -> int:
@@ -264,6 +297,18 @@ class ClassJudgement(Judgement):
             if true != predicted
         ]
         return sorted(pairs, key=lambda pair: -pair[2])[:limit]
+
+    @staticmethod
+    def measure_own(
+        outcome: Outcome, scores: tuple[ClassScore, ...], fitted: Fitted
+    ) -> dict[str, Any]:
+        """Count the confusions and measure the calibration."""
+        calibration = _judge_calibration(outcome, fitted.temperature, fitted.softened)
+        return {
+            "class_scores": scores,
+            "confusion": _count_confusion(outcome),
+            "calibration": calibration,
+        }
 
     @staticmethod
     def read_own(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -294,6 +339,7 @@ class LabelJudgement(Judgement):
     added: Counts
 
     task = "multi_label"
+    measures = LABEL_METRICS
     score_kind = LabelScore
 
     @property
@@ -307,6 +353,26 @@ class LabelJudgement(Judgement):
             Addition(self.classes[absent], self.classes[there], images, chances)
             for there, absent, images, chances in self.added[:limit]
         ]
+
+    @staticmethod
+    def measure_own(
+        outcome: LabelOutcome, scores: tuple[LabelScore, ...], fitted: Fitted
+    ) -> dict[str, Any]:
+        """Put the stored thresholds to the classes, and count labels."""
+        own = DEFAULT_THRESHOLD if fitted.thresholds is None else fitted.thresholds
+        shown = np.broadcast_to(np.asarray(own, dtype=np.float64), outcome.class_count)
+        origin: ThresholdOrigin = "half" if fitted.thresholds is None else "stored"
+        if not (outcome.thresholds == shown).all():
+            origin = "cross_fitted"
+        return {
+            "class_scores": tuple(
+                replace(row, threshold=value)
+                for row, value in zip(scores, shown.tolist(), strict=True)
+            ),
+            "threshold_origin": origin,
+            "label_counts": _count_labels(outcome),
+            "added": _count_additions(outcome.is_true, outcome.is_predicted),
+        }
 
     @staticmethod
     def read_own(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -363,31 +429,24 @@ def judge(
             f"got {len(classes)}"
         )
     plan = plan_resamples(outcome.images, seed=seed, resamples=resamples, groups=groups)
-    metrics: Mapping[str, Measure[Any]] = METRICS
-    kind: type[ClassScore] = ClassScore
-    if isinstance(outcome, LabelOutcome):
-        metrics, kind = LABEL_METRICS, LabelScore
-    statistics: dict[str, Any] = {name: each.weigh for name, each in metrics.items()}
+    kind = _KINDS[outcome.task]
+    statistics: dict[str, Any] = {name: each.weigh for name, each in kind.measures.items()}
     # Without an image or a prediction a class has no score on any resample.
     seen = np.flatnonzero((outcome.is_true | outcome.is_predicted).any(axis=0))
     statistics[""] = lambda weighting: _stack_class_scores(weighting)[:, :, seen]
     samples = resample(statistics, outcome, plan)
-    shared: dict[str, Any] = {
-        "classes": tuple(classes),
-        "n": outcome.images,
-        "groups": None if groups is None else plan.unit_count,
-        "seed": seed,
-        "resamples": resamples,
-        "metrics": judge_metrics(metrics, outcome, plan, samples, level),
-        "class_scores": _judge_classes(outcome, plan, samples[""], seen, classes, level, kind),
-    }
-    if isinstance(outcome, LabelOutcome):
-        return _complete_labels(shared, outcome, thresholds)
-    return ClassJudgement(
-        **shared,
-        confusion=_count_confusion(outcome),
-        calibration=_judge_calibration(outcome, temperature, softened),
+    fitted = Fitted(temperature, softened, thresholds)
+    scores = _judge_classes(outcome, plan, samples[""], seen, classes, level, kind.score_kind)
+    found: Judgement = kind(
+        classes=tuple(classes),
+        n=outcome.images,
+        groups=None if groups is None else plan.unit_count,
+        seed=seed,
+        resamples=resamples,
+        metrics=judge_metrics(kind.measures, outcome, plan, samples, level),
+        **kind.measure_own(outcome, scores, fitted),
     )
+    return found
 
 
 def judge_metrics(
@@ -490,27 +549,6 @@ def _judge_calibration(
         ece_after=after["ece"],
         loss_after=after["loss"],
         is_crossed=crossed is not None,
-    )
-
-
-def _complete_labels(
-    shared: dict[str, Any], outcome: LabelOutcome, thresholds: ArrayLike | None
-) -> LabelJudgement:
-    """Add the thresholds of the classes, and what only label sets have."""
-    own = DEFAULT_THRESHOLD if thresholds is None else thresholds
-    shown = np.broadcast_to(np.asarray(own, dtype=np.float64), outcome.class_count)
-    origin: ThresholdOrigin = "half" if thresholds is None else "stored"
-    if not (outcome.thresholds == shown).all():
-        origin = "cross_fitted"
-    shared["class_scores"] = tuple(
-        replace(row, threshold=value)
-        for row, value in zip(shared["class_scores"], shown.tolist(), strict=True)
-    )
-    return LabelJudgement(
-        **shared,
-        threshold_origin=origin,
-        label_counts=_count_labels(outcome),
-        added=_count_additions(outcome.is_true, outcome.is_predicted),
     )
 
 

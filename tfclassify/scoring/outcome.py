@@ -16,7 +16,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -37,6 +37,9 @@ class BaseOutcome(ABC):
     Attributes:
         probabilities: ``(n, C)`` float64.
     """
+
+    #: The task that it is an outcome of, as in a recipe.
+    task: ClassVar[str]
 
     probabilities: FloatArray
 
@@ -68,6 +71,8 @@ class Outcome(BaseOutcome):
         targets: True class ids, ``(n,)`` int64.
         probabilities: ``(n, C)`` float64; each row sums to 1.
     """
+
+    task = "multi_class"
 
     def __init__(self, targets: ArrayLike, probabilities: ArrayLike) -> None:
         """Check the two against one another.
@@ -258,6 +263,8 @@ class LabelOutcome(BaseOutcome):
         probabilities: ``(n, C)`` float64; rows need not sum to anything.
         thresholds: Least probability of a given label, ``(n, C)`` float64.
     """
+
+    task = "multi_label"
 
     def __init__(
         self, targets: ArrayLike, probabilities: ArrayLike, thresholds: ArrayLike | None = None

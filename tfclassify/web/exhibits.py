@@ -30,7 +30,7 @@ from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.runs.documents import RunMetrics
 from tfclassify.scoring.calibration import ReliabilityBin
-from tfclassify.scoring.judgement import ClassJudgement, Judgement
+from tfclassify.scoring.judgement import Judgement
 from tfclassify.web.served_model import ServedModel, locate_model, open_model
 from tfclassify.workflows.evaluate import find_run
 
@@ -238,9 +238,8 @@ class Exhibit:
                 judgement = Judgement.from_dict(facts[name]) if facts[name] else None
             except ScoringError as error:
                 return Reliability({}, f"How often answers are right is not known: {error}.")
-            if isinstance(judgement, ClassJudgement):
-                found = judgement.calibration
-                curves[has_views] = found.curve_after or found.curve
+            if judgement is not None and judgement.reliability:
+                curves[has_views] = judgement.reliability
         return Reliability(curves)
 
     def draw_map(self, photo: bytes, column: int, *, with_views: bool = False) -> bytes:

@@ -26,6 +26,7 @@ from tfclassify.workflows.start import set_up_keras, verb
 
 if TYPE_CHECKING:
     from tfclassify.model.assembly import Classifier
+    from tfclassify.training.steps import TrainingStep
     from tfclassify.training.teacher import Teacher
 
 #: Steps timed for the estimate, after one that is not.
@@ -153,14 +154,7 @@ def plan_phase(
         views = min(phase.features.views, phase.epochs)
         caching = (_time(lambda: np.asarray(extract(pixels))) * steps + asking) * views
         asking = 0.0
-    weights, share = np.ones(batch, np.float32), 1.0 / phase.accumulate
-
-    def update() -> None:
-        for number in range(1, phase.accumulate + 1):
-            loss, _ = step(inputs, targets, weights, share, ends_group=number == phase.accumulate)
-        float(loss)  # a device may still be at work
-
-    seconds = _time(update) * steps / phase.accumulate + asking
+    seconds = _time_update(step, inputs, targets, phase) * steps / phase.accumulate + asking
     return PhasePlan(
         phase.name,
         phase.epochs,
@@ -172,6 +166,20 @@ def plan_phase(
         caching,
         seconds * phase.epochs + caching,
     )
+
+
+def _time_update(
+    step: TrainingStep, inputs: np.ndarray, targets: np.ndarray, phase: PhaseRecipe
+) -> float:
+    """Return the seconds of one update: as many batches as the phase accumulates."""
+    weights, share = np.ones(len(inputs), np.float32), 1.0 / phase.accumulate
+
+    def update() -> None:
+        for number in range(1, phase.accumulate + 1):
+            loss, _ = step(inputs, targets, weights, share, ends_group=number == phase.accumulate)
+        float(loss)  # a device may still be at work
+
+    return _time(update)
 
 
 def _time(work: object) -> float:

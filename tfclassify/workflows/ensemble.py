@@ -210,10 +210,14 @@ def _pack(
     _write_ensemble_report(
         run, members, recipe, data, weights.tolist(), verdicts, comparison, request.weights, bundle
     )
-    names = tuple(member.name for member in members)
-    shares = tuple(weights.tolist())
     return EnsembleResult(
-        run.path, recipe, names, shares, tuple(verdicts), comparison, run.report_path
+        run.path,
+        recipe,
+        tuple(member.name for member in members),
+        tuple(weights.tolist()),
+        tuple(verdicts),
+        comparison,
+        run.report_path,
     )
 
 

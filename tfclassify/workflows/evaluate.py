@@ -96,23 +96,8 @@ def evaluate_run(request: EvaluateRequest, observer: Observer = SILENT) -> Evalu
     run = find_run(request.run)
     recipe = bundle.recipe if run is None else load_recipe(run.recipe_path)
     tta = choose_views(recipe, request.use_tta, are_inside=is_artefact(request.run))
-    own = None if run is None else PreparedData.load(run.index_path, run.integrity_path)
-    data, seen, caution = own, None, ""
-    if request.data is not None:
-        data = prepare_labelled(recipe, request.data, bundle.classes, observer=observer)
-        if run is not None and own is not None:
-            data, seen = _leave_out_known(run, own.index, data, request, observer)
-        else:
-            observer.on_warning(
-                f"{request.run}: lies in no run, so it cannot be told which of the images it was "
-                "trained on; judge by the run's folder to have them left out"
-            )
-        caution = "" if seen is None or not request.include_trained else _warn_of_known(seen)
-    if data is None:
-        raise RequestError(
-            f"{request.run}: lies in no run, whose held-out images it could be judged on; name "
-            "labelled images with --data"
-        )
+    data, seen = _open_images(request, run, recipe, bundle.classes, observer)
+    caution = "" if seen is None or not request.include_trained else _warn_of_known(seen)
     verdicts = tuple(
         judge_answers(
             _ask(bundle, index, recipe, tta, request, observer),
@@ -132,6 +117,32 @@ def evaluate_run(request: EvaluateRequest, observer: Observer = SILENT) -> Evalu
         )
     quarantined = int((data.index.frame["status"] != "ok").sum())
     return EvaluateResult(request.run, recipe.metric, verdicts, quarantined, report, seen)
+
+
+def _open_images(
+    request: EvaluateRequest,
+    run: RunDirectory | None,
+    recipe: Recipe,
+    classes: tuple[str, ...],
+    observer: Observer,
+) -> tuple[PreparedData, Seen | None]:
+    """Read the images to judge on, and which of them the run knows, where they are others."""
+    own = None if run is None else PreparedData.load(run.index_path, run.integrity_path)
+    if request.data is not None:
+        data = prepare_labelled(recipe, request.data, classes, observer=observer)
+        if run is not None and own is not None:
+            return _leave_out_known(run, own.index, data, request, observer)
+        observer.on_warning(
+            f"{request.run}: lies in no run, so it cannot be told which of the images it was "
+            "trained on; judge by the run's folder to have them left out"
+        )
+        return data, None
+    if own is None:
+        raise RequestError(
+            f"{request.run}: lies in no run, whose held-out images it could be judged on; name "
+            "labelled images with --data"
+        )
+    return own, None
 
 
 def _ask(

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from tfclassify.workflows.start import start_tensorflow, verb
 
 if TYPE_CHECKING:
     from tfclassify.inference.prediction import ImageInput, Predictions
+    from tfclassify.model.bundle import Bundle
 
 
 #: Pictures on a page: more would be tens of megabytes.
@@ -96,15 +97,7 @@ def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -
     tta = choose_views(bundle.recipe, request.use_tta, are_inside=is_artefact(request.run))
     temperature = bundle.temperature if tta is None else bundle.views_temperature
     if request.is_calibrated and temperature is None:
-        reason = "it trained without validation images"
-        if bundle.temperature is not None:
-            reason = "it was made before views had their own"
-        if bundle.task.is_multi_label:
-            reason = "it labels by thresholds"
-        raise RequestError(
-            f"--calibrated: {request.run} has no temperature, since {reason}; leave --calibrated "
-            "out"
-        )
+        _refuse_calibration(request.run, bundle)
 
     def ask_elsewhere(inputs: Sequence[tuple[str, ImageInput]]) -> tuple[np.ndarray, list[str]]:
         question = Question(
@@ -120,6 +113,23 @@ def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -
     if request.is_calibrated and temperature is not None:
         predictions = _soften(predictions, temperature)
     predictions = _mark_known(request, predictions, observer)
+    _write(request, predictions)
+    return PredictResult(predictions, request.out)
+
+
+def _refuse_calibration(run: Path, bundle: Bundle) -> NoReturn:
+    reason = "it trained without validation images"
+    if bundle.temperature is not None:
+        reason = "it was made before views had their own"
+    if bundle.task.is_multi_label:
+        reason = "it labels by thresholds"
+    raise RequestError(
+        f"--calibrated: {run} has no temperature, since {reason}; leave --calibrated out"
+    )
+
+
+def _write(request: PredictRequest, predictions: Predictions) -> None:
+    """Write the table, the page and the sorted copies that were asked for."""
     if request.out is not None and request.is_simple:
         predictions.write_simple_csv(request.out)
     elif request.out is not None:
@@ -128,7 +138,6 @@ def predict_paths_of_run(request: PredictRequest, observer: Observer = SILENT) -
         write_text(request.html, _render_pictures(request, predictions))
     if request.save_images is not None:
         _sort_images(request, predictions, request.save_images)
-    return PredictResult(predictions, request.out)
 
 
 def _refuse_absent_images(images: ImageInput | Sequence[ImageInput]) -> None:

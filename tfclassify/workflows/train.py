@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
@@ -125,11 +125,7 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
     recipe = open_recipe(request.recipe, request.overrides, observer, request.columns)
     workers = find_workers(recipe.runtime.strategy, request.workers)
     if workers is not None and request.seconds is not None:
-        with workers.listener:
-            raise RequestError(
-                "--time: fits a training to one machine, and several workers are to train "
-                "together; leave one of them out"
-            )
+        _refuse_time(workers)
     if workers is not None and not workers.is_chief:
         data = anchor_images(prepare_data(recipe, observer=observer))
         return _follow(workers, recipe, data, None, started, observer)
@@ -138,10 +134,7 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
     choice, pace = None, None
     if request.seconds is not None:
         recipe, choice, pace = _fit(request, request.seconds, recipe, started, observer)
-    if request.out is not None:
-        run = RunDirectory.create_at(request.out, dump_recipe(recipe))
-    else:
-        run = RunDirectory.create(request.reports, recipe.name, dump_recipe(recipe))
+    run = _create(request, recipe)
     observer.on_note(f"run {run.path}")
     with run.lock(), _explain_interruption(run), _remove_unstarted(run):
         if choice is not None:
@@ -165,6 +158,20 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
         if not request.keep_state:
             run.drop_state()
         return result
+
+
+def _refuse_time(workers: Workers) -> NoReturn:
+    with workers.listener:
+        raise RequestError(
+            "--time: fits a training to one machine, and several workers are to train "
+            "together; leave one of them out"
+        )
+
+
+def _create(request: TrainRequest, recipe: Recipe) -> RunDirectory:
+    if request.out is not None:
+        return RunDirectory.create_at(request.out, dump_recipe(recipe))
+    return RunDirectory.create(request.reports, recipe.name, dump_recipe(recipe))
 
 
 def _fit(
@@ -227,19 +234,7 @@ def resume_training(
         TargetError: If the folder is not a run.
         RunError: If it would not end as it would have; every difference is listed.
     """
-    folder = out or given
-    if folder is None:
-        raise RequestError("train --resume: name the run to resume, such as reports/plants/001")
-    if overrides:
-        raise RequestError(
-            "train --resume: a run resumes with its own recipe, so --set cannot be given; "
-            "train the changed recipe anew"
-        )
-    run = RunDirectory.open(folder)
-    if run.ensemble_path.exists():
-        raise TargetError(
-            f"{run.path}: is an ensemble, which was not trained itself; {run.describe_way_on()}"
-        )
+    run = _open_resumable(out or given, overrides)
     own = load_recipe(run.recipe_path)
     group = None if run.is_finished else find_workers(own.runtime.strategy, workers)
     if group is not None and not group.is_chief:
@@ -273,6 +268,23 @@ def resume_training(
         return result
 
 
+def _open_resumable(folder: Path | None, overrides: Sequence[str]) -> RunDirectory:
+    """Open the run that is to be resumed, by its own recipe."""
+    if folder is None:
+        raise RequestError("train --resume: name the run to resume, such as reports/plants/001")
+    if overrides:
+        raise RequestError(
+            "train --resume: a run resumes with its own recipe, so --set cannot be given; "
+            "train the changed recipe anew"
+        )
+    run = RunDirectory.open(folder)
+    if run.ensemble_path.exists():
+        raise TargetError(
+            f"{run.path}: is an ensemble, which was not trained itself; {run.describe_way_on()}"
+        )
+    return run
+
+
 def _judge_again(
     run: RunDirectory, recipe: Recipe, scores: RunMetrics, observer: Observer
 ) -> TrainResult:
@@ -282,14 +294,9 @@ def _judge_again(
     verdicts: tuple[Verdict, ...] = ()
     if scores.splits:
         verdicts = evaluate_run(EvaluateRequest(run.path), observer).verdicts
-    kept, epochs, seconds = (
-        scores.kept_phase or recipe.phases[-1].name,
-        scores.epochs,
-        scores.seconds,
-    )
-    return TrainResult(
-        run.path, recipe, verdicts, epochs or 0, seconds or 0.0, run.report_path, kept
-    )
+    kept = scores.kept_phase or recipe.phases[-1].name
+    epochs, seconds = scores.epochs or 0, scores.seconds or 0.0
+    return TrainResult(run.path, recipe, verdicts, epochs, seconds, run.report_path, kept)
 
 
 def _settle_recipe(run: RunDirectory, own: Recipe, given: Path | None, *, force: bool) -> Recipe:
@@ -363,11 +370,55 @@ def train_prepared(
     """
     started = time.perf_counter() if started is None else started
     set_up_keras(recipe)
+    trained = _train(run, recipe, data.index, observer, resume=resume, pace=pace, replicas=replicas)
+    bundle, verdicts = _judge_run(run, recipe, data.index, trained, observer)
+    seconds = time.perf_counter() - started if seconds is None else seconds
+    _write_results(run, recipe, data, trained, verdicts, seconds, bundle)
+    return TrainResult(
+        run.path,
+        recipe,
+        tuple(verdicts),
+        len(trained.records),
+        seconds,
+        run.report_path,
+        trained.kept_phase,
+    )
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What a training leaves in memory.
+
+    Attributes:
+        classifier: The network, with the weights that were kept.
+        material: What it was trained on.
+        records: Every epoch.
+        kept_phase: Name of the phase whose weights it has.
+        caution: What is to be said beside its scores; empty for nothing.
+    """
+
+    classifier: Classifier
+    material: Material
+    records: Sequence[EpochRecord]
+    kept_phase: str
+    caution: str
+
+
+def _train(
+    run: RunDirectory,
+    recipe: Recipe,
+    index: Index,
+    observer: Observer,
+    *,
+    resume: bool,
+    pace: Pace | None,
+    replicas: Replicas | None,
+) -> _Trained:
+    """Build the network and train it; the journal is written epoch by epoch."""
     from tfclassify.training.devices import open_replicas
     from tfclassify.training.tensorboard import TensorBoardLog
     from tfclassify.training.trainer import Trainer
 
-    index = data.index
     if replicas is None:
         replicas = open_replicas(recipe)
     if replicas.count > 1:
@@ -401,47 +452,36 @@ def train_prepared(
         write_hard_examples(run.mining_path, index.in_split("train"), trainer.hard_examples)
     taught = material.teacher.caution if material.teacher else ""
     caution = " ".join(filter(None, (trainer.caution, taught)))
-    bundle, verdicts = _judge_run(run, recipe, index, classifier, material, caution, observer)
-    seconds = time.perf_counter() - started if seconds is None else seconds
-    kept = trainer.kept_phase
-    _write_results(run, recipe, data, records, verdicts, seconds, classifier, kept, bundle)
-    return TrainResult(
-        run.path, recipe, tuple(verdicts), len(records), seconds, run.report_path, kept
-    )
+    return _Trained(classifier, material, records, trainer.kept_phase, caution)
 
 
 def _judge_run(
-    run: RunDirectory,
-    recipe: Recipe,
-    index: Index,
-    classifier: Classifier,
-    material: Material,
-    caution: str,
-    observer: Observer,
+    run: RunDirectory, recipe: Recipe, index: Index, trained: _Trained, observer: Observer
 ) -> tuple[Bundle, list[Verdict]]:
     """Save the bundle, check it against what was trained, and judge what was saved."""
     from tfclassify.model.bundle import load_bundle, save_bundle, store_calibration
     from tfclassify.model.prediction import predict_store
     from tfclassify.training.steps import ForwardPass
 
-    trained = None
-    if material.validation is not None:
-        network = ForwardPass(classifier.network)
-        logits = predict_store(network, material.validation, recipe.step_images)
-        trained = get_task(recipe.task).activate(logits)
-    save_bundle(run.bundle_dir, classifier, classes=index.classes, recipe=recipe)
+    validation, before = trained.material.validation, None
+    if validation is not None:
+        network = ForwardPass(trained.classifier.network)
+        logits = predict_store(network, validation, recipe.step_images)
+        before = get_task(recipe.task).activate(logits)
+    save_bundle(run.bundle_dir, trained.classifier, classes=index.classes, recipe=recipe)
     bundle = load_bundle(run.bundle_dir)
     answers = {}
-    for split, images in (("validation", material.validation), ("test", None)):
+    for split, images in (("validation", validation), ("test", None)):
         held_out = index.in_split(split)
         if len(held_out):
             answers[split] = ask_bundle(bundle, held_out, recipe.data, recipe.tta, observer, images)
-    if trained is not None:
-        _check_agreement(run, trained, answers["validation"].plain)
+    if before is not None:
+        _check_agreement(run, before, answers["validation"].plain)
     calibrated = calibrate(answers.get("validation"), recipe, index.classes)
     store_calibration(bundle, **asdict(calibrated))
     return bundle, [
-        judge_answers(own, split, recipe, calibrated, caution) for split, own in answers.items()
+        judge_answers(own, split, recipe, calibrated, trained.caution)
+        for split, own in answers.items()
     ]
 
 
@@ -458,11 +498,9 @@ def _write_results(
     run: RunDirectory,
     recipe: Recipe,
     data: PreparedData,
-    records: Sequence[EpochRecord],
+    trained: _Trained,
     verdicts: Sequence[Verdict],
     seconds: float,
-    classifier: Classifier,
-    kept_phase: str,
     bundle: Bundle,
 ) -> None:
     from tfclassify.workflows.reporting import write_run_report
@@ -471,9 +509,9 @@ def _write_results(
         run.metrics_path,
         verdicts,
         recipe.metric,
-        epochs=len(records),
-        kept_phase=kept_phase,
-        training_seconds=round(sum(record.seconds for record in records), 1),
+        epochs=len(trained.records),
+        kept_phase=trained.kept_phase,
+        training_seconds=round(sum(record.seconds for record in trained.records), 1),
         seconds=round(seconds, 1),
     )
     write_predictions(run.predictions_path, verdicts)
@@ -481,11 +519,11 @@ def _write_results(
         run,
         recipe,
         data,
-        records,
+        trained.records,
         verdicts,
-        parameters=classifier.network.count_params(),
-        trainable=count_trainable(recipe, classifier),
-        kept_phase=kept_phase,
+        parameters=trained.classifier.network.count_params(),
+        trainable=count_trainable(recipe, trained.classifier),
+        kept_phase=trained.kept_phase,
         preview=list_preview(recipe, data.index),
         total_seconds=seconds,
         bundle=bundle,

@@ -22,7 +22,7 @@ from tfclassify.errors import ModelError, RequestError
 from tfclassify.events import Observer
 from tfclassify.recipe.loading import build_recipe, dump_recipe, load_recipe
 from tfclassify.recipe.names import OUTSIDE_SOURCES
-from tfclassify.recipe.schema import Recipe
+from tfclassify.recipe.schema import ModelRecipe, Recipe
 from tfclassify.runs.directory import RunDirectory, is_run
 from tfclassify.scoring.tasks import get_task
 from tfclassify.workflows.material import build_network
@@ -163,18 +163,25 @@ def narrow_run(
 
 def _write_narrow(run: RunDirectory, share: float, start: Path) -> None:
     """Write a bundle of the run's network with fewer channels, before any fine-tuning."""
-    from tfclassify.compress.channels import follow_channels
-    from tfclassify.compress.narrowing import (
-        choose_channels,
-        fit_statistics,
-        measure_importance,
-        name_channels,
-        slice_weights,
-    )
-    from tfclassify.model.assembly import build_classifier
     from tfclassify.model.bundle import save_bundle
 
     recipe = load_recipe(run.recipe_path)
+    _refuse_unnarrowable(run, recipe)
+    index = PreparedData.load(run.index_path, run.integrity_path).index
+    model, narrow = _narrow(run, recipe, index, share)
+    # Its weights are inside: nothing that the recipe names is needed to read it.
+    save_bundle(
+        start,
+        narrow,
+        classes=index.classes,
+        recipe=recipe.model_copy(
+            update={"model": model.model_copy(update={"start_from": str(run.path.absolute())})}
+        ),
+    )
+
+
+def _refuse_unnarrowable(run: RunDirectory, recipe: Recipe) -> None:
+    """Refuse networks whose channels cannot be followed from layer to layer."""
     if run.ensemble_path.exists() or recipe.model.stack:
         raise RequestError(
             f"--macs: {run.path} joins several networks, and one is made narrower at a time; name "
@@ -185,29 +192,37 @@ def _write_narrow(run: RunDirectory, share: float, start: Path) -> None:
             f"--macs: {recipe.model.backbone!r} is not built here, so its channels cannot be "
             "followed; use a backbone that `tfclassify backbones` lists, or --prune"
         )
-    index = PreparedData.load(run.index_path, run.integrity_path).index
+
+
+def _narrow(
+    run: RunDirectory, recipe: Recipe, index: Index, share: float
+) -> tuple[ModelRecipe, Classifier]:
+    """Take the channels that matter least out of the run's network, and say what is left."""
+    from tfclassify.compress.channels import follow_channels
+    from tfclassify.compress.narrowing import (
+        choose_channels,
+        fit_statistics,
+        measure_importance,
+        name_channels,
+        slice_weights,
+    )
+    from tfclassify.model.assembly import build_classifier
+
     own = recipe.model.model_copy(update={"start_from": str(run.path)})
     whole = build_network(recipe.model_copy(update={"model": own}), index)
     total = _count_macs(whole, recipe)
     found = follow_channels(whole.network)
     images, targets = _read_images(index, recipe)
     places = [slice(at, at + _BATCH) for at in range(0, len(images), _BATCH)]
+    batches = [(images[place], targets[place]) for place in places]
     importance = measure_importance(
         whole.network,
         found,
-        [(images[place], targets[place]) for place in places],
+        batches,
         is_multi_label=get_task(recipe.task).is_multi_label,
     )
     gone = choose_channels(found, importance, share, total, recipe.model.backbone)
-    counts = name_channels(found, gone)
-    head = recipe.model.head
-    dense = (counts.pop(f"dense{place}", units) for place, units in enumerate(head.dense, start=1))
-    model = recipe.model.model_copy(
-        update={
-            "channels": dict(recipe.model.channels) | counts,
-            "head": head.model_copy(update={"dense": tuple(dense)}),
-        }
-    )
+    model = _put_counts(recipe.model, name_channels(found, gone))
     narrow = build_classifier(model, len(index.classes), recipe.data.image_size, seed=recipe.seed)
     slice_weights(found, gone, whole.network, narrow.network)
     left = _count_macs(narrow, recipe)
@@ -216,16 +231,16 @@ def _write_narrow(run: RunDirectory, share: float, start: Path) -> None:
             f"--macs {share:g}: the narrower network takes {left:,} of {total:,} "
             "multiply-accumulates; please report this"
         )
-    fit_statistics(narrow.network, [images[place] for place in places])
-    # Its weights are inside: nothing that the recipe names is needed to read it.
-    save_bundle(
-        start,
-        narrow,
-        classes=index.classes,
-        recipe=recipe.model_copy(
-            update={"model": model.model_copy(update={"start_from": str(run.path.absolute())})}
-        ),
-    )
+    fit_statistics(narrow.network, [pixels for pixels, _ in batches])
+    return model, narrow
+
+
+def _put_counts(model: ModelRecipe, counts: dict[str, int]) -> ModelRecipe:
+    """Write channels by layer into a recipe's network; those of the head go to ``head.dense``."""
+    rest, head = dict(counts), model.head
+    dense = (rest.pop(f"dense{place}", units) for place, units in enumerate(head.dense, start=1))
+    head = head.model_copy(update={"dense": tuple(dense)})
+    return model.model_copy(update={"channels": dict(model.channels) | rest, "head": head})
 
 
 def _count_macs(classifier: Classifier, recipe: Recipe) -> int:

@@ -104,3 +104,25 @@ def test_thresholds_stand_in_the_order_of_the_classes() -> None:
     assert sets.list_thresholds({"b": 0.2}, ("a", "b")).tolist() == [0.5, 0.2]
     assert sets.list_thresholds(None, ("a", "b")).tolist() == [0.5, 0.5]
     assert classes.list_thresholds({"b": 0.2}, ("a", "b")) is None
+
+
+def test_one_label_is_decided_and_doubted() -> None:
+    task = get_task("multi_class")
+    rows = np.array([[0.5, 0.3, 0.2], [0.25, 0.25, 0.5], [0.4, 0.4, 0.2]])
+    said = [[True, False, False], [False, False, True], [True, False, False]]
+    assert task.decide(rows).tolist() == said
+    assert task.decide(rows[1]).tolist() == said[1]
+    assert task.find_doubts(rows) == pytest.approx([0.8, 0.75, 1.0])
+    assert task.find_doubts(np.array([[0.9]])) == pytest.approx([0.1])
+    assert task.find_likelihoods(said, rows).tolist() == [[0.5], [0.5], [0.4]]
+
+
+def test_label_sets_are_decided_and_doubted() -> None:
+    task = get_task("multi_label")
+    rows = np.array([[0.5, 0.1, 0.9], [0.2, 0.25, 0.0], [0.75, 1.0, 0.0]])
+    said = [[True, False, True], [False, False, False], [True, True, False]]
+    assert task.decide(rows).tolist() == said
+    assert task.decide(rows[2]).tolist() == said[2]
+    assert task.find_doubts(rows) == pytest.approx([1.0, 0.5, 0.5])
+    likelihoods = task.find_likelihoods(said, rows)
+    assert likelihoods == pytest.approx(np.array([[0.5, 0.9, 0.9], [0.8, 0.75, 1.0], [0.75, 1, 1]]))

@@ -7,9 +7,8 @@ import tensorflow as tf
 
 from tfclassify.errors import TrainingError
 from tfclassify.recipe import names
-from tfclassify.recipe.schema import LOSS_KINDS, DistilRecipe, LossRecipe
+from tfclassify.recipe.schema import DEFAULT_LOSSES, LOSS_KINDS, DistilRecipe, LossRecipe
 from tfclassify.training.losses import (
-    DEFAULTS,
     add_teacher,
     asymmetric,
     binary_focal_cross_entropy,
@@ -117,7 +116,7 @@ def test_positive_weights_weigh_presence_alone(kind: str) -> None:
     assert float(weighed(0 * present, logits)[0]) == float(plain(0 * present, logits)[0])
 
 
-@pytest.mark.parametrize("task", list(DEFAULTS))
+@pytest.mark.parametrize("task", list(DEFAULT_LOSSES))
 def test_every_loss_is_linear_in_the_label(task: str) -> None:
     generator = np.random.default_rng(2)
     logits = generator.normal(size=(1, 4)).astype(np.float32)
@@ -130,7 +129,7 @@ def test_every_loss_is_linear_in_the_label(task: str) -> None:
 
 @pytest.mark.parametrize("gamma", [0.0, 0.3, 2.0])
 @pytest.mark.parametrize("clip", [0.0, 0.05])
-@pytest.mark.parametrize("task", list(DEFAULTS))
+@pytest.mark.parametrize("task", list(DEFAULT_LOSSES))
 def test_no_logit_breaks_a_loss_or_its_gradient(task: str, gamma: float, clip: float) -> None:
     logits = tf.Variable([[-200.0, -20.0, 0.0, 20.0, 200.0]] * 5)
     for kind in LOSS_KINDS[task]:

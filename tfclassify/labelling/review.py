@@ -50,10 +50,9 @@ class SuspectAdviser:
         rows = np.array([each.row for each in suspects], np.int64)
         is_said = np.asarray(answers.outcome.is_predicted)[rows]
         self._labels = name_labels(answers.classes, is_said)
-        sure = np.where(is_said, answers.probabilities[rows], 1.0)
-        if answers.task.is_multi_label:  # what it leaves out is an answer too
-            sure = np.where(is_said, sure, 1.0 - answers.probabilities[rows])
-        self._sure = sure.min(axis=1)
+        # Under multi_label what it leaves out is an answer too.
+        likelihoods = answers.task.find_likelihoods(is_said, answers.probabilities[rows])
+        self._sure = likelihoods.min(axis=1)
 
     def suggest(self, place: int) -> Suggestion | None:
         """Say what the model takes an image for, and why it is suspect."""

@@ -29,6 +29,7 @@ from tfclassify.labelling.lookalikes import (
     project,
 )
 from tfclassify.labelling.vocabulary import Vocabulary
+from tfclassify.scoring.tasks import MULTI_CLASS, MULTI_LABEL, get_task
 
 Floats = NDArray[np.floating[Any]]
 #: Dimensions that a head learns from, where the features have more.
@@ -69,6 +70,8 @@ class ModelAdviser:
         seed: int = 0,
     ) -> None:
         self._features, self._words, self._given = features, vocabulary, given
+        self._task = get_task(MULTI_LABEL if vocabulary.is_multi_label else MULTI_CLASS)
+        self._learn = train_sets if vocabulary.is_multi_label else train_labels
         self._seed = seed
         self._unit = project(features.values, dimensions=LEARNED)
         self._probabilities = map_classes(features, vocabulary.names)
@@ -79,11 +82,9 @@ class ModelAdviser:
         if self._probabilities is None or not self._features.is_there[place]:
             return None
         row = self._probabilities[place]
-        if self._words.is_multi_label:
-            labels = tuple(self._words.names[number] for number in np.flatnonzero(row >= 0.5))
-            return Suggestion(labels, float(np.where(row >= 0.5, row, 1 - row).min()))
-        best = int(row.argmax())
-        return Suggestion((self._words.names[best],), float(row[best]))
+        said = self._task.decide(row)
+        labels = tuple(self._words.names[number] for number in np.flatnonzero(said))
+        return Suggestion(labels, float(self._task.find_likelihoods(said, row).min()))
 
     def order(self, kind: str, answers: Mapping[int, Answer]) -> Sequence[int]:
         """Return all places, those most worth a look first.
@@ -130,8 +131,7 @@ class ModelAdviser:
         marks = np.zeros((len(places), len(self._words.names)), dtype=bool)
         for row, place in enumerate(places):
             marks[row, [self._words.positions[name] for name in answers[place].labels]] = True
-        learn = train_sets if self._words.is_multi_label else train_labels
-        self._probabilities = learn(self._unit, np.array(places, np.int64), marks)
+        self._probabilities = self._learn(self._unit, np.array(places, np.int64), marks)
         seconds = time.perf_counter() - started
         share = self._check(np.array(places, np.int64), marks)
         told = f"learned from {len(places):,} images in {seconds:.1f} s"
@@ -146,12 +146,8 @@ class ModelAdviser:
         """Score how near the two most probable answers are, ``(n,)``; -1 without an answer."""
         if self._probabilities is None:
             return np.where(self._features.is_there, 0.0, -1.0)
-        if self._words.is_multi_label:
-            doubt = 1.0 - np.abs(2 * self._probabilities - 1).min(axis=1)
-        else:
-            first = np.sort(self._probabilities, axis=1)
-            doubt = 1.0 - (first[:, -1] - first[:, -2]) if first.shape[1] > 1 else 1 - first[:, -1]
-        return np.where(self._features.is_there, doubt, -1.0)
+        doubts = self._task.find_doubts(self._probabilities)
+        return np.where(self._features.is_there, doubts, -1.0)
 
     def _score_disagreement(self, answers: Mapping[int, Answer]) -> Floats:
         """Score how improbable each image's label is, ``(n,)``; -1 where it has none."""
@@ -166,30 +162,23 @@ class ModelAdviser:
             if not self._features.is_there[place] or not known:
                 continue
             row = self._probabilities[place]
-            if self._words.is_multi_label:
-                is_there = np.isin(np.arange(len(row)), known)
-                scores[place] = np.where(is_there, 1 - row, row).max()
-            else:
-                scores[place] = 1 - row[known[0]]
+            is_there = np.isin(np.arange(len(row)), known)
+            scores[place] = 1 - self._task.find_likelihoods(is_there, row).min()
         return scores
 
     def _check(self, places: NDArray[np.int64], marks: NDArray[np.bool_]) -> float | None:
         """Judge the answers by heads that learned from the others; None where they are few."""
         if len(places) < 2 * _PARTS:
             return None
-        learn = train_sets if self._words.is_multi_label else train_labels
         part = np.random.default_rng(0).permutation(len(places)) % _PARTS
         right = 0
         for number in range(_PARTS):
             kept, held = part != number, part == number
             try:
-                found = learn(self._unit[places], np.flatnonzero(kept), marks[kept])[held]
+                found = self._learn(self._unit[places], np.flatnonzero(kept), marks[kept])[held]
             except RequestError:  # the others have one label alone
                 return None
-            if self._words.is_multi_label:
-                right += int(((found >= 0.5) == marks[held]).all(axis=1).sum())
-            else:
-                right += int((found.argmax(axis=1) == marks[held].argmax(axis=1)).sum())
+            right += int((self._task.decide(found) == marks[held]).all(axis=1).sum())
         return right / len(places)
 
 

@@ -13,6 +13,7 @@ from tfclassify.pages.rendering import Fact
 from tfclassify.pages.wording import count_of
 from tfclassify.recipe.names import OUTSIDE_SOURCES
 from tfclassify.recipe.schema import (
+    DEFAULT_LOSSES,
     AugmentRecipe,
     HeadRecipe,
     ModelRecipe,
@@ -144,8 +145,7 @@ def _describe_batch(size: int | Literal["auto"]) -> str:
 
 def _describe_loss(recipe: Recipe) -> str:
     loss = recipe.loss
-    plain = "binary_cross_entropy" if recipe.task == "multi_label" else "cross_entropy"
-    kind = loss.custom or (plain if loss.kind == "auto" else loss.kind)
+    kind = loss.custom or (DEFAULT_LOSSES[recipe.task] if loss.kind == "auto" else loss.kind)
     text = kind.replace("binary_", "binary ").replace("cross_entropy", "cross-entropy")
     if kind == "focal":
         text += f", gamma {loss.gamma:g}"

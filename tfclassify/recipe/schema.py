@@ -286,6 +286,8 @@ LOSS_KINDS = {
     "multi_class": ("auto", "cross_entropy", "focal"),
     MULTI_LABEL: ("auto", "binary_cross_entropy", "focal", "asymmetric"),
 }
+#: What ``loss.kind: auto`` stands for.
+DEFAULT_LOSSES = {"multi_class": "cross_entropy", MULTI_LABEL: "binary_cross_entropy"}
 #: Keys that only some kinds read.
 _LOSS_KEYS = {
     "gamma": ("focal",),

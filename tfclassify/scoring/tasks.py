@@ -131,7 +131,22 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def find_likelihoods(self, targets: Floats, probabilities: Floats) -> Floats:
+    def decide(self, probabilities: Floats) -> BoolArray:
+        """Say which classes are answered without stored thresholds, ``(..., C)``.
+
+        The greatest probability under multi_class, those of at least 0.5 under multi_label.
+        """
+
+    @abstractmethod
+    def find_doubts(self, probabilities: Floats) -> Floats:
+        """Say how near the model is to another answer: ``(n,)``, 1 where two are as probable.
+
+        Args:
+            probabilities: ``(n, C)``.
+        """
+
+    @abstractmethod
+    def find_likelihoods(self, targets: ArrayLike, probabilities: Floats) -> Floats:
         """Return what was given to what is true.
 
         Args:
@@ -175,9 +190,20 @@ class MultiClass(Task):
         """Compare the likeliest classes."""
         return np.asarray(logits.argmax(axis=-1) != targets.argmax(axis=-1))
 
-    def find_likelihoods(self, targets: Floats, probabilities: Floats) -> Floats:
+    def decide(self, probabilities: Floats) -> BoolArray:
+        """Mark the likeliest class."""
+        best = np.asarray(probabilities).argmax(axis=-1)
+        return np.asarray(np.arange(probabilities.shape[-1]) == best[..., None])
+
+    def find_doubts(self, probabilities: Floats) -> Floats:
+        """Compare the two likeliest classes."""
+        first = np.sort(probabilities, axis=1)
+        second = first[:, -2] if first.shape[1] > 1 else 0.0
+        return np.asarray(1.0 - (first[:, -1] - second))
+
+    def find_likelihoods(self, targets: ArrayLike, probabilities: Floats) -> Floats:
         """Return the probability of the image's own class."""
-        return np.asarray((targets * probabilities).sum(axis=-1, keepdims=True))
+        return np.asarray((np.asarray(targets) * probabilities).sum(axis=-1, keepdims=True))
 
 
 class MultiLabel(Task):
@@ -219,9 +245,18 @@ class MultiLabel(Task):
         """Compare the two sets of each image."""
         return np.asarray(((logits >= 0.0) != (targets >= 0.5)).any(axis=1))
 
-    def find_likelihoods(self, targets: Floats, probabilities: Floats) -> Floats:
+    def decide(self, probabilities: Floats) -> BoolArray:
+        """Mark every class of at least 0.5."""
+        return np.asarray(probabilities >= DEFAULT_THRESHOLD)
+
+    def find_doubts(self, probabilities: Floats) -> Floats:
+        """Take the class whose presence is least certain."""
+        return np.asarray(1.0 - np.abs(2 * probabilities - 1).min(axis=1))
+
+    def find_likelihoods(self, targets: ArrayLike, probabilities: Floats) -> Floats:
         """Return the probability of each class, or of its absence."""
-        return np.asarray(targets * probabilities + (1.0 - targets) * (1.0 - probabilities))
+        there = np.asarray(targets)
+        return np.asarray(there * probabilities + (1.0 - there) * (1.0 - probabilities))
 
 
 def get_task(name: str) -> Task:

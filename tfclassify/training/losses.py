@@ -19,14 +19,11 @@ import tensorflow as tf
 
 from tfclassify.errors import TrainingError
 from tfclassify.recipe.names import OWN_FUNCTIONS, find_own_function
-from tfclassify.recipe.schema import LOSS_KINDS, DistilRecipe, LossRecipe
+from tfclassify.recipe.schema import DEFAULT_LOSSES, LOSS_KINDS, DistilRecipe, LossRecipe
 from tfclassify.scoring.tasks import MULTI_LABEL
 
 #: Targets ``(b, classes)`` and logits ``(b, classes)`` to what each image costs, ``(b,)``.
 Loss = Callable[[Any, Any], Any]
-
-#: What ``loss.kind: auto`` stands for.
-DEFAULTS = {"multi_class": "cross_entropy", "multi_label": "binary_cross_entropy"}
 
 #: Smallest share that a logarithm is taken of.
 SMALLEST = 1e-7
@@ -50,7 +47,7 @@ def build_loss(recipe: LossRecipe, task: str, positive_weights: np.ndarray | Non
         smooth_by = smooth_labels if task == MULTI_LABEL else smooth_classes
         return _guard_own_loss(recipe.custom, smooth_by, recipe.label_smoothing)
     kinds = LOSS_KINDS[task]
-    kind = DEFAULTS[task] if recipe.kind == "auto" else recipe.kind
+    kind = DEFAULT_LOSSES[task] if recipe.kind == "auto" else recipe.kind
     if kind not in kinds:
         raise TrainingError(
             f"loss.kind: {kind!r} does not go with task {task!r}; allowed: {', '.join(kinds)}"

@@ -101,9 +101,26 @@ def test_more_bytes_than_the_pixels_could_have_are_not_read() -> None:
         read_image_file(path, 100)
 
 
-def test_an_unknown_kind_of_address_is_an_error() -> None:
-    with pytest.raises(AbsentSourceError, match=r"nosuch://x: no file system of this kind is kn"):
-        open_file_system("nosuch://x")
+@pytest.mark.parametrize("address", ["reference://x", "github://a:b@/x", "ftp://host/x", "S4://x"])
+def test_only_some_kinds_of_addresses_are_read(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "_open_scheme", lambda *_: pytest.fail("it was opened"))
+    scheme = address.partition(":")[0]
+    with pytest.raises(AbsentSourceError, match=rf"not read from {scheme}://, allowed are s3://, "):
+        open_file_system(address)
+
+
+def test_a_kind_of_address_that_this_fsspec_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("Protocol not known: oci")
+
+    monkeypatch.setattr(places, "_open_scheme", refuse)
+    with pytest.raises(AbsentSourceError, match=r"oci://b/x: the installed fsspec has no such fil"):
+        open_file_system("oci://b/x")
+
+
+def test_addresses_within_addresses_are_not_followed() -> None:
     with pytest.raises(AbsentSourceError, match="addresses within addresses are not followed"):
         open_file_system("simplecache::memory://x")
 

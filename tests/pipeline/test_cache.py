@@ -224,7 +224,7 @@ def test_auto_takes_the_first_that_fits(
 ):
     # 7 * 12 * 16 * 3 = 4032 bytes, of which memory may give 0.4 and disk 0.25.
     monkeypatch.setattr(cache, "available_memory", lambda: memory + 100)
-    monkeypatch.setattr(cache, "_free_disk", lambda place: disk)
+    monkeypatch.setattr(cache, "free_disk", lambda place: disk)
     assert open_images(photos, Decoding(cache="auto")).mode == mode
 
 
@@ -247,7 +247,7 @@ def test_a_budget_says_what_memory_may_take_and_what_spills_is_told(
 ):
     # 4032 bytes; the last budget is more than the machine has free.
     monkeypatch.setattr(cache, "available_memory", lambda: 4_000 if budget == 1.0 else 10**9)
-    monkeypatch.setattr(cache, "_free_disk", lambda place: disk)
+    monkeypatch.setattr(cache, "free_disk", lambda place: disk)
     recorder = Recorder()
     store = open_images(photos, Decoding(cache="auto", cache_gb=budget), observer=recorder)
     assert store.mode == mode
@@ -268,7 +268,7 @@ def test_memory_asked_for_beyond_what_is_free_is_warned_about(
 def test_disk_asked_for_beyond_what_is_free_is_an_error(
     photos: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(cache, "_free_disk", lambda place: 1000)
+    monkeypatch.setattr(cache, "free_disk", lambda place: 1000)
     with pytest.raises(DataError, match=r"need 4.0 kB on disk and 1.0 kB are free"):
         open_images(photos, Decoding(cache="disk"))
 
@@ -282,7 +282,7 @@ def test_the_store_says_where_it_is(photos: list[str], tmp_path: Path):
 
 
 def test_free_disk_is_that_of_the_nearest_folder_there_is(tmp_path: Path):
-    free = cache._free_disk(tmp_path / "not" / "yet" / "there")
+    free = cache.free_disk(tmp_path / "not" / "yet" / "there")
     assert free == pytest.approx(
         os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize, rel=0.1
     )

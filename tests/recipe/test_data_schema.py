@@ -29,6 +29,16 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
         ],
     ),
     ({"data__source": "s3://bucket/shards", "task": "multi_label"}, []),
+    ({"data__source": "HF://datasets/a/b"}, []),
+    (
+        {"data__source": "sq3://bucket/shards"},
+        [
+            "data.source: got 'sq3://bucket/shards'; shards are not read from sq3://, allowed are "
+            "s3://, s3a://, gs://, gcs://, az://, abfs://, abfss://, adl://, oci://, oss://, "
+            "hf://, hdfs://, webhdfs://, sftp://, ssh://, smb://, file://, local://, memory:// "
+            "and https:// with data.sha256 for one file; did you mean 's3'?"
+        ],
+    ),
     (
         {"data__cache": "memory", "data__cache_gb": 2.5},
         [

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from tfclassify.errors import AbsentSourceError, ImageError, MissingExtraError, SourceError
 from tfclassify.files import hash_file
+from tfclassify.recipe.names import refuse_scheme
 
 #: How a shard's name ends.
 SHARD_ENDING = ".tfrecord"
@@ -205,12 +206,17 @@ def open_file_system(address: str) -> tuple[Any, str]:
 
     Raises:
         MissingExtraError: If fsspec, or the package for this kind of address, is not installed.
-        AbsentSourceError: If there is no such kind of address.
+        AbsentSourceError: If the kind of address is not one of ``recipe.names.SCHEMES``.
         SourceError: If the file system cannot be opened, as without credentials.
     """
     scheme, _, rest = address.partition("://")
     if "::" in address:
-        raise AbsentSourceError(f"{address}: addresses within addresses are not followed")
+        raise AbsentSourceError(
+            f"{address}: addresses within addresses are not followed; name the inner one, or copy "
+            "the shards to this machine"
+        )
+    if wrong := refuse_scheme(address):
+        raise AbsentSourceError(f"{address}: {wrong}; or copy the shards to this machine")
     try:
         system = _open_scheme(scheme.lower(), rest.partition("/")[0])
         return system, str(system._strip_protocol(address))
@@ -222,8 +228,8 @@ def open_file_system(address: str) -> tuple[Any, str]:
         ) from error
     except ValueError as error:
         raise AbsentSourceError(
-            f"{address}: no file system of this kind is known ({error}); name a folder of shards, "
-            "or an address such as s3://bucket/shards"
+            f"{address}: the installed fsspec has no such file system ({error}); upgrade it, or "
+            "copy the shards to this machine"
         ) from error
     except Exception as error:  # each file system has errors of its own
         raise refuse_remote(address, error) from error

@@ -24,6 +24,8 @@ Result = TypeVar("Result")
 #: Forward passes that go through the network together: enough to keep two cores or
 #: a GPU busy, few enough that the activations of a 224-pixel network fit anywhere.
 BATCH_SIZE = 64
+#: Rows of answers that are looked at together.
+_CHECKED = 4096
 
 
 def predict_store(
@@ -31,6 +33,7 @@ def predict_store(
     images: ImageStore,
     batch_size: int = BATCH_SIZE,
     observer: Observer = SILENT,
+    make_array: Callable[[tuple[int, ...], np.dtype[Any]], np.ndarray] = np.empty,
 ) -> np.ndarray:
     """Run a network over every image of a store, in row order.
 
@@ -40,6 +43,7 @@ def predict_store(
         images: The decoded images.
         batch_size: Images that go through the network together.
         observer: Told of the task ``predict``.
+        make_array: Makes what holds the answers, of a shape and type; in memory by default.
 
     Returns:
         What it says, ``(images, ...)``.
@@ -52,17 +56,27 @@ def predict_store(
     positions = [np.arange(start, min(start + batch_size, len(images))) for start in starts]
     if not positions:  # some kernels refuse an empty batch; a black image tells the shape
         return np.asarray(network(np.zeros((1, *images.image_size, 3), np.uint8)))[:0]
-    answers: list[Any] = []
+    answer: np.ndarray | None = None
+    waiting: list[tuple[np.ndarray, Any]] = []
+
+    def collect() -> np.ndarray:
+        rows, said = waiting.pop(0)
+        part = np.asarray(said)
+        whole = make_array((len(images), *part.shape[1:]), part.dtype) if answer is None else answer
+        whole[rows] = part
+        return whole
+
     done = 0
     observer.on_task_start("predict", len(images))
     batches = work_ahead(images.read, positions, workers=1, ahead=2)
     for rows, batch in zip(positions, batches, strict=True):
-        answers.append(network(batch))
-        answers[-2:-1] = [np.asarray(answer) for answer in answers[-2:-1]]  # while that one runs
+        waiting.append((rows, network(batch)))
+        if len(waiting) == 2:
+            answer = collect()  # while the network is at the next
         done += len(rows)
         observer.on_task_step("predict", done)
+    answer = collect()
     observer.on_task_end("predict")
-    answer = np.concatenate(answers)
     refuse_infinite(answer)
     return answer
 
@@ -73,7 +87,10 @@ def refuse_infinite(answer: np.ndarray) -> None:
     Raises:
         ModelError: If there are some.
     """
-    broken = int((~np.isfinite(answer)).reshape(len(answer), -1).any(axis=1).sum())
+    broken = 0
+    for start in range(0, len(answer), _CHECKED):  # the answers may be larger than the memory
+        part = answer[start : start + _CHECKED]
+        broken += int((~np.isfinite(part)).reshape(len(part), -1).any(axis=1).sum())
     if broken:
         raise ModelError(
             f"predict: the network's answer is not finite (NaN or infinite) for {broken} of "

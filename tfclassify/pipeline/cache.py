@@ -217,18 +217,26 @@ def naming_broken_images(images: ImageStore) -> Iterator[None]:
         raise
 
 
+def find_budget(cache_gb: float | None) -> int:
+    """Return the bytes of memory that may be taken now.
+
+    Args:
+        cache_gb: Gigabytes that the recipe allows; None: a share of what is free.
+    """
+    free = available_memory()
+    return int(MEMORY_SHARE * free if cache_gb is None else min(cache_gb * 1e9, free))
+
+
 def _choose_mode(size: int, data: Decoding, observer: Observer) -> Mode:
-    budget = MEMORY_SHARE * available_memory()
-    if data.cache_gb is not None:
-        budget = min(data.cache_gb * 1e9, available_memory())
+    budget = find_budget(data.cache_gb)
     if size <= budget:
         return "memory"
-    mode: Mode = "disk" if size <= DISK_SHARE * _free_disk(cache_folder()) else "none"
+    mode: Mode = "disk" if size <= DISK_SHARE * free_disk(cache_folder()) else "none"
     if size and data.cache_gb is not None:
         where = "kept in a memory-mapped file" if mode == "disk" else "decoded again in every epoch"
         observer.on_note(
             f"data.cache_gb: decoded images need {format_bytes(size)}, allowed are "
-            f"{format_bytes(int(budget))} of memory; they are {where}"
+            f"{format_bytes(budget)} of memory; they are {where}"
         )
     return mode
 
@@ -244,7 +252,7 @@ def _open_on_disk(
         observer.on_warning(f"{place}: changed since it was written; its images are decoded anew")
         is_there = False
     if not is_there:
-        free = _free_disk(place)
+        free = free_disk(place)
         if size > free:
             raise DataError(
                 f"{place.parent}: decoded images need {format_bytes(size)} on disk and "
@@ -347,7 +355,7 @@ def _count_bytes(images: int, image_size: tuple[int, int]) -> int:
     return images * image_size[0] * image_size[1] * 3
 
 
-def _free_disk(place: Path) -> int:
+def free_disk(place: Path) -> int:
     """Return the bytes free where ``place`` is or would be."""
     existing = next(folder for folder in (place, *place.absolute().parents) if folder.exists())
     return shutil.disk_usage(existing).free

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from tfclassify.recipe.fields import ImageSize, Rate, Section, Share
+from tfclassify.recipe.names import refuse_scheme
 from tfclassify.recipe.wording import KeyPath, join_names, show, suggest
 
 if TYPE_CHECKING:
@@ -170,8 +171,8 @@ class DataRecipe(Section):
     cache_gb: Annotated[float, Field(gt=0)] | None = Field(
         None,
         description="Gigabytes of memory that decoded images may take under cache: auto, those "
-        "for training and those for validation each; more are kept in a memory-mapped file in "
-        "the cache folder. null: 40 % of what is free.",
+        "for training, those for validation and cached features each; more are kept in "
+        "memory-mapped files in the cache folder. null: 40 % of what is free.",
     )
 
     @property
@@ -229,7 +230,9 @@ def _check_source(data: DataRecipe) -> Iterator[tuple[KeyPath, str]]:
     elif sign and scheme.lower() == "http":
         yield path, f"must use https, got {show(data.source)}; http can be changed on the way"
     elif data.is_packed:
-        if sign and data.source.lower().endswith(_FILE_ENDINGS):
+        if sign and refuse_scheme(data.source):
+            yield path, f"got {show(data.source)}; {refuse_scheme(data.source)}"
+        elif sign and data.source.lower().endswith(_FILE_ENDINGS):
             yield (
                 path,
                 "must be a local path, an https URL, builtin:digits or the address of packed "

@@ -14,6 +14,27 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from tfclassify.errors import RequestError
+from tfclassify.recipe.wording import suggest
+
+#: Kinds of addresses that packed shards are read from, by fsspec. Others would fetch over what
+#: can be changed on the way, follow addresses within files, or run what a recipe names.
+SCHEMES = (
+    *("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss"),
+    *("hf", "hdfs", "webhdfs", "sftp", "ssh", "smb", "file", "local", "memory"),
+)
+
+
+def refuse_scheme(address: str) -> str:
+    """Say what is wrong with the kind of an address; empty where it is one of ``SCHEMES``."""
+    scheme = address.partition("://")[0]
+    if scheme.lower() in SCHEMES:
+        return ""
+    allowed = ", ".join(f"{name}://" for name in SCHEMES)
+    return (
+        f"shards are not read from {scheme}://, allowed are {allowed} and https:// with "
+        f"data.sha256 for one file{suggest(scheme, SCHEMES)}"
+    )
+
 
 #: Of task multi_class.
 METRIC_NAMES = (

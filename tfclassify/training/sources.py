@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import keras
@@ -26,7 +27,7 @@ from tfclassify.pipeline.stream import (
 )
 from tfclassify.recipe.schema import DataRecipe, PhaseRecipe, Recipe
 from tfclassify.scoring.tasks import get_task
-from tfclassify.training.feature_store import FeatureStore
+from tfclassify.training.feature_store import FeatureRoom, FeatureStore
 from tfclassify.training.quantising import Quantiser
 from tfclassify.training.replicas import ONE, Replicas
 from tfclassify.training.steps import ForwardPass
@@ -198,21 +199,27 @@ class FeatureSource:
         assert features is not None
         self._views = min(features.views, phase.epochs)
 
-        def compute() -> list[np.ndarray]:
+        def compute(room: FeatureRoom) -> list[np.ndarray]:
             extract = ForwardPass(extractor, fold_all(extractor))
-            views = self._extract_views(material, phase, extract, observer)
+            views = self._extract_views(material, phase, extract, room, observer)
             arrays = [array for view in views for array in view]
             held_out = np.zeros((0, 1), np.float32)
             if material.validation is not None:
                 watch = extract if judged is extractor else ForwardPass(judged, fold_all(judged))
-                held_out = predict_store(watch, material.validation, recipe.step_images)
+                held_out = predict_store(
+                    watch, material.validation, recipe.step_images, make_array=room.make_array
+                )
             return [*arrays, held_out]
 
+        room = FeatureRoom(recipe.data)
         if material.features is None:
-            *arrays, self._validation = compute()
+            *arrays, self._validation = compute(room)
         else:
             facts = self._list_facts(phase, material)
-            *arrays, self._validation = material.features.fetch(extractor, facts, compute)
+            making = partial(compute, FeatureRoom(recipe.data))
+            *arrays, self._validation = material.features.fetch(extractor, facts, making, room)
+        if room.describe():
+            observer.on_note(room.describe())
         views = [arrays[row : row + 3] for row in range(0, len(arrays), 3)]
         self._cached = [
             (features, targets, _weigh(weights, targets, material.class_weights, recipe))
@@ -225,7 +232,7 @@ class FeatureSource:
         judged = None if material.validation is None else list(material.validation.image_size)
         return {
             "judged_size": judged,
-            "data": recipe.data.model_dump(mode="json"),
+            "data": recipe.data.model_dump(mode="json", exclude={"cache", "cache_gb"}),
             "model": recipe.model.model_dump(mode="json", exclude={"head"}),
             "pool": recipe.model.head.pool,
             "augment": recipe.augment.model_dump(mode="json") if phase.augment else None,
@@ -240,31 +247,34 @@ class FeatureSource:
         }
 
     def _extract_views(
-        self, material: Material, phase: PhaseRecipe, extract: ForwardPass, observer: Observer
-    ) -> Iterator[Batch]:
+        self,
+        material: Material,
+        phase: PhaseRecipe,
+        extract: ForwardPass,
+        room: FeatureRoom,
+        observer: Observer,
+    ) -> Iterator[tuple[np.ndarray, ...]]:
         """Run the stream's own epochs through the backbone; give rows back in index order."""
-        images = len(material.train.images)
-        steps = count_steps(images, self._recipe.step_images)
+        images, size = len(material.train.images), self._recipe.step_images
+        steps = count_steps(images, size)
         plain = replace(material, class_weights=None)  # which come in behind the features
         stream = iter(open_stream(plain, self._recipe, phase, first_epoch=self._first_address))
         observer.on_task_start("features", self._views * steps)
         for view in range(self._views):
-            parts: list[Batch] = []
+            order = epoch_order(images, self._recipe.seed, self._first_address + view)
+            arrays: tuple[np.ndarray, ...] = ()
+            waiting: list[Batch] = []
             for step in range(steps):
                 with naming_broken_images(material.train.images):
                     pixels, targets, weights = next(stream)
                 labels = targets
                 if material.teacher is not None:
                     labels = material.teacher.join(pixels, targets.numpy())
-                parts.append((extract(pixels), labels, weights))
-                parts[-2:-1] = [_fetch(batch) for batch in parts[-2:-1]]  # while that one runs
+                waiting.append((extract(pixels), labels, weights))
+                if step:  # the batch before, while that one runs
+                    arrays = _fill(arrays, waiting.pop(0), order, (step - 1) * size, room)
                 observer.on_task_step("features", view * steps + step + 1)
-            order = epoch_order(images, self._recipe.seed, self._first_address + view)
-            rows = np.argsort(order)
-            features, targets, weights = (
-                np.concatenate(column)[rows] for column in zip(*parts, strict=True)
-            )
-            yield features, targets, weights
+            yield _fill(arrays, waiting.pop(0), order, (steps - 1) * size, room)
         observer.on_task_end("features")
 
     def batches(self, epoch: int) -> Iterator[Batch]:
@@ -328,9 +338,16 @@ def _weigh(
     return weights * (labels * class_weights.astype(np.float32)).sum(axis=1)
 
 
-def _fetch(batch: Batch) -> Batch:
-    features, targets, weights = (np.asarray(part) for part in batch)
-    return features, targets, weights
+def _fill(
+    arrays: tuple[np.ndarray, ...], batch: Batch, order: np.ndarray, start: int, room: FeatureRoom
+) -> tuple[np.ndarray, ...]:
+    """Write a batch into the rows of its images; the first one makes the arrays."""
+    parts = [np.asarray(part) for part in batch]
+    if not arrays:
+        arrays = tuple(room.make_array((len(order), *p.shape[1:]), p.dtype) for p in parts)
+    for array, part in zip(arrays, parts, strict=True):
+        array[order[start : start + len(part)]] = part
+    return arrays
 
 
 def count_steps(images: int, batch_size: int) -> int:

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tfclassify.errors import RequestError
 from tfclassify.recipe.schema import PhaseRecipe
 from tfclassify.scoring.epochs import EpochRecord
-from tfclassify.tuning.budget import Pace, PhaseCost, TrainingCost, fit_phases
+from tfclassify.tuning.budget import Pace, PhaseCost, TrainingCost, fit_phases, foresee_cost
 from tfclassify.tuning.probes import Probed, rank_probes
 
 HEAD = PhaseRecipe(name="head", train="head", epochs=31, features={"views": 4})
@@ -81,9 +82,17 @@ class TestPace:
         assert pace.replan(self.record(0, 1.0) + self.record(1, 70.0, 60.0)) == (31, 6)
 
     def test_later_phases_are_taken_to_be_as_slow(self) -> None:
-        # 3 s an epoch of the head: three times everything. 0.97 * 1000 - 10 - 3 * 20 = 900 s,
-        # less 29 * 3 s of the head, whose views are there: 813 s are 9 epochs of 90 s.
-        assert self.make(1000.0, 10.0).replan(self.record(0, 3.0, 3.0)) == (31, 9)
+        # 30 epochs of the head at 3 s: three times everything. 0.97 * 1000 - 10 - 3 * 20 = 900 s,
+        # less 3 s of the head, whose views are there: 897 s are 9 epochs of 90 s.
+        records = self.record(0, *[3.0] * 30)
+        assert self.make(1000.0, 10.0).replan(records) == (31, 9)
+
+    def test_short_epochs_tell_nothing_of_long_ones(self) -> None:
+        """A head on stored features: estimated at 1 ms an epoch, 100 ms with its validation."""
+        cost = TrainingCost(10.0, (PhaseCost(5.0, 0.001), PhaseCost(0.0, 10.0)), 20.0)
+        pace = Pace((HEAD, WHOLE), cost, 360.0, lambda: 40.0)
+        assert pace.replan(self.record(0, 0.12)) == ()
+        assert pace.replan(self.record(0, *[0.1] * 31)) == ()
 
     def test_no_time_at_all_leaves_one_epoch_of_each(self) -> None:
         pace = self.make(60.0, 200.0)
@@ -91,11 +100,11 @@ class TestPace:
         assert pace.replan(self.record(0, 1.0) + self.record(1, 30.0, 30.0)) == (31, 2)
 
     def test_a_first_epoch_decides_only_where_there_is_no_time_for_another(self) -> None:
-        # 30 s, most of it compiling: the rate of it would cut everything.
-        first = self.record(0, 30.0)
-        # At that rate one more takes 30 s, one of the whole 30 * 30 s, the end 30 * 20 s.
-        assert self.make(2300.0, 30.0).replan(first) == ()
-        assert self.make(1000.0, 30.0).replan(first) == (1, 1)
+        # 90 s, most of it compiling: three times as slow as planned would cut much.
+        first = self.record(0, 1.0) + self.record(1, 90.0)
+        # One more takes 90 s, the end 3 * 20 s.
+        assert self.make(300.0, 130.0).replan(first) == ()
+        assert self.make(280.0, 130.0).replan(first) == (31, 1)
 
     def test_what_prunes_or_averages_its_last_epochs_is_not_cut_short(self) -> None:
         mean = WHOLE.model_copy(update={"swa": 3})
@@ -111,13 +120,32 @@ class TestPace:
         assert self.make(500.0, 265.0).replan(records) == ()
 
 
-def probe(name: str, score: float, image_ms: float, error: float = 0.02) -> Probed:
-    return Probed(name, 96, score, error, image_ms)
+def test_what_a_network_would_cost_is_foreseen_by_hand() -> None:
+    """0.1 s an image: 100 s a view of 1,000; 3.5 times that an epoch, and 200 looked at."""
+    cost = foresee_cost([HEAD, WHOLE], 0.1, train=1000, held_out=200, views=3)
+    assert cost.phases == (PhaseCost(pytest.approx(100.0), 0.02), PhaseCost(0.0, 370.0))
+    assert (cost.start, cost.end) == (0.0, 60.0)
+
+
+def probe(name: str, losses: list[float], image_ms: float) -> Probed:
+    return Probed(name, 96, 0.5, np.array(losses), image_ms)
 
 
 def test_a_faster_network_goes_before_one_that_is_no_better() -> None:
     ranked = rank_probes(
-        [probe("a", 0.80, 5), probe("b", 0.91, 9), probe("c", 0.905, 3), probe("d", 0.795, 2)]
+        [
+            probe("a", [0.9, 0.9, 0.9, 0.9], 5),
+            probe("b", [0.1, 0.5, 0.3, 0.3], 9),
+            probe("c", [0.2, 0.4, 0.4, 0.3], 3),  # worse by 0.025, of a standard error of 0.041
+            probe("d", [0.9, 0.9, 0.9, 0.8], 2),
+        ]
     )
     assert [each.backbone for each in ranked] == ["c", "b", "d", "a"]
     assert ranked[0].name == "c at 96 pixels"
+
+
+def test_networks_are_told_apart_image_by_image() -> None:
+    """A small difference at every image counts, though images differ far more."""
+    hard = np.linspace(0.1, 5.0, 50)
+    better, worse = probe("big", list(hard), 9), probe("small", list(hard + 0.02), 3)
+    assert [each.backbone for each in rank_probes([worse, better])] == ["big", "small"]

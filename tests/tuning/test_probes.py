@@ -51,6 +51,21 @@ def test_a_loss_is_turned_round() -> None:
     ids = np.arange(120) % 3
     good, bad = (score(make_features(ids, s), np.eye(3)[ids], ALONE, metric="loss") for s in (6, 0))
     assert bad < good < 0
-    assert probe_features(
-        make_features(ids, 6.0), np.eye(3)[ids], ALONE, task="multi_class", metric="loss", seed=0
-    )[1] == pytest.approx(np.sqrt(0.01 / 120), rel=1.0)
+
+
+def test_log_losses_are_those_of_scikit_learn() -> None:
+    from sklearn.metrics import log_loss
+
+    ids = np.arange(120) % 3
+    features = make_features(ids, 6.0)
+    named = {"task": "multi_class", "metric": "loss", "seed": 0}
+    score, losses = probe_features(features, np.eye(3)[ids], ALONE, **named)
+    assert losses.shape == (120,)
+    assert losses.mean() == pytest.approx(-score)
+    named["task"] = "multi_label"
+    _, losses = probe_features(features, np.eye(3)[ids], ALONE, **named)
+    assert losses.shape == (120,)
+    # A class that no image has, and one that all have: answered as surely as may be.
+    targets = np.stack([np.zeros(120), np.ones(120)], axis=1)
+    _, losses = probe_features(features, targets, ALONE, **named)
+    assert losses == pytest.approx(log_loss([0, 1], [0.001, 0.999]))

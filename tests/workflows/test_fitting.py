@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.tiny_run import CommandLine, TinyRun
@@ -13,6 +14,7 @@ from tfclassify.events import Observer
 from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
+from tfclassify.tuning import budget
 from tfclassify.tuning.budget import PhaseCost, TrainingCost
 from tfclassify.tuning.probes import Probed
 from tfclassify.workflows import fitting
@@ -80,6 +82,7 @@ def test_a_training_that_takes_longer_than_estimated_is_cut_and_says_so(
     # A thousandth of a second an epoch, and one behind them: both are a hundred times as much.
     too_little = TrainingCost(0.0, (PhaseCost(0.0, 1e-3), PhaseCost(0.0, 1e-3)), 1.0)
     monkeypatch.setattr(fitting, "measure_cost", lambda *_: too_little)
+    monkeypatch.setattr(budget, "_TELLING", 1e-3)
     request = TrainRequest(
         tiny_run.recipe, ("phases[].epochs=30",), out=tmp_path / "run", seconds=30.0
     )
@@ -105,8 +108,9 @@ def test_a_time_too_short_leaves_no_run(tiny_run: TinyRun, monkeypatch, tmp_path
 
 class TestImagesWithoutARecipe:
     @pytest.fixture
-    def probed(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    def probed(self, monkeypatch: pytest.MonkeyPatch, request) -> list[tuple[str, int]]:
         """Give probes scores: lite1 a little better than lite0, more pixels better."""
+        image_ms = getattr(request, "param", lambda size: size / 1000)
         seen: list[tuple[str, int]] = []
         by_name = {"efficientnet_lite0": 0.80, "efficientnet_lite1": 0.86}
 
@@ -114,7 +118,9 @@ class TestImagesWithoutARecipe:
             assert set(sample.frame["split"]) == {"train"}
             name, size = recipe.model.backbone, recipe.data.image_size[0]
             seen.append((name, size))
-            return Probed(name, size, by_name[name] + size / 2000, 0.01, size / 10)
+            score = by_name[name] + size / 2000
+            took = image_ms(size) * (3 if name == "efficientnet_lite1" else 1)
+            return Probed(name, size, score, np.full(len(sample), 1 - score), took)
 
         monkeypatch.setattr(fitting, "probe_network", probe)
         for name in ("mobilenet", "efficientnet_lite2"):
@@ -134,10 +140,10 @@ class TestImagesWithoutARecipe:
         assert recipe.model.backbone == "efficientnet_lite0"
         assert recipe.data.image_size == (128, 128)
         tried, why, fits = json.loads((tmp_path / "run" / "choice.json").read_text())["lines"]
-        assert tried.startswith("tried 6 of 6 networks by linear probes on ")
+        assert tried.startswith("tried 6 networks by linear probes on ")
         assert "efficientnet_lite1 at 128 pixels 0.924" in tried
         assert why.startswith("chosen efficientnet_lite0 at 128 pixels: ")
-        assert "efficientnet_lite1 at 128 pixels would get 2" in why
+        assert why.endswith("efficientnet_lite1 at 128 pixels, the best probe, would get about 2")
         assert "epochs head " in fits
 
     def test_the_best_probe_where_there_is_time(self, tiny_run, fitted, probed, tmp_path) -> None:
@@ -146,6 +152,29 @@ class TestImagesWithoutARecipe:
         assert recipe.phases[-1].epochs == 40  # twice the draft's
         lines = json.loads((tmp_path / "run" / "choice.json").read_text())["lines"]
         assert lines[1] == "chosen efficientnet_lite1 at 128 pixels: the best probe"
+
+    @pytest.mark.parametrize("probed", [lambda size: 8.0 * size**2], indirect=True)
+    def test_sizes_that_the_time_would_hardly_train_are_not_looked_at(
+        self, tiny_run, fitted, probed, tmp_path
+    ) -> None:
+        """At 33 s an image of 64 pixels none fits well; larger ones are left alone at once."""
+        (recipe,) = fitted(tiny_run.photos / "labels.csv", 9000.0, lambda *_: cost_of(50.0))
+        assert probed == [("efficientnet_lite0", 64), ("efficientnet_lite1", 64)]
+        assert recipe.data.image_size == (64, 64)
+
+    def test_one_that_does_not_fit_is_followed_by_the_fastest(
+        self, tiny_run, fitted, probed
+    ) -> None:
+        """What the first look foresees is far too little; the smallest images fit in the end."""
+        looked: list[int] = []
+
+        def measure(recipe: Recipe, *_: object) -> TrainingCost:
+            looked.append(recipe.data.image_size[0])
+            return cost_of(50.0 if looked[-1] == 64 else 5000.0)
+
+        (recipe,) = fitted(tiny_run.photos / "labels.csv", 1000.0, measure)
+        assert looked == [128, 64]
+        assert recipe.data.image_size == (64, 64)
 
     def test_what_the_user_sets_stays(self, tiny_run, fitted, probed) -> None:
         (recipe,) = fitted(

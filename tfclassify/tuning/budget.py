@@ -22,6 +22,10 @@ from tfclassify.training.schedules import follow_plans, shorten_phase
 PLANNED = 0.85
 #: Part of a time that a training which takes longer is cut to.
 _KEPT = 0.97
+#: Seconds of estimated epochs below which they tell nothing of how slow the machine is.
+_TELLING = 20.0
+#: What an image costs in training, against its features alone; seconds of one whose are stored.
+_STEP, _STORED = 3.5, 2e-5
 
 
 @dataclass(frozen=True)
@@ -165,8 +169,10 @@ class Pace:
         Epochs are never added. What is left of the phase at work and all of the later ones
         are cut to one length of time; a later phase keeps one epoch, and one that prunes all
         of its own, since its network would stay denser. The later ones are taken to be
-        slower than estimated by as much as this one. A phase's first epoch compiles, so that
-        it decides only where there is no time for another one.
+        slower than estimated by as much as this one, if that was to take long enough to tell:
+        an epoch on stored features is over in a moment, most of which is no training. A
+        phase's first epoch compiles, so that it decides only where there is no time for
+        another one.
 
         Args:
             records: Of every epoch so far.
@@ -175,7 +181,8 @@ class Pace:
         phases = follow_plans(self._phases, records)
         own = [record.seconds for record in records if record.phase_number == number]
         epoch_s = float(np.median(own[1:] or own))
-        slower = max(1.0, epoch_s / self._cost.phases[number].epoch)
+        estimated = len(own) * self._cost.phases[number].epoch
+        slower = max(1.0, len(own) * epoch_s / max(estimated, _TELLING))
         stretches = [_leave(phases[number], len(own), epoch_s)]
         left = _KEPT * self._seconds - self._elapsed() - slower * self._cost.end
         later = list(zip(phases, self._cost.phases, strict=True))[number + 1 :]
@@ -205,3 +212,23 @@ def _keep_one_view(phase: PhaseRecipe) -> PhaseRecipe:
         return phase
     features = phase.features.model_copy(update={"views": 1})
     return phase.model_copy(update={"features": features})
+
+
+def foresee_cost(
+    phases: Sequence[PhaseRecipe], image_s: float, *, train: int, held_out: int, views: int
+) -> TrainingCost:
+    """Estimate what a training takes from the time of one image's features.
+
+    Coarse: it says which networks are out of the question before they are looked at closely.
+
+    Args:
+        phases: Of the recipe.
+        image_s: Seconds of the features of an image.
+        train: Training images.
+        held_out: Images that are judged.
+        views: Looks at each of them at the end.
+    """
+    judged = held_out * image_s
+    stored, whole = PhaseCost(train * image_s, train * _STORED), _STEP * train * image_s + judged
+    costs = tuple(stored if each.features else PhaseCost(0.0, whole) for each in phases)
+    return TrainingCost(0.0, costs, views * judged)

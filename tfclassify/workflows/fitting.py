@@ -8,7 +8,7 @@ the training.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,14 @@ from tfclassify.recipe.loading import build_recipe
 from tfclassify.recipe.schema import PhaseRecipe, Recipe, count_views
 from tfclassify.recipe.wording import format_seconds
 from tfclassify.runs.documents import Choice
-from tfclassify.tuning.budget import PLANNED, Pace, PhaseCost, TrainingCost, fit_phases
+from tfclassify.tuning.budget import (
+    PLANNED,
+    Pace,
+    PhaseCost,
+    TrainingCost,
+    fit_phases,
+    foresee_cost,
+)
 from tfclassify.tuning.probes import Probed, probe_features, rank_probes
 from tfclassify.workflows.check import plan_phase
 from tfclassify.workflows.material import build_network, open_teacher, open_training_set
@@ -30,9 +37,11 @@ from tfclassify.workflows.start import set_up_keras
 
 #: Sides of images that are looked at, in pixels.
 _SIDES = (64, 96, 128, 160, 192, 224, 256)
-#: Part of the time that probes may take, and images that they look at, at most.
-_PROBING, _MOST_IMAGES, _LEAST_IMAGES = 0.15, 1000, 200
-#: Epochs of the whole network below which another network is looked at.
+#: Part of the time that probes may take.
+_PROBING = 0.15
+#: Images that they look at, in the first round and at most.
+_FIRST_IMAGES, _MOST_IMAGES = 125, 1000
+#: Epochs of the whole network that are wanted.
 _LEAST_EPOCHS = 6
 #: Networks whose training is timed.
 _LOOKS = 4
@@ -123,64 +132,146 @@ def _say_fit(
 
 def _choose(fitting: Fitting, index: Index) -> tuple[Recipe, TrainingCost, list[str]]:
     """Choose backbone and size by probes and by what the time allows."""
-    train = index.in_split("train")
-    most = int(min(_MOST_IMAGES, max(_LEAST_IMAGES, fitting.seconds / 2)))
-    rows = np.unique(np.linspace(0, len(train) - 1, most).astype(int))
-    sample = train.with_frame(train.frame.iloc[rows].reset_index(drop=True))
-    candidates = list(_list_candidates(fitting, index))
-    started, probes = fitting.elapsed(), list[Probed]()
-    spent = usual = 0.0
-    fitting.observer.on_task_start("probes", len(candidates))
-    for recipe in candidates:
-        if probes and spent + usual > _PROBING * fitting.seconds:
-            break
-        probes.append(probe_network(recipe, sample, fitting.observer))
-        fitting.observer.on_task_step("probes", len(probes))
-        spent = fitting.elapsed() - started
-        usual = spent / len(probes)
-    fitting.observer.on_task_end("probes")
+    candidates = {
+        (each.model.backbone, each.data.image_size[0]): each
+        for each in _list_candidates(fitting, index)
+    }
+    started = fitting.elapsed()
+    probes, images = _probe(fitting, index, candidates)
     ranked = rank_probes(probes)
     metric = fitting.recipe.metric
     shown = ", ".join(f"{probe.name} {probe.score:.3f}" for probe in ranked[:3])
-    lines = [
-        f"tried {len(probes)} of {len(candidates)} networks by linear probes on {len(sample):,} "
-        f"training images in {format_seconds(spent)}; {metric}: {shown}"
-    ]
-    by_name = {(each.model.backbone, each.data.image_size[0]): each for each in candidates}
-    chosen, cost, reason = _look_closer(fitting, index, ranked, by_name)
-    return chosen, cost, [*lines, reason]
+    line = (
+        f"tried {len(candidates)} networks by linear probes on up to {images:,} training images "
+        f"in {format_seconds(fitting.elapsed() - started)}; {metric}: {shown}"
+    )
+    chosen, cost, reason = _look_closer(fitting, index, ranked, candidates)
+    return chosen, cost, [line, reason]
+
+
+def _probe(
+    fitting: Fitting, index: Index, candidates: Mapping[tuple[str, int], Recipe]
+) -> tuple[list[Probed], int]:
+    """Probe networks in rounds: each on twice the images, for the better half of the last.
+
+    Returns:
+        What the last round found, and its images.
+    """
+    train = index.in_split("train")
+    order = np.random.default_rng(fitting.recipe.seed).permutation(len(train))
+    most, images = min(_MOST_IMAGES, len(train)), min(_FIRST_IMAGES, len(train))
+    deadline = fitting.elapsed() + _PROBING * fitting.seconds
+    left = list(candidates.values())
+    while True:
+        began = fitting.elapsed()
+        sample = train.with_frame(train.frame.iloc[np.sort(order[:images])].reset_index(drop=True))
+        probes = list(_probe_each(fitting, index, sample, left, deadline))
+        took = fitting.elapsed() - began  # half as many, on twice the images, take no longer
+        if len(probes) < 2 or images == most or fitting.elapsed() + took > deadline:
+            return probes, images
+        better = rank_probes(probes)[: (len(probes) + 1) // 2]
+        left = [candidates[probe.backbone, probe.size] for probe in better]
+        images = min(2 * images, most)
+
+
+def _probe_each(
+    fitting: Fitting, index: Index, sample: Index, left: Sequence[Recipe], deadline: float
+) -> Iterator[Probed]:
+    """Probe one after another, until the deadline, but for sizes that cannot be trained enough.
+
+    A backbone's larger size is foreseen from its last smaller one, by the pixels.
+    """
+    last: dict[str, Probed] = {}
+    fitting.observer.on_task_start("probes", len(left))
+    for place, recipe in enumerate(left):
+        name, size = recipe.model.backbone, recipe.data.image_size[0]
+        if last and fitting.elapsed() > deadline:
+            break
+        if name in last:
+            image_ms = last[name].image_ms * (size / last[name].size) ** 2
+            if _foresee_epochs(fitting, recipe, index, image_ms) < _count_wanted(recipe):
+                continue
+        last[name] = probe_network(recipe, sample, fitting.observer)
+        yield last[name]
+        fitting.observer.on_task_step("probes", place + 1)
+    fitting.observer.on_task_end("probes")
+
+
+def _count_wanted(recipe: Recipe) -> int:
+    """Return the epochs of the whole network below which another network is looked at."""
+    return min(_LEAST_EPOCHS, recipe.phases[-1].epochs)
+
+
+def _foresee_epochs(fitting: Fitting, recipe: Recipe, index: Index, image_ms: float) -> int:
+    """Foresee the epochs that the last phase gets, from the time of one image's features."""
+    train = len(index.in_split("train"))
+    cost = foresee_cost(
+        recipe.phases,
+        image_ms / 1000,
+        train=train,
+        held_out=len(index) - train,
+        views=_count_looks(recipe),
+    )
+    return _fit_epochs(fitting, recipe, cost)
+
+
+def _fit_epochs(fitting: Fitting, recipe: Recipe, cost: TrainingCost) -> int:
+    """Return the epochs of the last phase that fit into what is left; 0 where none do."""
+    try:
+        return fit_phases(recipe.phases, cost, fitting.left)[-1].epochs
+    except RequestError:
+        return 0
 
 
 def _look_closer(
     fitting: Fitting,
     index: Index,
     ranked: Sequence[Probed],
-    by_name: dict[tuple[str, int], Recipe],
+    candidates: Mapping[tuple[str, int], Recipe],
 ) -> tuple[Recipe, TrainingCost, str]:
-    """Take the first network of the ranking whose training fits well enough into the time."""
-    wanted = min(_LEAST_EPOCHS, fitting.recipe.phases[-1].epochs)
+    """Take the first network of the ranking whose training fits well enough into the time.
+
+    Those that are foreseen to fit are timed first. One that then does not fit is followed by
+    those that are faster by as much as is lacking, or by the fastest where none is.
+    """
+
+    def get(probe: Probed) -> Recipe:
+        return candidates[probe.backbone, probe.size]
+
+    def foresee(probe: Probed) -> int:
+        epochs = _foresee_epochs(fitting, get(probe), index, probe.image_ms)
+        return min(epochs, _count_wanted(get(probe)))
+
+    waiting = sorted(ranked, key=foresee, reverse=True)
     tried: list[tuple[int, Probed, TrainingCost]] = []
-    for probe in ranked[:_LOOKS]:
-        recipe = by_name[probe.backbone, probe.size]
-        cost = measure_cost(recipe, index, fitting.observer)
-        try:
-            epochs = fit_phases(recipe.phases, cost, fitting.left)[-1].epochs
-        except RequestError:
-            epochs = 0
+    while waiting and len(tried) < _LOOKS:
+        probe, wanted = waiting[0], _count_wanted(get(waiting[0]))
+        cost = measure_cost(get(probe), index, fitting.observer)
+        epochs = _fit_epochs(fitting, get(probe), cost)
         tried.append((epochs, probe, cost))
         if epochs >= wanted:
             break
-    epochs, probe, cost = max(tried, key=lambda each: (min(each[0], wanted), each[1].score))
-    best = max(ranked, key=lambda each: each.score)
+        needed = probe.image_ms * max(epochs, 0.5) / wanted
+        faster = sorted(waiting, key=lambda each: each.image_ms)[:1]
+        waiting = [each for each in waiting if each.image_ms <= needed] or faster
+        waiting = [each for each in waiting if each.image_ms < probe.image_ms]
+    epochs, probe, cost = max(
+        tried, key=lambda each: (min(each[0], _count_wanted(get(each[1]))), -each[1].loss)
+    )
+    best = min(ranked, key=lambda each: each.loss)
     if probe is best:
         why = "the best probe"
-    elif probe.score >= best.score - best.error / 2:
+    elif probe.ties_with(best):
         times = best.image_ms / probe.image_ms
         why = f"as good as {best.name} within its error, and {times:.1f} times as fast"
     else:
-        short = [f"{other.name} would get {count}" for count, other, _ in tried if count < epochs]
-        why = f"{epochs} epochs of the whole network fit; {', '.join(short) or best.name}"
-    return by_name[probe.backbone, probe.size], cost, f"chosen {probe.name}: {why}"
+        timed = [count for count, other, _ in tried if other is best]
+        fewer = timed[0] if timed else _foresee_epochs(fitting, get(best), index, best.image_ms)
+        why = (
+            f"{epochs} epochs of the whole network fit; {best.name}, the best probe, would get "
+            f"about {fewer}"
+        )
+    return get(probe), cost, f"chosen {probe.name}: {why}"
 
 
 def _list_candidates(fitting: Fitting, index: Index) -> Iterator[Recipe]:
@@ -227,7 +318,7 @@ def probe_network(recipe: Recipe, sample: Index, observer: Observer) -> Probed:
     started = time.perf_counter()
     features = predict_store(extract, images, recipe.step_images)
     image_ms = 1000 * (time.perf_counter() - started) / len(sample)
-    score, error = probe_features(
+    score, losses = probe_features(
         features.astype(np.float64),
         sample.targets(),
         sample.frame["group"].tolist(),
@@ -235,7 +326,7 @@ def probe_network(recipe: Recipe, sample: Index, observer: Observer) -> Probed:
         metric=recipe.metric,
         seed=recipe.seed,
     )
-    return Probed(recipe.model.backbone, recipe.data.image_size[0], score, error, image_ms)
+    return Probed(recipe.model.backbone, recipe.data.image_size[0], score, losses, image_ms)
 
 
 def measure_cost(recipe: Recipe, index: Index, observer: Observer) -> TrainingCost:
@@ -275,11 +366,15 @@ def measure_cost(recipe: Recipe, index: Index, observer: Observer) -> TrainingCo
         else:
             views = min(phase.features.views, phase.epochs)
             phases.append(PhaseCost(plan.seconds_caching / views + made, plan.seconds_per_epoch))
-    views = 1 + (count_views(recipe.tta) if recipe.tta else 1)
     images = len(train) + sum(held_out.values())
-    end = forward * views * sum(held_out.values()) + _REPORT
+    end = forward * _count_looks(recipe) * sum(held_out.values()) + _REPORT
     start = decode * (images + (len(sizes) - 1) * len(train)) + time.perf_counter() - began
     return TrainingCost(start, tuple(phases), end)
+
+
+def _count_looks(recipe: Recipe) -> int:
+    """Return how often a held-out image is looked at in the end."""
+    return 1 + (count_views(recipe.tta) if recipe.tta else 1)
 
 
 def _time(work: Callable[[], object], times: int = 2) -> float:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from tests.builders import make_photo
-from tfclassify.pages.pictures import Thumbnail, make_thumbnail
+from tfclassify.pages.pictures import Thumbnail, make_thumbnail, read_thumbnail
 
 
 def decode(thumbnail: Thumbnail) -> Image.Image:
@@ -45,3 +46,15 @@ def test_any_mode_becomes_rgb() -> None:
     assert decode(make_thumbnail(Image.new("L", (60, 60), 128))).mode == "RGB"
     picture = make_thumbnail(Image.new("RGBA", (5, 4), (1, 2, 3, 255)))
     assert np.asarray(decode(picture))[0, 0].tolist() == [1, 2, 3]
+
+
+def test_a_file_that_is_gone_or_broken_has_no_picture(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "a.png", tmp_path / "b.png"
+    Image.new("RGB", (60, 50), (200, 0, 0)).save(whole)
+    broken.write_bytes(whole.read_bytes()[:40])
+    found = read_thumbnail(str(whole))
+    assert found is not None
+    assert (found.width, found.height) == (60, 50)
+    assert read_thumbnail(str(broken)) is None
+    assert read_thumbnail(str(tmp_path / "c.png")) is None
+    assert read_thumbnail(None) is None

@@ -14,7 +14,7 @@ from tfclassify.recipe.loading import load_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.runs.directory import RunDirectory
 from tfclassify.workflows import batch_fitting, start
-from tfclassify.workflows.batch_fitting import keep_batches, settle_batches
+from tfclassify.workflows.batch_fitting import keep_batches, resolve_batches
 from tfclassify.workflows.train import TrainRequest, resume_training, train_recipe
 
 Settle = Callable[..., Recipe]
@@ -49,7 +49,7 @@ def settle(tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch) -> Settle:
         monkeypatch.setattr(batch_fitting, "read_peak", lambda: 5000 + 100 * tried[-1])
         recipe = load_recipe(tiny_run.recipe)
         wanted = recipe.model_copy(update={"batch_size": "auto", **changes})
-        return start.verb(lambda: settle_batches(wanted, Notes()))()  # no switch stays on
+        return start.verb(lambda: resolve_batches(wanted, Notes()))()  # no switch stays on
 
     return settle
 

@@ -115,11 +115,7 @@ def write_artefact(
     with build_folder(folder) as work:
         file = work / form.file
         form.write(file, Draft(views, texts, precision, facts["batch"], calibration, tuple(floats)))
-        write_text(work / "labels.txt", labels)
-        write_json(work / RECIPE, bundle.recipe.model_dump(mode="json"))
-        shutil.copyfile(SHIPPED / "predict.py", work / "predict.py")
-        shutil.copyfile(form.network, work / "network.py")
-        write_json(work / FACTS, facts)  # as predict.py needs them
+        _add_program(work, form, bundle, texts)
         found = run_artefact(work, exam.answers.files, form.refused, str(folder))
         agreement = judge_artefact(str(folder), bundle.recipe, exam, found, precision)
         files = list_files(file)
@@ -131,6 +127,17 @@ def write_artefact(
         write_json(work / FACTS, {**facts, "checksum": sum_facts(facts)})
         write_text(work / "README.md", write_readme(form, bundle, facts, scores))
     return Artefact(folder, form.name, precision, size, agreement)
+
+
+def _add_program(
+    work: Path, form: ArtefactFormat, bundle: Bundle, texts: Mapping[str, str]
+) -> None:
+    """Put what answers by the model beside it: the program, its facts, labels and recipe."""
+    for name, text in texts.items():
+        write_text(work / name, text)
+    write_json(work / RECIPE, bundle.recipe.model_dump(mode="json"))
+    shutil.copyfile(SHIPPED / "predict.py", work / "predict.py")
+    shutil.copyfile(form.network, work / "network.py")
 
 
 def _list_facts(bundle: Bundle) -> dict[str, Any]:

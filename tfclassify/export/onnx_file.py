@@ -75,7 +75,29 @@ def write_onnx(
     Raises:
         ExportError: If the network needs an operator that the standard lacks, or is too large.
     """
-    onnx, tf2onnx, _ = import_onnx()
+    onnx, _, _ = import_onnx()
+    proto = _convert(path, graph)
+    _check_operators(path, proto)
+    _name_ends(onnx, proto)
+    for key, text in metadata.items():
+        proto.metadata_props.add(key=key, value=text)
+    if precision == "float16":
+        _halve_weights(onnx, proto)
+    if proto.ByteSize() > _LARGEST_BYTES:
+        raise ExportError(
+            f"{path.name}: the network has {proto.ByteSize():,} bytes, and an ONNX file holds "
+            f"{_LARGEST_BYTES:,}; use --format savedmodel"
+        )
+    onnx.save(proto, path)
+    write_text(path.with_name(TRITON_CONFIG), write_triton_config(proto))
+    if precision.startswith("int8"):
+        images = calibration if precision == "int8" else None
+        _quantise(path, proto, images, floats)
+
+
+def _convert(path: Path, graph: Graph) -> Any:
+    """Freeze a traced network and convert it; ``path`` is for messages."""
+    _, tf2onnx, _ = import_onnx()
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
@@ -94,22 +116,7 @@ def write_onnx(
             f"{path.name}: tf2onnx cannot convert the network: {type(error).__name__}: {reason}; "
             "nothing was written. Use --format savedmodel or litert"
         ) from error
-    _check_operators(path, proto)
-    _name_ends(onnx, proto)
-    for key, text in metadata.items():
-        proto.metadata_props.add(key=key, value=text)
-    if precision == "float16":
-        _halve_weights(onnx, proto)
-    if proto.ByteSize() > _LARGEST_BYTES:
-        raise ExportError(
-            f"{path.name}: the network has {proto.ByteSize():,} bytes, and an ONNX file holds "
-            f"{_LARGEST_BYTES:,}; use --format savedmodel"
-        )
-    onnx.save(proto, path)
-    write_text(path.with_name(TRITON_CONFIG), write_triton_config(proto))
-    if precision.startswith("int8"):
-        images = calibration if precision == "int8" else None
-        _quantise(path, proto, images, floats)
+    return proto
 
 
 def write_triton_config(proto: Any) -> str:

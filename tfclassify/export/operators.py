@@ -155,6 +155,11 @@ def read_litert(path: Path) -> tuple[list[Operator], list[np.ndarray]]:
         name = result.name.decode() if isinstance(result.name, bytes) else str(result.name)
         inputs = tuple(shapes[place] if place >= 0 else None for place in each.inputs)
         found.append(Operator(name.split(";")[0], kind, inputs, shapes[each.outputs[0]], turned))
+    return found, _read_constants(model, graph)
+
+
+def _read_constants(model: Any, graph: Any) -> list[np.ndarray]:
+    """Return a LiteRT file's constants; what is sparse in it has its zeros again at the end."""
     data = {
         tensor.buffer: model.buffers[tensor.buffer].data
         for tensor in graph.tensors
@@ -175,7 +180,7 @@ def read_litert(path: Path) -> tuple[list[Operator], list[np.ndarray]]:
     for turn, place in enumerate(data):
         left_out = max(0, dense.get(place, 0) - constants[turn].size)
         constants[turn] = np.pad(constants[turn], (0, left_out))
-    return found, constants
+    return constants
 
 
 _READERS = {"onnx": read_onnx, "litert": read_litert}

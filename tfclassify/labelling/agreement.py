@@ -74,6 +74,16 @@ class PairAgreement:
     kappa: Interval
     confusion: NDArray[np.int64]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "first": self.first,
+            "second": self.second,
+            "raw": self.raw.to_dict(),
+            "kappa": _with_band(self.kappa),
+            "confusion": self.confusion.tolist(),
+        }
+
 
 @dataclass(frozen=True)
 class ClassAgreement:
@@ -90,6 +100,15 @@ class ClassAgreement:
     named: int
     again: Interval
     alpha: Interval
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "name": self.name,
+            "named": self.named,
+            "again": self.again.to_dict(),
+            "alpha": _with_band(self.alpha),
+        }
 
 
 @dataclass(frozen=True)
@@ -116,6 +135,18 @@ class LabellerAgreement:
     def is_different(self) -> bool:
         """Whether agreement is surely better without: the gain's interval is above 0."""
         return self.gain is not None and self.gain.low is not None and self.gain.low > 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "name": self.name,
+            "answers": self.answers,
+            "shared": self.shared,
+            "raw": self.raw.to_dict(),
+            "alpha_without": self.alpha_without and self.alpha_without.to_dict(),
+            "gain": self.gain and self.gain.to_dict(),
+            "is_different": self.is_different,
+        }
 
 
 @dataclass(frozen=True)
@@ -154,43 +185,19 @@ class Agreement:
             "shared": self.shared,
             "distance": self.ratings.distance,
             "raw": self.raw.to_dict(),
-            "alpha": self.alpha.to_dict() | {"band": find_band(self.alpha.value)},
-            "fleiss": self.fleiss.to_dict()
-            | {"band": find_band(self.fleiss.value), "answers": self.fleiss_answers},
+            "alpha": _with_band(self.alpha),
+            "fleiss": _with_band(self.fleiss) | {"answers": self.fleiss_answers},
             "bands": dict(self.bands),
             "values": [list(value) for value in self.ratings.values],
-            "pairs": [
-                {
-                    "first": pair.first,
-                    "second": pair.second,
-                    "raw": pair.raw.to_dict(),
-                    "kappa": pair.kappa.to_dict() | {"band": find_band(pair.kappa.value)},
-                    "confusion": pair.confusion.tolist(),
-                }
-                for pair in self.pairs
-            ],
-            "classes": [
-                {
-                    "name": each.name,
-                    "named": each.named,
-                    "again": each.again.to_dict(),
-                    "alpha": each.alpha.to_dict() | {"band": find_band(each.alpha.value)},
-                }
-                for each in self.classes
-            ],
-            "labellers": [
-                {
-                    "name": each.name,
-                    "answers": each.answers,
-                    "shared": each.shared,
-                    "raw": each.raw.to_dict(),
-                    "alpha_without": each.alpha_without and each.alpha_without.to_dict(),
-                    "gain": each.gain and each.gain.to_dict(),
-                    "is_different": each.is_different,
-                }
-                for each in self.labellers
-            ],
+            "pairs": [pair.to_dict() for pair in self.pairs],
+            "classes": [each.to_dict() for each in self.classes],
+            "labellers": [each.to_dict() for each in self.labellers],
         }
+
+
+def _with_band(interval: Interval) -> dict[str, Any]:
+    """Return a coefficient as plain values, with what it is called."""
+    return interval.to_dict() | {"band": find_band(interval.value)}
 
 
 def measure_agreement(ratings: Ratings, *, seed: int = 0, resamples: int = 1000) -> Agreement:

@@ -1,6 +1,6 @@
 """Photos on a page: shrunk, and held in the page itself.
 
-Owns: thumbnails as data URIs and what stands below one. Does not own: reading image files
+Owns: thumbnails as data URIs and what stands below one. Does not own: decoding image files
 (``data``), what training does to them (``pipeline``), figures (``drawing``).
 """
 
@@ -9,10 +9,14 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tfclassify.data.images import open_image
+from tfclassify.errors import DataError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -87,3 +91,13 @@ def make_thumbnail(photo: NDArray[np.uint8] | Image.Image, *, longest: int = 160
     image.save(buffer, kind, optimize=True, **options)
     text = base64.b64encode(buffer.getvalue()).decode("ascii")
     return Thumbnail(f"data:image/{kind};base64,{text}", image.width, image.height)
+
+
+def read_thumbnail(path: str | None) -> Thumbnail | None:
+    """Shrink the photo in a file; None where there is none, or none that can be read any more."""
+    if path is None:
+        return None
+    try:
+        return make_thumbnail(open_image(Path(path))[1])
+    except DataError:
+        return None

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfclassify.data.consensus import OUTCOMES, Consensus, describe, write_tables
-from tfclassify.data.images import open_image
 from tfclassify.data.journals import Answer
 from tfclassify.data.readers import read_source
 from tfclassify.errors import DataError
@@ -18,7 +17,7 @@ from tfclassify.labelling.agree_page import AgreeReport, describe_agreement, ren
 from tfclassify.labelling.agreement import Agreement, measure_agreement
 from tfclassify.labelling.ratings import Distance, make_ratings
 from tfclassify.labelling.session import Session, open_session
-from tfclassify.pages.pictures import Photo, make_thumbnail
+from tfclassify.pages.pictures import Photo, read_thumbnail
 from tfclassify.pages.rendering import Command, format_now
 from tfclassify.recipe.schema import DataRecipe
 from tfclassify.workflows.start import verb
@@ -142,11 +141,7 @@ def _take_photos(
 
 def _take_photo(each: Consensus, path: str | None) -> Photo:
     lines = tuple(f"{name}: {describe(answer)}" for name, answer in each.answers.items())
-    try:
-        thumbnail = None if path is None else make_thumbnail(open_image(Path(path))[1])
-    except DataError:
-        thumbnail = None
-    return Photo(each.image, thumbnail, (), lines)
+    return Photo(each.image, read_thumbnail(path), (), lines)
 
 
 def _list_commands(request: AgreeRequest) -> tuple[Command, ...]:

@@ -34,7 +34,7 @@ STEP_SHARE = 0.5
 MOST_IMAGES, LEAST_UPDATES = 512, 8
 
 
-def settle_batches(recipe: Recipe, observer: Observer) -> Recipe:
+def resolve_batches(recipe: Recipe, observer: Observer) -> Recipe:
     """Replace each ``batch_size: auto`` by what fits; other recipes come back as they are.
 
     Phases without a batch size of their own share one, which fits in each of them.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from tfclassify.data.integrity import IntegrityReport
 from tfclassify.data.preparation import prepare_data
 from tfclassify.events import SILENT, Observer
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
-from tfclassify.workflows.batch_fitting import settle_batches
+from tfclassify.workflows.batch_fitting import resolve_batches
 from tfclassify.workflows.material import (
     build_network,
     find_augmentation_warnings,
@@ -104,7 +104,7 @@ def check_recipe(request: CheckRequest, observer: Observer = SILENT) -> CheckRes
         TfclassifyError: If the data or the model cannot be used.
     """
     recipe = open_recipe(request.recipe, request.overrides, observer, request.columns)
-    recipe = settle_batches(recipe, observer)
+    recipe = resolve_batches(recipe, observer)
     data = prepare_data(recipe, observer=observer)
     set_up_keras(recipe)
     for warning in [*find_augmentation_warnings(recipe), *find_precision_warnings(recipe)]:
@@ -146,13 +146,13 @@ def plan_phase(
     asking = 0.0
     if teacher is not None:
         plain, targets = targets, teacher.join(pixels, targets)
-        asking = _time(lambda: teacher.join(pixels, plain)) * steps
+        asking = time_work(lambda: teacher.join(pixels, plain)) * steps
     inputs, caching = pixels, 0.0
     if extractor is not None and phase.features is not None:
         extract = ForwardPass(extractor, fold_all(extractor))
         inputs = extract(pixels)
         views = min(phase.features.views, phase.epochs)
-        caching = (_time(lambda: np.asarray(extract(pixels))) * steps + asking) * views
+        caching = (time_work(lambda: np.asarray(extract(pixels))) * steps + asking) * views
         asking = 0.0
     seconds = _time_update(step, inputs, targets, phase) * steps / phase.accumulate + asking
     return PhasePlan(
@@ -179,13 +179,13 @@ def _time_update(
             loss, _ = step(inputs, targets, weights, share, ends_group=number == phase.accumulate)
         float(loss)  # a device may still be at work
 
-    return _time(update)
+    return time_work(update)
 
 
-def _time(work: object) -> float:
-    assert callable(work)
+def time_work(work: Callable[[], object], times: int = TIMED_STEPS) -> float:
+    """Return the seconds that work takes, the mean of a few times after one that is not counted."""
     work()
     started = time.perf_counter()
-    for _ in range(TIMED_STEPS):
+    for _ in range(times):
         work()
-    return (time.perf_counter() - started) / TIMED_STEPS
+    return (time.perf_counter() - started) / times

@@ -19,10 +19,9 @@ from tfclassify.data.corrections import (
     read_corrections,
     write_corrections,
 )
-from tfclassify.data.images import open_image
 from tfclassify.data.index import Index, load_index
 from tfclassify.data.scan import scan
-from tfclassify.errors import DataError, ModelError, RequestError
+from tfclassify.errors import ModelError, RequestError
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_text
 from tfclassify.judging.answers import read_answers
@@ -50,7 +49,7 @@ from tfclassify.labelling.issues import (
 from tfclassify.labelling.quality import measure_photos
 from tfclassify.labelling.review import list_corrections, open_review
 from tfclassify.labelling.session import is_session, open_session
-from tfclassify.pages.pictures import Photo, make_thumbnail
+from tfclassify.pages.pictures import Photo, read_thumbnail
 from tfclassify.pages.rendering import Command, format_now
 from tfclassify.pages.wording import count_of
 from tfclassify.recipe.loading import load_recipe
@@ -286,12 +285,8 @@ def _take_photos(suspects: Sequence[Suspect]) -> dict[str, tuple[Photo, ...]]:
 
 
 def _take_photo(each: Suspect) -> Photo:
-    try:
-        thumbnail = make_thumbnail(open_image(Path(each.path))[1])
-    except DataError:
-        thumbnail = None
     titles = (each.given or "no label", *([f"→ {each.suggestion}"] if each.suggestion else []))
-    return Photo(each.image, thumbnail, titles, (each.reason,))
+    return Photo(each.image, read_thumbnail(each.path), titles, (each.reason,))
 
 
 def _list_commands(request: CleanRequest, folder: Path) -> tuple[Command, ...]:

@@ -61,7 +61,7 @@ from tfclassify.scoring.tasks import get_task
 from tfclassify.scoring.thresholds import fit_thresholds
 from tfclassify.scoring.verdicts import Verdict
 from tfclassify.workflows import reporting
-from tfclassify.workflows.batch_fitting import settle_batches
+from tfclassify.workflows.batch_fitting import resolve_batches
 from tfclassify.workflows.material import anchor_images
 from tfclassify.workflows.recipes import Given, open_recipe
 from tfclassify.workflows.resuming import (
@@ -144,7 +144,7 @@ def crossval_recipe(request: CrossvalRequest, observer: Observer = SILENT) -> Cr
         if not least <= value <= most:
             raise RequestError(f"{option}: must be from {least} to {most:,}, got {value}")
     recipe = open_recipe(request.recipe, request.overrides, observer, request.columns)
-    recipe = settle_batches(recipe, observer)
+    recipe = resolve_batches(recipe, observer)
     text, plan = dump_recipe(recipe), FoldPlan(request.folds, request.repeats)
     if request.out is not None:
         place = CrossvalDirectory.create_at(request.out, text, plan)

@@ -176,15 +176,7 @@ def _pack(
     if any(member.recipe.tta != recipe.tta for member in members):
         observer.on_warning("the members average different views; the ensemble uses plain images")
 
-    def ask(models: Sequence[Path], paths: Sequence[str]) -> np.ndarray:
-        names = tuple(map(str, models))
-        batch = find_batch(members[0].bundle.model, recipe.tta)
-        question = Question(names, recipe.data.image_size, recipe.tta, batch, has_both=True)
-        return ask_strictly(question, paths, request.executor, observer, "ensemble")
-
-    are_elsewhere = is_elsewhere(request.executor)
-    places = [member.run.path for member in members]
-    ask_all = partial(ask, places) if are_elsewhere else None
+    ask_all, ask_one = _ask_elsewhere(run, members, recipe, request, observer)
     answers = ask_members(members, recipe, data.index, observer, ask_all)
     weights = find_weights(given, answers, recipe)
     _tell_weights(members, weights, observer)
@@ -195,7 +187,6 @@ def _pack(
     crossed = None
     if answers is not None and given is None:
         crossed = cross_fit_answers(answers, recipe)
-    ask_one = partial(ask, [run.bundle_dir]) if are_elsewhere else None
     verdicts = _judge(bundle, recipe, data.index, crossed, calibrated, observer, ask_one)
     _describe(members, request, weights.tolist()).write(run.ensemble_path)
     write_metrics(
@@ -219,6 +210,26 @@ def _pack(
         comparison,
         run.report_path,
     )
+
+
+def _ask_elsewhere(
+    run: RunDirectory,
+    members: Sequence[Member],
+    recipe: Recipe,
+    request: EnsembleRequest,
+    observer: Observer,
+) -> tuple[AskAll | None, AskAll | None]:
+    """Make what asks all members, and the packed model, by the executor; None asks here."""
+    if not is_elsewhere(request.executor):
+        return None, None
+    batch = find_batch(members[0].bundle.model, recipe.tta)
+
+    def ask(models: Sequence[Path], paths: Sequence[str]) -> np.ndarray:
+        names = tuple(map(str, models))
+        question = Question(names, recipe.data.image_size, recipe.tta, batch, has_both=True)
+        return ask_strictly(question, paths, request.executor, observer, "ensemble")
+
+    return partial(ask, [member.run.path for member in members]), partial(ask, [run.bundle_dir])
 
 
 def _tell_weights(members: Sequence[Member], weights: np.ndarray, observer: Observer) -> None:

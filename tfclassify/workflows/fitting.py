@@ -31,7 +31,7 @@ from tfclassify.tuning.budget import (
     foresee_cost,
 )
 from tfclassify.tuning.probes import Probed, probe_features, rank_probes
-from tfclassify.workflows.check import plan_phase
+from tfclassify.workflows.check import plan_phase, time_work
 from tfclassify.workflows.material import build_network, open_teacher, open_training_set
 from tfclassify.workflows.start import set_up_keras
 
@@ -351,7 +351,7 @@ def measure_cost(recipe: Recipe, index: Index, observer: Observer) -> TrainingCo
     material = Material(training_set, None, few.targets(), None)
     network = ForwardPass(classifier.network)
     pixels = training_set.images.read(np.arange(batch))
-    forward = _time(lambda: np.asarray(network(pixels))) / batch
+    forward = time_work(lambda: np.asarray(network(pixels))) / batch
     phases, sizes = [], {recipe.data.image_size}
     for phase in recipe.phases:
         plan = plan_phase(recipe, phase, classifier, train, teacher)
@@ -359,7 +359,7 @@ def measure_cost(recipe: Recipe, index: Index, observer: Observer) -> TrainingCo
         material = material.decoded_as(seen.data, observer)
         sizes.add(seen.data.image_size)
         stream = iter(open_stream(material, seen, phase, first_epoch=0))
-        made = _time(lambda: next(stream)) * plan.steps  # noqa: B023 - called at once
+        made = time_work(lambda: next(stream)) * plan.steps  # noqa: B023 - called at once
         checked = forward * held_out["validation"]
         if phase.features is None:
             phases.append(PhaseCost(0.0, plan.seconds_per_epoch + made + checked))
@@ -375,11 +375,3 @@ def measure_cost(recipe: Recipe, index: Index, observer: Observer) -> TrainingCo
 def _count_looks(recipe: Recipe) -> int:
     """Return how often a held-out image is looked at in the end."""
     return 1 + (count_views(recipe.tta) if recipe.tta else 1)
-
-
-def _time(work: Callable[[], object], times: int = 2) -> float:
-    work()
-    started = time.perf_counter()
-    for _ in range(times):
-        work()
-    return (time.perf_counter() - started) / times

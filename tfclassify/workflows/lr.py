@@ -16,7 +16,7 @@ from tfclassify.pages.rendering import format_now
 from tfclassify.recipe.loading import dump_recipe
 from tfclassify.recipe.schema import Recipe
 from tfclassify.recipe.wording import suggest
-from tfclassify.workflows.batch_fitting import settle_batches
+from tfclassify.workflows.batch_fitting import resolve_batches
 from tfclassify.workflows.material import build_network, open_material
 from tfclassify.workflows.recipes import Given, open_recipe
 from tfclassify.workflows.start import set_up_keras, verb
@@ -86,7 +86,7 @@ def find_rate(request: LrRequest, observer: Observer = SILENT) -> LrResult:
     """
     _check(request)
     recipe = open_recipe(request.recipe, request.overrides, observer, request.columns)
-    recipe = settle_batches(recipe, observer)
+    recipe = resolve_batches(recipe, observer)
     number = _find_phase(recipe, request.phase)
     data = prepare_data(recipe, observer=observer)
     set_up_keras(recipe)

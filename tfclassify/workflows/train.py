@@ -32,7 +32,7 @@ from tfclassify.scoring.tasks import get_task
 from tfclassify.scoring.verdicts import Verdict
 from tfclassify.training.mining import write_hard_examples
 from tfclassify.training.workers import Workers, find_workers
-from tfclassify.workflows.batch_fitting import keep_batches, settle_batches
+from tfclassify.workflows.batch_fitting import keep_batches, resolve_batches
 from tfclassify.workflows.material import (
     anchor_images,
     build_network,
@@ -130,7 +130,7 @@ def train_recipe(request: TrainRequest, observer: Observer = SILENT) -> TrainRes
         data = anchor_images(prepare_data(recipe, observer=observer))
         return _follow(workers, recipe, data, None, started, observer)
     if workers is None:  # which refuse what is not the same for all
-        recipe = settle_batches(recipe, observer)
+        recipe = resolve_batches(recipe, observer)
     choice, pace = None, None
     if request.seconds is not None:
         recipe, choice, pace = _fit(request, request.seconds, recipe, started, observer)
@@ -242,7 +242,7 @@ def resume_training(
         return _follow(group, own, data, run.state_dir, time.perf_counter(), observer)
     with run.lock(), _explain_interruption(run):
         sweep_unfinished(run.path)
-        recipe = _settle_recipe(run, own, given if out is not None else None, force=force)
+        recipe = _choose_recipe(run, own, given if out is not None else None, force=force)
         is_finished, seconds = run.is_finished, None
         if is_finished:
             observer.on_note(f"{run.path}: trained already; judging it again")
@@ -299,7 +299,7 @@ def _judge_again(
     return TrainResult(run.path, recipe, verdicts, epochs, seconds, run.report_path, kept)
 
 
-def _settle_recipe(run: RunDirectory, own: Recipe, given: Path | None, *, force: bool) -> Recipe:
+def _choose_recipe(run: RunDirectory, own: Recipe, given: Path | None, *, force: bool) -> Recipe:
     """Return the run's own recipe; one that was given beside it must be the same, or is forced."""
     if given is None or not given.is_file():
         return own

@@ -28,7 +28,7 @@ from tfclassify.tuning.proposals import import_optuna
 from tfclassify.tuning.results import TuneResult, describe_search, write_table
 from tfclassify.tuning.selection import NestedChoice
 from tfclassify.tuning.trials import find_front
-from tfclassify.workflows.batch_fitting import settle_batches
+from tfclassify.workflows.batch_fitting import resolve_batches
 from tfclassify.workflows.material import anchor_images
 from tfclassify.workflows.nested_folds import deal_folds, search_folds
 from tfclassify.workflows.recipes import Given, open_recipe
@@ -91,7 +91,7 @@ def tune_recipe(request: TuneRequest, observer: Observer = SILENT) -> TuneResult
     """
     import_optuna()
     recipe = open_recipe(request.recipe, request.overrides, observer, columns=request.columns)
-    recipe = settle_batches(recipe, observer)
+    recipe = resolve_batches(recipe, observer)
     facts = _make_facts(request)
     folder = SearchFolder.create(
         request.reports, recipe.name, request.out, dump_recipe(recipe), facts

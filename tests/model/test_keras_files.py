@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import resource
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -389,22 +391,25 @@ def test_features_beyond_the_memory_are_refused(tmp_path: Path) -> None:
         load_keras_file(tmp_path / "model.keras")
 
 
-def test_a_window_reads_what_the_entry_holds(tmp_path: Path) -> None:
-    content = np.random.default_rng(0).bytes(5000)
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr("before", b"x" * 99)
-        archive.writestr("entry", content)
-        archive.writestr("after", b"y" * 99)
-        entry = archive.getinfo("entry")
-    with keras_files._Window(tmp_path / "a.zip", entry) as window:
-        assert window.read() == content
-        assert window.seek(-10, 2) == 4990
-        assert window.read(99) == content[-10:]
-        assert window.seek(10) == window.tell() == 10
-        assert window.seek(5, 1) == 15
-        assert window.read(3) == content[15:18]
-        assert window.readable()
-        assert window.seekable()
+def test_arrays_beyond_the_memory_are_not_even_read(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tfclassify.backbones.footprint.total_memory", lambda: 1000)
+    with pytest.raises(ModelError, match=r"needs about \d+\.\d kB of memory, allowed is 80%"):
+        load_keras_file(saved)
+
+
+def test_a_file_is_loaded_without_a_copy_on_the_disk(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a bundle whose temporary folder was full, the message said to save the model anew."""
+
+    def refuse(*arguments: object, **named: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("mkdtemp", "mkstemp", "_mkstemp_inner"):
+        monkeypatch.setattr(tempfile, name, refuse)
+    assert load_keras_file(saved).count_params() > 0
 
 
 def test_a_constant_is_numbers_of_four_bytes(tmp_path: Path) -> None:

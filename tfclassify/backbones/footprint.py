@@ -78,8 +78,7 @@ def measure(build: Callable[[], keras.Model]) -> Footprint:
         with keras.StatelessScope(initialize_variables=False):
             network = build()
         made = pending[len(others) :]
-        shapes = [tensor for layer in _list_layers(network) for tensor in _list_outputs(layer)]
-        sizes = [_count(tensor.shape) * _size(tensor.dtype) for tensor in shapes]
+        sizes = [_count(each.shape) * _size(each.dtype) for each in _list_outputs(network)]
         return Footprint(
             sum(_count(variable.shape) for variable in made),
             sum(_count(variable.shape) * _size(variable.dtype) for variable in made),
@@ -105,13 +104,20 @@ def check_need(where: str, need: int, footprint: Footprint, advice: str) -> None
     Raises:
         ModelError: If it does.
     """
+    made_of = (
+        f" ({footprint.parameters:,} parameters, {format_bytes(footprint.activation_bytes)} of "
+        "features an image)"
+    )
+    check_size(where, need, advice, made_of)
+
+
+def check_size(where: str, need: int, advice: str, made_of: str = "") -> None:
+    """Refuse what needs so many bytes; else as ``check_need``, which says what it is made of."""
     limit = int(MEMORY_SHARE * total_memory())
     if need > limit:
         raise ModelError(
-            f"{where}: needs about {format_bytes(need)} of memory "
-            f"({footprint.parameters:,} parameters, {format_bytes(footprint.activation_bytes)} of "
-            f"features an image), allowed is {MEMORY_SHARE:.0%} of this machine's, "
-            f"{format_bytes(limit)}; {advice}"
+            f"{where}: needs about {format_bytes(need)} of memory{made_of}, allowed is "
+            f"{MEMORY_SHARE:.0%} of this machine's, {format_bytes(limit)}; {advice}"
         )
 
 
@@ -136,18 +142,14 @@ def limited_memory() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def _list_layers(network: keras.Model) -> Iterator[keras.Layer]:
-    """Yield the layers of a network, those of nested networks included."""
+def _list_outputs(network: keras.Model) -> Iterator[keras.KerasTensor]:
+    """Yield the outputs of all layers, those of nested networks included."""
     for layer in network.layers:
         if isinstance(layer, keras.Model):
-            yield from _list_layers(layer)
-        else:
-            yield layer
-
-
-def _list_outputs(layer: keras.Layer) -> Iterator[keras.KerasTensor]:
-    for node in layer._inbound_nodes:
-        yield from node.output_tensors
+            yield from _list_outputs(layer)
+            continue
+        for node in layer._inbound_nodes:
+            yield from node.output_tensors
 
 
 def _count(shape: tuple[int | None, ...]) -> int:

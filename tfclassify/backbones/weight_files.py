@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import keras
@@ -28,12 +26,8 @@ _DAMAGE = (OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeE
 _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
-@dataclass(frozen=True)
-class _StoredLayer:
-    """The arrays of one layer of a file, unread."""
-
-    name: str
-    arrays: list[h5py.Dataset]
+#: A layer's name in a file, and its arrays, unread.
+_StoredLayer = tuple[str, list[h5py.Dataset]]
 
 
 def load_weight_file(network: keras.Model, path: Path) -> None:
@@ -101,24 +95,19 @@ def list_arrays(file: h5py.File) -> Iterator[h5py.Dataset]:
         group = pending.pop()
         for name in group:
             # A link could name another file; what it points to is not even opened.
-            is_link = not isinstance(group.get(name, getlink=True), h5py.HardLink)
-            part = None if is_link else group[name]
-            place = None if part is None else h5py.h5o.get_info(part.id).addr
-            if place in seen:
-                continue
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(f"{group.name.rstrip('/')}/{name} is a link")
+            part = group[name]
+            place = h5py.h5o.get_info(part.id).addr
+            is_new = place not in seen
             seen.add(place)
-            if isinstance(part, h5py.Group):
+            is_array = isinstance(part, h5py.Dataset) and part.dtype.kind in "fiub"
+            if is_new and isinstance(part, h5py.Group):
                 pending.append(part)
-                continue
-            if not isinstance(part, h5py.Dataset) or not _is_plain(part):
-                what = "a link" if is_link else "not a plain array of numbers"
-                raise ValueError(f"{group.name.rstrip('/')}/{name} is {what}")
-            yield part
-
-
-def _is_plain(array: h5py.Dataset) -> bool:
-    """Return whether an array is numbers that lie in the file itself."""
-    return array.dtype.kind in "fiub" and not array.external and not array.is_virtual
+            elif is_new and is_array and not (part.external or part.is_virtual):
+                yield part
+            elif is_new:
+                raise ValueError(f"{group.name.rstrip('/')}/{name} is not a plain array of numbers")
 
 
 def _read_names(group: h5py.Group, key: str) -> list[str]:
@@ -136,7 +125,7 @@ def _list_layers(file: h5py.File) -> list[_StoredLayer]:
     for name in _read_names(file, "layer_names"):
         arrays = [file[name][array] for array in _read_names(file[name], "weight_names")]
         if arrays:
-            layers.append(_StoredLayer(name, arrays))
+            layers.append((name, arrays))
     return layers
 
 
@@ -148,24 +137,20 @@ def _load_ordered(network: keras.Model, stored: list[_StoredLayer], path: Path) 
             network, path, f"it has {len(stored)} layers with weights, the network {len(layers)}"
         )
     pairs = []
-    for layer, source in zip(layers, stored, strict=False):
-        variables = _order_variables(layer)
+    for layer, (name, arrays) in zip(layers, stored, strict=False):
+        # The older files' order: what is trained, then statistics.
+        variables = [*layer.trainable_weights, *layer.non_trainable_weights]
         wanted = [tuple(variable.shape) for variable in variables]
-        got = [array.shape for array in source.arrays]
+        got = [array.shape for array in arrays]
         if wanted != got:
-            detail = f"its layer {source.name!r} has the shapes {got}, the network's {layer.name!r}"
+            detail = f"its layer {name!r} has the shapes {got}, the network's {layer.name!r}"
             raise _mismatch(network, path, f"{detail} has {wanted}")
-        pairs.append((layer, variables, source.arrays))
+        pairs.append((layer, variables, arrays))
     for layer, variables, arrays in pairs:
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array[()])
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
-
-
-def _order_variables(layer: keras.Layer) -> list[Any]:
-    """List a layer's weights in the older files' order: trained ones, then statistics."""
-    return list(layer.trainable_weights) + list(layer.non_trainable_weights)
 
 
 def _load_nested(network: keras.Model, path: Path) -> None:

@@ -106,7 +106,9 @@ def _extract(archive: Path, target: Path, digest: str, limits: ArchiveLimits) ->
         try:
             with _open_entries(archive) as entries:
                 files, size = _extract_entries(archive, entries, folder, limits)
-        except (*_DAMAGE, NotImplementedError, RuntimeError, ValueError) as error:
+        except (*_DAMAGE, NotImplementedError, RuntimeError, ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the system's, and not an unpacker's of its stream
             raise ArchiveError(
                 f"{archive}: the archive is damaged or of an unknown kind ({error}); "
                 "download it again"
@@ -162,17 +164,6 @@ def _open_entries(archive: Path) -> Iterator[Iterator[_Entry]]:
             yield entries
 
 
-@contextmanager
-def _telling_damage() -> Iterator[None]:
-    """Tell what an unpacker says of its stream from what the system says of a file."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:
-            raise tarfile.ReadError(str(error)) from error
-        raise
-
-
 class _Metered:
     """A stream whose reader may be held to a number of bytes.
 
@@ -189,13 +180,11 @@ class _Metered:
             self.allowed -= size
             if self.allowed < 0:
                 raise tarfile.ReadError(f"a header of over {_LARGEST_HEADER:,} bytes")
-        with _telling_damage():
-            self.last = bytes(self._stream.read(size))
+        self.last = bytes(self._stream.read(size))
         return self.last
 
     def seek(self, position: int) -> int:
-        with _telling_damage():
-            return int(self._stream.seek(position))
+        return int(self._stream.seek(position))
 
     def tell(self) -> int:
         return int(self._stream.tell())

@@ -16,7 +16,6 @@ import copy
 import io
 import json
 import re
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -26,10 +25,11 @@ from typing import Any
 
 import h5py
 import keras
+from keras.src.saving import saving_lib
 from keras.src.saving.serialization_lib import ObjectSharingScope
 
 from tfclassify.backbones import preprocessing
-from tfclassify.backbones.footprint import check_need, measure
+from tfclassify.backbones.footprint import check_need, check_size, measure
 from tfclassify.backbones.hub_layer import HubFeatures, module_folders
 from tfclassify.backbones.presets import import_keras_hub
 from tfclassify.backbones.weight_files import list_arrays
@@ -101,8 +101,9 @@ def load_keras_file(path: Path, modules: Modules = _NO_MODULES) -> keras.Model:
         import_keras_hub()  # Keras finds its classes by their having been imported
     try:
         with module_folders(modules):
-            _check_size(path, config, _count_stored(path))
-            return _load(path, config)
+            weights, stored = _read_weights(path)
+            _check_size(path, config, stored)
+            return _load(config, weights)
     except ModelError:
         raise
     except Exception as error:  # whatever a description that nobody wrote makes Keras raise
@@ -119,7 +120,9 @@ def check_keras_file(path: Path, modules: Modules = _NO_MODULES) -> dict[str, An
     Returns:
         The description, without what compiled models were compiled with.
     """
-    config = _strip(_read_config(path))
+    config = _read_config(path)
+    for entry in _walk(config):
+        entry.pop("compile_config", None)
     entries = list(_walk(config))
     if len(entries) > _MOST_OBJECTS:
         raise ModelError(f"{path}: describes more than {_MOST_OBJECTS:,} objects; {_ADVICE}")
@@ -152,13 +155,6 @@ def _read_config(path: Path) -> dict[str, Any]:
             f"{path}: is not a readable Keras model: {reason}; save one with "
             "model.save('model.keras')"
         ) from error
-
-
-def _strip(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a description without what its models were compiled with, which is not used."""
-    for entry in _walk(config):
-        entry.pop("compile_config", None)
-    return config
 
 
 def _visit(value: Any) -> Iterator[tuple[str, Any]]:
@@ -224,42 +220,8 @@ def _is_allowed(module: Any, name: Any) -> bool:
     return is_preset and _NO_LAYER.search(name) is None
 
 
-def _check_size(path: Path, config: dict[str, Any], stored: int) -> None:
-    """Refuse a network of more weights than the file holds, or than the machine could run."""
-
-    def build() -> keras.Model:
-        with ObjectSharingScope():
-            return keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)
-
-    footprint = measure(build)
-    if footprint.parameters > stored + _UNSTORED:
-        raise ModelError(
-            f"{path}: describes {footprint.parameters:,} weights, but holds {stored:,}; {_ADVICE}"
-        )
-    check_need(str(path), footprint.to_run(), footprint, "take a smaller network")
-
-
-def _load(path: Path, config: dict[str, Any]) -> keras.Model:
-    """Load a file by the description that was looked at."""
-    original = _read_config(path)
-    original.pop("compile_config", None)  # the outermost, which Keras can leave out itself
-    with tempfile.TemporaryDirectory() as folder:
-        if original != config:
-            path = _rewrite(path, config, Path(folder) / "model.keras")
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-
-
-def _rewrite(path: Path, config: dict[str, Any], target: Path) -> Path:
-    """Write a model file with another description."""
-    with zipfile.ZipFile(path) as source, zipfile.ZipFile(target, "w") as written:
-        for name in _MEMBERS:
-            content = json.dumps(config).encode() if name == _CONFIG else source.read(name)
-            written.writestr(name, content)
-    return target
-
-
-def _count_stored(path: Path) -> int:
-    """Count the numbers in a file's arrays, after a look at each.
+def _read_weights(path: Path) -> tuple[io.BytesIO, int]:
+    """Read a file's arrays, and count their numbers after a look at each.
 
     Raises:
         ModelError: If an array is packed, leads elsewhere, or is not numbers in the file.
@@ -269,11 +231,11 @@ def _count_stored(path: Path) -> int:
             entry = archive.getinfo(_WEIGHTS)
             if entry.compress_type != zipfile.ZIP_STORED:
                 raise ModelError(f"{path}: its weights are packed, as Keras does not; {_ADVICE}")
-            with archive.open(entry):  # checks the entry's own header
-                pass
-        with _Window(path, entry) as stream, h5py.File(stream, "r") as file:
+            check_size(str(path), entry.file_size, "take a smaller network")
+            content = io.BytesIO(archive.read(entry))
+        with h5py.File(content, "r") as file:
             arrays = [(each.nbytes, each.size, each.chunks) for each in list_arrays(file)]
-    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path}: its weights cannot be read ({error}); {_ADVICE}") from error
     total = sum(nbytes for nbytes, _, _ in arrays)
     if total > entry.file_size or any(chunks for _, _, chunks in arrays):
@@ -281,44 +243,36 @@ def _count_stored(path: Path) -> int:
             f"{path}: its weights are packed, or claim {total:,} bytes in {entry.file_size:,} "
             f"bytes of file; {_ADVICE}"
         )
-    return sum(size for _, size, _ in arrays)
+    return content, sum(size for _, size, _ in arrays)
 
 
-class _Window(io.RawIOBase):
-    """The bytes of an entry that lies unpacked in a zip; ``zipfile`` seeks by reading."""
+def _build(config: dict[str, Any]) -> keras.Model:
+    with ObjectSharingScope():
+        return keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)
 
-    def __init__(self, path: Path, entry: zipfile.ZipInfo) -> None:
-        self._stream = path.open("rb")
-        self._stream.seek(entry.header_offset + 26)
-        lengths = self._stream.read(4)
-        self._start = entry.header_offset + 30
-        self._start += int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
-        self._size, self._at = entry.file_size, 0
 
-    def readable(self) -> bool:
-        return True
+def _check_size(path: Path, config: dict[str, Any], stored: int) -> None:
+    """Refuse a network of more weights than the file holds, or than the machine could run."""
+    footprint = measure(lambda: _build(config))
+    if footprint.parameters > stored + _UNSTORED:
+        raise ModelError(
+            f"{path}: describes {footprint.parameters:,} weights, but holds {stored:,}; {_ADVICE}"
+        )
+    check_need(str(path), footprint.to_run(), footprint, "take a smaller network")
 
-    def seekable(self) -> bool:
-        return True
 
-    def readinto(self, buffer: Any) -> int:
-        """Read the next bytes."""
-        self._stream.seek(self._start + self._at)
-        count = max(0, min(len(buffer), self._size - self._at))
-        got = self._stream.readinto(memoryview(buffer)[:count])
-        self._at += got
-        return got
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a place that is counted from the start, from here or from the end."""
-        self._at = offset + (0, self._at, self._size)[whence]
-        return self._at
-
-    def tell(self) -> int:
-        """Return the place of the next byte."""
-        return self._at
-
-    def close(self) -> None:
-        """Close the file that holds the entry."""
-        self._stream.close()
-        super().close()
+def _load(config: dict[str, Any], weights: io.BytesIO) -> keras.Model:
+    """Make the network by the very description and arrays that were looked at."""
+    model, failed, reasons = _build(config), set[int](), dict[int, Any]()
+    saving_lib._load_state(
+        model,
+        weights_store=saving_lib.H5IOStore(weights, mode="r"),
+        assets_store=None,
+        inner_path="",
+        visited_saveables=set(),
+        failed_saveables=failed,
+        error_msgs=reasons,
+    )
+    if failed:
+        saving_lib._raise_loading_failure(reasons)
+    return model

@@ -183,6 +183,24 @@ _WAYS_OUT = {
 }
 
 
+#: What a copy is refused for the sake of the place where it goes.
+_OF_TARGETS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+
+
+def explain_unread(error: Exception, way_out: str) -> str:
+    """Say why a file could not be read, and what to do.
+
+    Args:
+        error: What the system or a reader said.
+        way_out: What to do about a file that is absent or damaged; a missing right, or a
+            disk that fails, is no reason to train again, and has its own.
+    """
+    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+        way_out = _WAYS_OUT.get(error.errno or 0, way_out)
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+    return f"{reason}; {way_out}"
+
+
 class StorageError(TfclassifyError):
     """The system refused to read or write something.
 
@@ -203,7 +221,10 @@ class StorageError(TfclassifyError):
             found = re.match(r"\[Errno (\d+)\] ([^:]+)", said)
             error = OSError(int(found[1]), found[2], target) if found else OSError(said)
         reason = error.strerror or str(error) or type(error).__name__
-        fact = f"{error.filename}: {reason}" if error.filename is not None else reason
+        place = error.filename
+        if error.errno in _OF_TARGETS and error.filename2 is not None:  # of a copy
+            place = error.filename2
+        fact = f"{place}: {reason}" if place is not None else reason
         return cls(fact, _WAYS_OUT.get(error.errno or 0, "mend that"))
 
     @classmethod

@@ -107,6 +107,13 @@ def test_a_folder_that_cannot_be_copied_is_told_by_its_first_file(tmp_path: Path
 
 
 DISK = "/runs/model.keras; No space left on device"
+TOLD = "/runs/model.keras: No space left on device"
+#: What TensorFlow says of a file in a folder that is being built.
+BUILT = (
+    "{{function_node __wrapped__SaveV2_dtypes_10_device_/job:localhost/device:CPU:0}} "
+    "/runs/export/.bbfbeedb42a02d08.tmp/model/variables/part.index.tempstate1; No space left on "
+    "device [Op:SaveV2]"
+)
 
 
 @pytest.mark.parametrize(
@@ -121,14 +128,22 @@ DISK = "/runs/model.keras; No space left on device"
             tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor [9]\nmore"),
             r"^memory: there is not enough \(OOM when allocating tensor \[9\]\); lower",
         ),
-        (tf.errors.ResourceExhaustedError(None, None, DISK), f"^{DISK}; make room$"),
+        (tf.errors.ResourceExhaustedError(None, None, DISK), f"^{TOLD}; make room$"),
+        (
+            tf.errors.ResourceExhaustedError(None, None, BUILT),
+            "^/runs/export: No space left on device; make room$",
+        ),
+        (
+            tf.errors.OutOfRangeError(None, None, "/runs/x; File too large [Op:SaveV2]"),
+            "^/runs/x: File too large; choose a disk that takes files of this size$",
+        ),
         (
             tf.errors.PermissionDeniedError(None, None, "/runs/x; Permission denied"),
-            "^/runs/x; Permission denied; make it readable and writable, or choose another",
+            "^/runs/x: Permission denied; make it readable and writable, or choose another",
         ),
         (
             tf.errors.NotFoundError(None, None, "/runs/x; No such file or directory"),
-            "^/runs/x; No such file or directory; put it back, or name what is there$",
+            "^/runs/x: No such file or directory; put it back, or name what is there$",
         ),
     ],
 )
@@ -147,6 +162,15 @@ def test_other_errors_of_tensorflow_stay_what_they_are() -> None:
         raise tf.errors.InvalidArgumentError(None, None, "Incompatible shapes")
 
     with pytest.raises(tf.errors.InvalidArgumentError, match="Incompatible shapes"):
+        work()
+
+
+def test_a_copy_names_the_place_that_is_full() -> None:
+    @start.verb
+    def work() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/from/a", None, "/to/a")
+
+    with pytest.raises(StorageError, match=r"^/to/a: No space left on device; make room$"):
         work()
 
 

@@ -30,7 +30,7 @@ from tfclassify.data.folders import (
     walk_files,
 )
 from tfclassify.data.integrity import Finding
-from tfclassify.errors import SourceError
+from tfclassify.errors import SourceError, explain_unread
 from tfclassify.recipe.schema import DataRecipe
 from tfclassify.recipe.wording import suggest
 
@@ -339,7 +339,8 @@ def _read_lines(table: Table, data: DataRecipe, listing: Listing) -> Iterator[_L
             f"{table.shown}, line {reader.line_num}: the line is no valid CSV ({error})"
         ) from error
     except OSError as error:
-        raise SourceError(f"{table.shown}: the table cannot be read ({error.strerror})") from error
+        reason = explain_unread(error, "name a CSV")
+        raise SourceError(f"{table.shown}: the table cannot be read: {reason}") from error
 
 
 def _find_other_columns(

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tfclassify.errors import DataError
+from tfclassify.errors import DataError, explain_unread
 from tfclassify.files import Document, guard_formula, render_csv, write_json, write_text
 from tfclassify.recipe.data_schema import JOINING_SIGN
 
@@ -200,7 +200,8 @@ def load_index(path: Path) -> Index:
         )
         facts = IndexFacts.read(path.with_suffix(".json"))
     except _DAMAGE as error:
-        raise DataError(f"{path}: the index cannot be read ({error}); train again") from error
+        reason = explain_unread(error, "train again")
+        raise DataError(f"{path}: the index cannot be read: {reason}") from error
     if list(frame.columns) == [name for name in COLUMNS if name not in _LATER]:
         frame = frame.assign(**dict.fromkeys(_LATER, "")).astype(COLUMNS)[list(COLUMNS)]
     if list(frame.columns) != list(COLUMNS):

@@ -26,7 +26,7 @@ from tfclassify.data.scan import Scan, scan
 from tfclassify.data.shards import is_shards
 from tfclassify.data.splits import make_folds, split_index
 from tfclassify.data.statistics import count_labels
-from tfclassify.errors import DataError
+from tfclassify.errors import DataError, explain_unread
 from tfclassify.events import SILENT, Observer
 from tfclassify.files import write_json
 from tfclassify.recipe.schema import DataRecipe, Recipe
@@ -63,8 +63,9 @@ class PreparedData:
         try:
             integrity = IntegrityReport.read(integrity_path)
         except (OSError, ValueError) as error:
+            reason = explain_unread(error, "train again")
             raise DataError(
-                f"{integrity_path}: the integrity report cannot be read ({error}); train again"
+                f"{integrity_path}: the integrity report cannot be read: {reason}"
             ) from error
         return cls(load_index(index_path), integrity)
 

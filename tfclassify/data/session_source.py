@@ -17,7 +17,7 @@ import yaml
 from tfclassify.data.consensus import Consensus, settle_answers
 from tfclassify.data.folders import Listing, Row
 from tfclassify.data.journals import ADJUDICATOR, replay_journal
-from tfclassify.errors import SourceError
+from tfclassify.errors import SourceError, explain_unread
 from tfclassify.events import Observer
 from tfclassify.files import read_yaml
 from tfclassify.recipe.data_schema import SESSION_FILE, DataRecipe
@@ -60,7 +60,8 @@ def read_session_words(folder: Path) -> SessionWords:
             bool(words.get("several", False)),
         )
     except OSError as error:
-        raise SourceError(f"{path}: cannot be read ({error.strerror})") from error
+        reason = explain_unread(error, "name a session that `tfclassify label` made")
+        raise SourceError(f"{path}: cannot be read: {reason}") from error
     except (yaml.YAMLError, LookupError, TypeError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise SourceError(

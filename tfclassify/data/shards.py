@@ -449,11 +449,11 @@ class _Writer:
             yield ShardFacts(name=self._name(number), size=size)
 
     def _close(self) -> None:
-        if self._stream is not None:
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-            self._stream.close()
-            self._stream = None
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with stream:  # closed whatever a full disk says
+                stream.flush()
+                os.fsync(stream.fileno())
 
     @staticmethod
     def _name(number: int) -> str:

@@ -29,7 +29,7 @@ from pydantic import ConfigDict
 
 from tfclassify.backbones.hub_layer import HubFeatures, list_module_files
 from tfclassify.backbones.saved_models import check_saved_model
-from tfclassify.errors import BundleError, RecipeError
+from tfclassify.errors import BundleError, RecipeError, explain_unread
 from tfclassify.files import (
     Document,
     build_folder,
@@ -371,8 +371,8 @@ def _read_facts(folder: Path) -> _Facts:
             )
         facts = _Facts.read(path)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise BundleError(f"{path}: damaged or changed: {reason}; train the model again") from error
+        reason = explain_unread(error, "train the model again")
+        raise BundleError(f"{path}: damaged or changed: {reason}") from error
     others = [part for part in facts.sha256 if not is_module_part(part)]
     is_whole = len(facts.image_size) == 2 and sorted(others) == sorted(_PARTS)
     if not is_whole or facts.checksum != facts.compute_checksum():
@@ -405,11 +405,8 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return Recipe.model_validate_json(read_regular(path, limit=_MOST_RECIPE_BYTES))
     except (OSError, ValueError, RecipeError) as error:
-        reason = " ".join(str(error).split())
-        raise BundleError(
-            f"{path}: not a recipe of this version: {reason}; "
-            "use the version of tfclassify that wrote it"
-        ) from error
+        reason = explain_unread(error, "use the version of tfclassify that wrote it")
+        raise BundleError(f"{path}: not a recipe of this version: {reason}") from error
 
 
 _MODULES = "modules"

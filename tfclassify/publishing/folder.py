@@ -29,7 +29,13 @@ from pydantic import Field
 
 from tfclassify.data.images import open_image
 from tfclassify.data.memory import total_memory
-from tfclassify.errors import ImageError, PublishError, RunError, TargetError
+from tfclassify.errors import (
+    ImageError,
+    PublishError,
+    RunError,
+    TargetError,
+    explain_unread,
+)
 from tfclassify.files import Document, hash_file, write_text
 from tfclassify.inference.prediction import predict_paths
 from tfclassify.model.bundle import Bundle
@@ -263,7 +269,8 @@ def read_published(folder: Path) -> Published:
     try:
         published = Published.read(path)
     except (OSError, ValueError) as error:
-        raise PublishError(f"{path}: damaged: {error}; fetch or copy the folder afresh") from error
+        reason = explain_unread(error, "fetch or copy the folder afresh")
+        raise PublishError(f"{path}: damaged: {reason}") from error
     if published.format != FORMAT:
         raise PublishError(
             f"{path}: format {published.format!r}, this version reads {FORMAT}; use tfclassify "

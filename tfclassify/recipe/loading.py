@@ -18,7 +18,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tfclassify.errors import Problem, RecipeError, TargetError
+from tfclassify.errors import Problem, RecipeError, TargetError, explain_unread
 from tfclassify.recipe.document import (
     BASE_KEY,
     MAX_CHARACTERS,
@@ -63,7 +63,7 @@ def _read_bytes(path: Path) -> bytes:
             f"{path}: no such recipe{_suggest(path) or '; `tfclassify new` writes one'}"
         ) from error
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = explain_unread(error, "name a file of YAML")
         raise TargetError(f"{path}: the recipe cannot be read: {reason}") from error
 
 

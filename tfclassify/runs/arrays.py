@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.lib import format as npy
 
-from tfclassify.errors import RunError
+from tfclassify.errors import RunError, explain_unread
 from tfclassify.files import open_regular, open_replacing
 
 #: What NumPy and zipfile raise on a file that is absent, damaged or made by somebody else.
@@ -94,7 +94,5 @@ def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any
 
 
 def _refuse(path: Path, error: Exception) -> RunError:
-    return RunError(
-        f"{path}: cannot be read ({error}); judge the run again by `tfclassify train --resume "
-        f"{path.parent}`"
-    )
+    way_out = f"judge the run again by `tfclassify train --resume {path.parent}`"
+    return RunError(f"{path}: cannot be read: {explain_unread(error, way_out)}")

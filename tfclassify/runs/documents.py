@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import ConfigDict, Field
 
-from tfclassify.errors import RunError
+from tfclassify.errors import RunError, explain_unread
 from tfclassify.files import Document
 
 #: More of them than anybody has time for.
@@ -238,5 +238,4 @@ def read_document(kind: type[Kind], path: Path, way_out: str) -> Kind:
     try:
         return kind.read(path)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise RunError(f"{path}: cannot be read: {reason}; {way_out}") from error
+        raise RunError(f"{path}: cannot be read: {explain_unread(error, way_out)}") from error

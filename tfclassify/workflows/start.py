@@ -11,6 +11,7 @@ import errno
 import functools
 import os
 import random
+import re
 import signal
 import sys
 import threading
@@ -29,6 +30,8 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 #: Address space that TensorFlow takes at its start, and room for a small network.
 _LEAST_ADDRESSES = 4 << 30
+#: What the system says of files; TensorFlow's errors know no numbers, only the words.
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.ENOENT)
 #: Fields of requests that name models.
 _MODELS = {"model", "run", "runs", "targets"}
 
@@ -95,16 +98,15 @@ def _find_refusal(error: BaseException) -> StorageError | None:
     if not isinstance(error, errors.OpError):
         return None
     said = str(error.message).strip().splitlines()[0] if error.message else type(error).__name__
-    # Its errors know no errno: a full disk is exhausted like memory, but names a file's write.
-    if isinstance(error, errors.ResourceExhaustedError) and "No space left" not in said:
-        return StorageError.lack_memory(said)
-    numbers = {
-        errors.ResourceExhaustedError: errno.ENOSPC,
-        errors.PermissionDeniedError: errno.EACCES,
-        errors.NotFoundError: errno.ENOENT,
-    }
-    number = next((numbers[kind] for kind in numbers if isinstance(error, kind)), None)
-    return None if number is None else StorageError.explain(OSError(number, said))
+    # {{node}} path; reason [Op:name], where the path may be of a folder that is being built.
+    found = re.search(r"(?:^|\s)(/[^;]*); ([^;\[]+)", said)
+    reason = found[2].strip() if found else said
+    number = next((n for n in _REFUSALS if os.strerror(n) == reason), None)
+    if found and number is not None:
+        place = re.sub(r"/\.[0-9a-f]{16}\.tmp.*", "", found[1])
+        return StorageError.explain(OSError(number, reason, place))
+    is_memory = isinstance(error, errors.ResourceExhaustedError)
+    return StorageError.lack_memory(said) if is_memory else None
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def build(door: Door) -> Any:
 def visit(served: Any, **headers: str) -> httpx.Client:
     """Make a visitor with these headers and nothing else."""
     base = f"http://127.0.0.1:{served.door.port}"
-    return httpx.Client(base_url=base, headers=headers, trust_env=False)
+    return httpx.Client(base_url=base, headers=headers, timeout=300, trust_env=False)
 
 
 def test_an_address_with_the_token_becomes_a_cookie(serve_app: Callable[..., Any]) -> None:

@@ -130,7 +130,9 @@ def test_workers_share_a_port_and_their_counts_and_one_that_dies_is_replaced(onn
     with start(onnx, "--workers", "2", "--no-log") as (client, lines):
         address = client.base_url
         for _ in range(20):  # each on a connection of its own
-            answer = httpx.post(f"{address}v1/predict", files={"f": photo}, trust_env=False)
+            answer = httpx.post(
+                f"{address}v1/predict", files={"f": photo}, timeout=300, trust_env=False
+            )
             assert answer.status_code == 200
         text = client.get("/metrics").text
         assert 'tfclassify_requests_total{route="/v1/predict",status="200"} 20\n' in text
@@ -144,7 +146,9 @@ def test_workers_share_a_port_and_their_counts_and_one_that_dies_is_replaced(onn
         while not any("another takes its place" in line for line in lines):
             assert time.monotonic() < end
             time.sleep(0.05)
-        answer = httpx.post(f"{address}v1/predict", files={"f": photo}, trust_env=False)
+        answer = httpx.post(
+            f"{address}v1/predict", files={"f": photo}, timeout=300, trust_env=False
+        )
         assert answer.status_code == 200
     assert client.process.returncode == 0
 
@@ -158,24 +162,24 @@ def test_what_was_taken_is_answered_though_the_server_is_told_to_stop() -> None:
 
     def think(images: np.ndarray) -> np.ndarray:
         asked.set()
-        assert may_answer.wait(30)
+        assert may_answer.wait(300)
         return share_colours(images)
 
     service = Service([make_model(ask=think)])
     with listen(has_token=False) as door, ThreadPoolExecutor(2) as pool:
-        server = make_server(make_service_app(service, door), grace=30)
+        server = make_server(make_service_app(service, door), grace=300)
         serving = pool.submit(server.run, sockets=[door.listener])
         address = f"http://127.0.0.1:{door.port}/v1/predict"
         photo = {"f": encode((200, 10, 10))}
-        answer = pool.submit(httpx.post, address, files=photo, timeout=60, trust_env=False)
-        assert asked.wait(30)
+        answer = pool.submit(httpx.post, address, files=photo, timeout=300, trust_env=False)
+        assert asked.wait(300)
         server.should_exit = True
         while server.started and server.servers and any(s.is_serving() for s in server.servers):
             time.sleep(0.01)  # until no new request is taken
         assert not answer.done()
         may_answer.set()
-        assert answer.result(30).status_code == 200
-        serving.result(30)
+        assert answer.result(300).status_code == 200
+        serving.result(300)
 
 
 def test_a_run_s_name_means_its_newest_run(tiny_run: TinyRun) -> None:

@@ -326,7 +326,7 @@ def test_a_newer_model_takes_over_and_no_request_is_dropped(serve_app: Any) -> N
 
 def _wait_for(is_so: Callable[[], Any]) -> None:
     async def wait() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(300):
             while not is_so():
                 await asyncio.sleep(0.005)
 

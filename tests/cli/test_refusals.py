@@ -186,3 +186,19 @@ def test_what_may_not_be_read(
     assert place.name in answer.err
     assert "Permission denied" in answer.err
     assert "ake it readable and writable, or choose another place" in answer.err
+
+
+def test_a_photo_that_may_not_be_read_is_named_once(
+    home: Path, in_tmp: Path, tfclassify: CommandLine
+) -> None:
+    photo = home / "photos" / "red" / "03.png"
+    photo.chmod(0)
+    try:
+        with obeyed_modes():
+            answer = tfclassify("explain", home / "run", photo, "-q")
+    finally:
+        photo.chmod(0o644)
+    assert answer.code == 1
+    assert answer.out.startswith(f"{photo}: the file cannot be read")
+    assert answer.out.count(str(photo)) == 1
+    assert answer.err == "error: explain: none of 1 file could be used\n"

@@ -59,7 +59,7 @@ def _render_explanations(found: Explanations, written: list[Path], *, as_json: b
         for row in found
     ]
     parts = [render_table(columns, rows)] if rows else []
-    parts += [f"{file}: {error}" for file, error in found.failed]
+    parts += [error if file in error else f"{file}: {error}" for file, error in found.failed]
     return "\n".join([*parts, *(f"written to {path}" for path in written)])
 
 

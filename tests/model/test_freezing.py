@@ -66,10 +66,9 @@ def test_exactly_the_named_layers_change(
     train: Any, trainable: int, layers: int, changed: set[str]
 ) -> None:
     classifier = make_tiny()
-    summary = apply_freezing(classifier, train, "trained")
-    assert summary.trainable_parameters == trainable
-    assert summary.frozen_parameters == TOTAL - trainable
-    assert summary.trainable_layers == layers
+    assert apply_freezing(classifier, train, "trained") == trainable
+    trained = [layer for layer in list_leaves(classifier.network) if layer.trainable_variables]
+    assert len(trained) == layers
     assert list_changed(classifier) == changed | {"logits"}
 
 

@@ -126,3 +126,11 @@ def test_label_sets_are_decided_and_doubted() -> None:
     assert task.find_doubts(rows) == pytest.approx([1.0, 0.5, 0.5])
     likelihoods = task.find_likelihoods(said, rows)
     assert likelihoods == pytest.approx(np.array([[0.5, 0.9, 0.9], [0.8, 0.75, 1.0], [0.75, 1, 1]]))
+
+
+def test_thresholds_are_those_of_every_image() -> None:
+    sets, classes = get_task("multi_label"), get_task("multi_class")
+    assert sets.spread_thresholds(None, (2, 2)).tolist() == [[0.5, 0.5], [0.5, 0.5]]
+    assert sets.spread_thresholds([0.2, 0.3], (2, 2)).tolist() == [[0.2, 0.3], [0.2, 0.3]]
+    assert sets.spread_thresholds([[0.1, 0.2]], (1, 2)).tolist() == [[0.1, 0.2]]
+    assert classes.spread_thresholds([0.2, 0.3], (2, 2)) is None

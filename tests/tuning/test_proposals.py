@@ -12,7 +12,6 @@ import pytest
 from tfclassify.errors import MissingExtraError, RequestError
 from tfclassify.recipe.search_schema import DimensionRecipe
 from tfclassify.tuning.proposals import (
-    SAMPLERS,
     Goal,
     find_importance,
     list_grid,
@@ -180,7 +179,3 @@ def test_importance_needs_variation() -> None:
     assert find_importance(space, search(3)[:3], higher_is_better=True) == {}
     alike = [make_trial(number, {"layers": 1 + number}, 0.5) for number in range(6)]
     assert find_importance(space, alike, higher_is_better=True) == {}
-
-
-def test_every_sampler_is_named() -> None:
-    assert set(SAMPLERS) == {"tpe", "random", "grid", "cma_es"}

@@ -123,13 +123,13 @@ def conclude_source(
         concluded = conclude_table(found.table, found.shown_table, found.root, given)
         return replace(concluded, data={"source": source, **concluded.data})
     if found.shards is not None:
-        task = "multi_label" if found.shards.facts.is_multi_label else "multi_class"
-        remark = f"shards, packed from {found.shards.facts.source}"
-        return Conclusion({"source": source}, task, (remark,))
+        facts = found.shards.facts
+        remark = f"shards, packed from {facts.source}"
+        return Conclusion({"source": source}, _name_task(facts.is_multi_label), (remark,))
     if found.is_session:
         words = read_session_words(found.root)
-        task = "multi_label" if words.is_multi_label else "multi_class"
-        return Conclusion({"source": source}, task, ("a session of tfclassify label",))
+        remark = "a session of tfclassify label"
+        return Conclusion({"source": source}, _name_task(words.is_multi_label), (remark,))
     tables = [name for name in find_tables(found.root) if name.lower().endswith((".csv", ".tsv"))]
     folders = Conclusion({"source": source})
     if not given or not tables:
@@ -146,6 +146,10 @@ def conclude_source(
     if given:
         raise faults[0]
     return replace(folders, remarks=(f"no labels; its table is not understood: {faults[0]}",))
+
+
+def _name_task(is_multi_label: bool) -> str:
+    return "multi_label" if is_multi_label else "multi_class"
 
 
 def _conclude_best(

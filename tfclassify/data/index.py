@@ -57,6 +57,11 @@ class Index:
     source: str
     is_multi_label: bool = False
 
+    @property
+    def task(self) -> str:
+        """What can be trained on it, as in a recipe."""
+        return "multi_label" if self.is_multi_label else "multi_class"
+
     def __len__(self) -> int:
         return len(self.frame)
 

@@ -271,7 +271,7 @@ def find_few_images(index: Index, data: DataRecipe) -> list[Finding]:
 
 def _check_labelled(index: Index, recipe: Recipe) -> None:
     """Raise unless the images are of two classes or more, and labelled as the task needs."""
-    if index.is_multi_label != (recipe.task == "multi_label"):
+    if index.task != recipe.task:
         raise DataError(
             f"{index.source}: task {recipe.task} needs images with "
             f"{'several labels' if recipe.task == 'multi_label' else 'one label'} each, which "

@@ -22,6 +22,7 @@ from tfclassify.recipe.data_schema import JOINING_SIGN
 from tfclassify.recipe.schema import DataRecipe, TtaRecipe
 from tfclassify.runs.arrays import list_arrays, load_arrays, save_arrays
 from tfclassify.scoring.outcome import apply_thresholds
+from tfclassify.scoring.tasks import get_task
 from tfclassify.scoring.verdicts import Answers, Verdict, name_labels
 
 #: How ``predictions.csv`` writes probabilities.
@@ -88,9 +89,7 @@ def make_answers(
         views: Names of the views.
     """
     frame, targets = index.frame, index.targets()
-    limits = None
-    if index.is_multi_label:
-        limits = np.broadcast_to(0.5 if thresholds is None else thresholds, targets.shape)
+    limits = get_task(index.task).spread_thresholds(thresholds, targets.shape)
     return Answers(
         index.classes,
         tuple(frame["image"]),

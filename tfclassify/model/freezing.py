@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 import keras
@@ -23,22 +22,7 @@ Train = Literal["head", "all"] | TrainPartRecipe
 BatchNorm = Literal["auto", "frozen", "trained"]
 
 
-@dataclass(frozen=True)
-class FreezingSummary:
-    """What is trained.
-
-    Attributes:
-        trainable_parameters: Numbers that the optimizer changes.
-        frozen_parameters: All others, moving statistics included.
-        trainable_layers: Layers with at least one such number.
-    """
-
-    trainable_parameters: int
-    frozen_parameters: int
-    trainable_layers: int
-
-
-def apply_freezing(classifier: Classifier, train: Train, batch_norm: BatchNorm) -> FreezingSummary:
+def apply_freezing(classifier: Classifier, train: Train, batch_norm: BatchNorm) -> int:
     """Set what is trainable; what an earlier phase had set is forgotten.
 
     A frozen BatchNorm runs in inference mode even when the network is called with
@@ -55,6 +39,9 @@ def apply_freezing(classifier: Classifier, train: Train, batch_norm: BatchNorm) 
             it; ``auto``, frozen if and only if the backbone is pretrained. A hub
             module, which is one piece, then runs as in inference altogether.
 
+    Returns:
+        The numbers that are trained.
+
     Raises:
         ModelError: If a backbone has fewer blocks or layers than asked for, or none.
     """
@@ -64,7 +51,7 @@ def apply_freezing(classifier: Classifier, train: Train, batch_norm: BatchNorm) 
             _freeze(layer)
         is_kept = batch_norm == "frozen" or (batch_norm == "auto" and member.is_pretrained)
         _keep_statistics(member.extractor, is_kept)
-    return _summarise(classifier.network)
+    return sum(math.prod(variable.shape) for variable in classifier.network.trainable_variables)
 
 
 def _keep_statistics(extractor: keras.Model, is_kept: bool) -> None:
@@ -135,10 +122,3 @@ def list_leaves(model: keras.Model) -> Iterator[keras.Layer]:
             yield from list_leaves(layer)
         else:
             yield layer
-
-
-def _summarise(network: keras.Model) -> FreezingSummary:
-    """Count what is trained and what is not."""
-    trainable = sum(math.prod(variable.shape) for variable in network.trainable_variables)
-    layers = sum(1 for layer in list_leaves(network) if layer.trainable_variables)
-    return FreezingSummary(trainable, network.count_params() - trainable, layers)

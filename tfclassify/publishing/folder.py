@@ -176,7 +176,7 @@ def read_answers(
         found[f"{split}/targets"].astype(np.float32),
         found[f"{split}/plain"],
         found.get(f"{split}/averaged"),
-        np.full(shape, 0.5) if bundle.task.is_multi_label else None,
+        bundle.task.spread_thresholds(None, shape),
         views,
     )
 

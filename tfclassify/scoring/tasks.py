@@ -107,6 +107,19 @@ class Task(ABC):
         """
         return None
 
+    def spread_thresholds(
+        self, thresholds: ArrayLike | None, shape: tuple[int, ...]
+    ) -> FloatArray | None:
+        """Return the least probability of each class of each image, ``(n, C)``.
+
+        None under multi_class, which has none.
+
+        Args:
+            thresholds: One number, ``(C,)`` or ``(n, C)``; None is 0.5.
+            shape: ``(n, C)``.
+        """
+        return None
+
     @abstractmethod
     def score_images(self, targets: Floats, logits: Floats) -> FloatArray:
         """Score each image of a training batch: ``(b,)`` from 0 to 1.
@@ -234,6 +247,11 @@ class MultiLabel(Task):
     ) -> FloatArray:
         """Put the stored thresholds in the order of the classes."""
         return np.array([(stored or {}).get(name, DEFAULT_THRESHOLD) for name in classes])
+
+    def spread_thresholds(self, thresholds: ArrayLike | None, shape: tuple[int, ...]) -> FloatArray:
+        """Give every image those of its classes."""
+        own = DEFAULT_THRESHOLD if thresholds is None else thresholds
+        return np.broadcast_to(np.asarray(own, dtype=np.float64), shape)
 
     def score_images(self, targets: Floats, logits: Floats) -> FloatArray:
         """Compute the IoU of the two sets of each image."""

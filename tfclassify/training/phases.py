@@ -15,7 +15,7 @@ import numpy as np
 
 from tfclassify.events import Observer
 from tfclassify.model.assembly import Classifier, resize_classifier
-from tfclassify.model.freezing import FreezingSummary, apply_freezing
+from tfclassify.model.freezing import apply_freezing
 from tfclassify.recipe.schema import PhaseRecipe, Recipe
 from tfclassify.scoring.tasks import get_task
 from tfclassify.training.averages import (
@@ -226,8 +226,11 @@ def _make_pruner(recipe: Recipe, number: int, classifier: Classifier, images: in
     return Pruner(classifier.network, phase.prune, updates, f"phases[{number}]")
 
 
-def freeze(recipe: Recipe, phase: PhaseRecipe, classifier: Classifier) -> FreezingSummary:
-    """Freeze the network for a phase; one that quantises leaves every BatchNorm as it is."""
+def freeze(recipe: Recipe, phase: PhaseRecipe, classifier: Classifier) -> int:
+    """Freeze the network for a phase and count what is trained.
+
+    One that quantises leaves every BatchNorm as it is.
+    """
     batch_norm = "frozen" if phase.quantise else recipe.model.batch_norm
     return apply_freezing(classifier, phase.train, batch_norm)
 

@@ -48,7 +48,7 @@ class SearchFacts(Document):
         format: Of this file.
         trials: Trials at most, the start included.
         seconds: Time at most, or None.
-        sampler: One of ``proposals.SAMPLERS``.
+        sampler: Who proposes values; see ``proposals``.
         pruner: none, median or hyperband.
         seed: Of the proposals.
         also: The second aim, or None.

@@ -29,8 +29,6 @@ _REDRAWS = 20
 #: Whole grids up to this size are tried without repetition.
 _LARGEST_GRID = 100_000
 
-SAMPLERS = ("tpe", "random", "grid", "cma_es")
-
 
 @dataclass(frozen=True)
 class Goal:
@@ -79,7 +77,7 @@ def propose(
         ended: The trials that have ended, in the order in which they ended.
         running: Those that run; a learning sampler keeps away from them.
         goal: What is looked for.
-        sampler: One of ``SAMPLERS``.
+        sampler: As ``SearchFacts`` has it.
         seed: Seed of the search.
 
     Returns:

@@ -14,7 +14,6 @@ from statistics import median
 
 from tfclassify.tuning.trials import Trial
 
-PRUNERS = ("none", "median", "hyperband")
 #: Of the median: trials that must have ended before, and epochs that every trial has.
 _LEAST_TRIALS, _FREE_EPOCHS = 4, 1
 #: Of Hyperband: one in so many goes on from a rung to the next.
@@ -33,7 +32,7 @@ def should_prune(
     """Say whether a trial is to be stopped, from its epochs and those of earlier trials.
 
     Args:
-        pruner: One of ``PRUNERS``.
+        pruner: As ``SearchFacts`` has it.
         number: Of the trial.
         curve: Its metric after each epoch so far.
         others: The trials that had ended when it was proposed.

@@ -138,7 +138,7 @@ def plan_phase(
         recipe.class_weights, train.targets(), train.classes, recipe.task
     )
     step, extractor = build_step(recipe, slow, classifier, class_weights)
-    summary = freeze(recipe, phase, classifier)
+    trainable = freeze(recipe, phase, classifier)
     size = recipe.step_images
     steps, batch = count_steps(len(train), size), min(size, len(train))
     pixels = np.zeros((batch, *recipe.data.image_size, 3), np.float32)
@@ -161,7 +161,7 @@ def plan_phase(
         recipe.data.image_size,
         size,
         steps,
-        summary.trainable_parameters,
+        trainable,
         seconds,
         caching,
         seconds * phase.epochs + caching,

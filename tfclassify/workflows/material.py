@@ -84,7 +84,7 @@ def count_trainable(recipe: Recipe, classifier: Classifier) -> list[int]:
     """Count the parameters that each phase trains; the network is left as the last phase's."""
     from tfclassify.training.phases import freeze
 
-    return [freeze(recipe, phase, classifier).trainable_parameters for phase in recipe.phases]
+    return [freeze(recipe, phase, classifier) for phase in recipe.phases]
 
 
 def open_material(recipe: Recipe, index: Index, observer: Observer) -> Material:

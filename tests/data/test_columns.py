@@ -55,6 +55,12 @@ CASES: dict[str, tuple[str, Callable[[int], str], str, dict[str, Any]]] = {
         "pics",
         {"columns": {"file": "image_path", "label": "class"}, "separator": ";"},
     ),
+    "a flag beside words of no known name": (
+        "garment_id;photographer;what_it_is;kids",
+        lambda n: f"{n}.png;p{n % 5};{one_of(n)};{n % 2 == 0}",
+        "",
+        {"columns": {"file": "garment_id", "label": "what_it_is"}, "separator": ";"},
+    ),
     "columns of marks among others": (
         "Id,a,year,b,c",
         lambda n: f"{n},{marks(n)[:2]}{1990 + n},{marks(n)[2:]}",
@@ -120,6 +126,11 @@ def test_tables_are_understood_as_they_come(tmp_path: Path, case: str) -> None:
     beside = conclude_source(f"{source}/t.csv")
     assert beside.data == {"source": f"{source}/t.csv", **keys}
     assert read(beside) == list(CLASSES)
+
+
+def test_a_flag_alone_is_the_label(tmp_path: Path) -> None:
+    root = write_set(tmp_path, "image;has_rust", lambda n: f"{n}.png;{n % 2 == 0}")
+    assert read(conclude_source(str(root))) == ["False", "True"]
 
 
 def test_it_says_what_each_column_was_taken_for(tmp_path: Path) -> None:

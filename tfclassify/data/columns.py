@@ -403,6 +403,8 @@ def _find_labels(
         return _take_marks(sheet, free, marks)
     likely = [name for name in free if _is_label(sheet.columns[name])]
     texts = [name for name in likely if not all(map(_is_number, sheet.columns[name]))] or likely
+    # A single column of true and false says something beside the label, where there is another.
+    texts = [name for name in texts if name not in marks] or texts
     if texts:
         # Fewer different values are likelier classes than names, places or dates.
         return _take_label(sheet, min(texts, key=lambda name: len(set(sheet.columns[name]))))

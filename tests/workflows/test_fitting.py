@@ -136,11 +136,14 @@ class TestImagesWithoutARecipe:
 
         (recipe,) = fitted(tiny_run.photos / "labels.csv", 1000.0, measure)
         # Images of 20 x 24 are drafted at 64 pixels.
-        assert probed == [(name, side) for side in (64, 96, 128) for name in fitting.BACKBONES]
+        assert probed == [
+            *(("efficientnet_lite0", side) for side in (64, 96, 128)),
+            *(("efficientnet_lite1", side) for side in (96, 128)),
+        ]
         assert recipe.model.backbone == "efficientnet_lite0"
         assert recipe.data.image_size == (128, 128)
         tried, why, fits = json.loads((tmp_path / "run" / "choice.json").read_text())["lines"]
-        assert tried.startswith("tried 6 networks by linear probes on ")
+        assert tried.startswith("tried 5 of 6 networks by linear probes on ")
         assert "efficientnet_lite1 at 128 pixels 0.924" in tried
         assert why.startswith("chosen efficientnet_lite0 at 128 pixels: ")
         assert why.endswith("efficientnet_lite1 at 128 pixels, the best probe, would get about 2")
@@ -152,6 +155,30 @@ class TestImagesWithoutARecipe:
         assert recipe.phases[-1].epochs == 40  # twice the draft's
         lines = json.loads((tmp_path / "run" / "choice.json").read_text())["lines"]
         assert lines[1] == "chosen efficientnet_lite1 at 128 pixels: the best probe"
+
+    def test_the_better_half_is_probed_on_twice_the_images(
+        self, tiny_run, fitted, probed, monkeypatch
+    ) -> None:
+        monkeypatch.setattr(fitting, "_FIRST_IMAGES", 4)
+        samples: list[int] = []
+        probe = fitting.probe_network
+
+        def count(recipe: Recipe, sample: Index, observer: Observer) -> Probed:
+            samples.append(len(sample))
+            return probe(recipe, sample, observer)
+
+        monkeypatch.setattr(fitting, "probe_network", count)
+        (recipe,) = fitted(tiny_run.photos / "labels.csv", 9000.0, lambda *_: cost_of(50.0))
+        rounds = [samples.count(images) for images in sorted(set(samples))]
+        assert rounds[:3] == [5, 3, 2]
+        assert sorted(set(samples))[:3] == [4, 8, 16]
+        # Lite1 at 128 and at 96 pixels, then Lite0 at 128.
+        assert probed[5:8] == [
+            ("efficientnet_lite1", 128),
+            ("efficientnet_lite1", 96),
+            ("efficientnet_lite0", 128),
+        ]
+        assert recipe.model.backbone == "efficientnet_lite1"
 
     @pytest.mark.parametrize("probed", [lambda size: 8.0 * size**2], indirect=True)
     def test_sizes_that_the_time_would_hardly_train_are_not_looked_at(

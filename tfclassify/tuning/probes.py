@@ -122,6 +122,11 @@ class Probed:
         return f"{self.backbone} at {self.size} pixels"
 
     @property
+    def key(self) -> tuple[str, int]:
+        """Return what tells it from others: backbone and size."""
+        return self.backbone, self.size
+
+    @property
     def loss(self) -> float:
         """Return the mean log loss."""
         return float(np.mean(self.losses))

@@ -8,7 +8,7 @@ the training.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +40,7 @@ _SIDES = (64, 96, 128, 160, 192, 224, 256)
 #: Part of the time that probes may take.
 _PROBING = 0.15
 #: Images that they look at, in the first round and at most.
-_FIRST_IMAGES, _MOST_IMAGES = 125, 1000
+_FIRST_IMAGES, _MOST_IMAGES = 200, 1000
 #: Epochs of the whole network that are wanted.
 _LEAST_EPOCHS = 6
 #: Networks whose training is timed.
@@ -137,13 +137,13 @@ def _choose(fitting: Fitting, index: Index) -> tuple[Recipe, TrainingCost, list[
         for each in _list_candidates(fitting, index)
     }
     started = fitting.elapsed()
-    probes, images = _probe(fitting, index, candidates)
+    probes, images, tried = _probe(fitting, index, candidates)
     ranked = rank_probes(probes)
     metric = fitting.recipe.metric
     shown = ", ".join(f"{probe.name} {probe.score:.3f}" for probe in ranked[:3])
     line = (
-        f"tried {len(candidates)} networks by linear probes on up to {images:,} training images "
-        f"in {format_seconds(fitting.elapsed() - started)}; {metric}: {shown}"
+        f"tried {tried} of {len(candidates)} networks by linear probes on {images:,} training "
+        f"images in {format_seconds(fitting.elapsed() - started)}; {metric}: {shown}"
     )
     chosen, cost, reason = _look_closer(fitting, index, ranked, candidates)
     return chosen, cost, [line, reason]
@@ -151,27 +151,40 @@ def _choose(fitting: Fitting, index: Index) -> tuple[Recipe, TrainingCost, list[
 
 def _probe(
     fitting: Fitting, index: Index, candidates: Mapping[tuple[str, int], Recipe]
-) -> tuple[list[Probed], int]:
-    """Probe networks in rounds: each on twice the images, for the better half of the last.
+) -> tuple[list[Probed], int, int]:
+    """Probe the drafted backbone at every size, then the others at its better half of them.
+
+    While there is time, the better half of all is probed again, on twice the images.
 
     Returns:
-        What the last round found, and its images.
+        What the last round found, its images, and the networks of the first.
     """
     train = index.in_split("train")
     order = np.random.default_rng(fitting.recipe.seed).permutation(len(train))
     most, images = min(_MOST_IMAGES, len(train)), min(_FIRST_IMAGES, len(train))
-    deadline = fitting.elapsed() + _PROBING * fitting.seconds
-    left = list(candidates.values())
-    while True:
-        began = fitting.elapsed()
+    drafted, began = fitting.recipe.model.backbone, fitting.elapsed()
+    deadline = began + _PROBING * fitting.seconds
+
+    def look(keys: Iterable[tuple[str, int]], until: float) -> list[Probed]:
         sample = train.with_frame(train.frame.iloc[np.sort(order[:images])].reset_index(drop=True))
-        probes = list(_probe_each(fitting, index, sample, left, deadline))
+        left = [candidates[key] for key in keys]
+        return list(_probe_each(fitting, index, sample, left, until))
+
+    probes = look([key for key in candidates if key[0] == drafted], deadline)
+    sizes = {probe.size for probe in _take_half(probes)}
+    others = [key for key in candidates if key[0] != drafted]
+    probes += look([key for key in others if key[1] in sizes or not probes], deadline)
+    tried = len(probes)
+    while True:
         took = fitting.elapsed() - began  # half as many, on twice the images, take no longer
         if len(probes) < 2 or images == most or fitting.elapsed() + took > deadline:
-            return probes, images
-        better = rank_probes(probes)[: (len(probes) + 1) // 2]
-        left = [candidates[probe.backbone, probe.size] for probe in better]
-        images = min(2 * images, most)
+            return probes, images, tried
+        images, began = min(2 * images, most), fitting.elapsed()
+        probes = look([probe.key for probe in _take_half(probes)], np.inf)
+
+
+def _take_half(probes: Sequence[Probed]) -> list[Probed]:
+    return rank_probes(probes)[: (len(probes) + 1) // 2]
 
 
 def _probe_each(
@@ -236,7 +249,7 @@ def _look_closer(
     """
 
     def get(probe: Probed) -> Recipe:
-        return candidates[probe.backbone, probe.size]
+        return candidates[probe.key]
 
     def foresee(probe: Probed) -> int:
         epochs = _foresee_epochs(fitting, get(probe), index, probe.image_ms)

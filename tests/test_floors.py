@@ -130,3 +130,55 @@ def test_no_test_imports_from_a_test_module() -> None:
         if re.fullmatch(r"tests\.(\w+\.)*test_\w+", module)
     ]
     assert found == []
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def find_rings(arrows: dict[str, set[str]]) -> set[frozenset[str]]:
+    """Return the groups whose members reach one another."""
+    reached = {}
+    for start in arrows:
+        seen, pending = set[str](), [start]
+        while pending:
+            for other in arrows.get(pending.pop(), set()) - seen:
+                seen.add(other)
+                pending.append(other)
+        reached[start] = seen
+    return {
+        frozenset(other for other in seen if start in reached.get(other, set()))
+        for start, seen in reached.items()
+        if start in seen
+    }
+
+
+def list_running_imports(tree: ast.AST) -> Iterator[str]:
+    """Yield what is imported as the program runs, at the top or within a function."""
+    for node in ast.iter_child_nodes(tree):
+        is_for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif not is_for_types:
+            yield from list_running_imports(node)
+
+
+def test_no_modules_need_one_another_in_a_ring() -> None:
+    """Imports within functions count; two rings are what they are about, and are named here."""
+    assert find_rings({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == {frozenset("bc")}
+    modules = {module_of(file) for file in FILES}
+    arrows = {
+        module_of(file): set(list_running_imports(ast.parse(file.read_text("utf-8")))) & modules
+        for file in FILES
+        if file.name != "__init__.py"
+    }
+    assert find_rings(arrows) == {
+        # A Recipe that Python makes goes through the checks of a file, which make Recipes.
+        frozenset(
+            f"tfclassify.recipe.{name}" for name in ("loading", "problems", "reference", "schema")
+        ),
+        # A Run can be judged, and what judges several gives a Run.
+        frozenset({"tfclassify.api.run", "tfclassify.api.judging"}),
+    }

@@ -26,6 +26,7 @@ from tfclassify.workflows.start import start_tensorflow, verb
 
 if TYPE_CHECKING:
     from tfclassify.export.artefact import Artefact
+    from tfclassify.export.formats import ArtefactFormat
     from tfclassify.export.proof import Exam
     from tfclassify.model.bundle import Bundle
 
@@ -85,16 +86,9 @@ def export_run(request: ExportRequest, observer: Observer = SILENT) -> ExportRes
     """
     start_tensorflow()
     from tfclassify.export.artefact import write_artefact
-    from tfclassify.export.formats import check_request, get_format
     from tfclassify.model.bundle import load_bundle
 
-    if request.images is not None:
-        refuse_absent([request.images], "name a folder of images")
-    if not request.formats:
-        raise RequestError("--format: name at least one, such as onnx")
-    forms = [get_format(name) for name in dict.fromkeys(request.formats)]
-    for form in forms:
-        check_request(form, request.precision, request.batch)
+    forms = _choose_forms(request)
     is_bundle = (request.run / "bundle.json").is_file()
     run = None if is_bundle else RunDirectory.open(request.run, needs_bundle=True)
     bundle = load_bundle(request.run if run is None else run.bundle_dir)
@@ -125,6 +119,20 @@ def export_run(request: ExportRequest, observer: Observer = SILENT) -> ExportRes
             )
             artefacts.append(artefact)
     return ExportResult(tuple(artefacts), exam.answers.views)
+
+
+def _choose_forms(request: ExportRequest) -> list[ArtefactFormat]:
+    """Return the forms that are asked for; refuse what cannot be before anything is loaded."""
+    from tfclassify.export.formats import check_request, get_format
+
+    if request.images is not None:
+        refuse_absent([request.images], "name a folder of images")
+    if not request.formats:
+        raise RequestError("--format: name at least one, such as onnx")
+    forms = [get_format(name) for name in dict.fromkeys(request.formats)]
+    for form in forms:
+        check_request(form, request.precision, request.batch)
+    return forms
 
 
 def _read_headline(run: RunDirectory) -> dict[str, Any] | None:

@@ -49,6 +49,7 @@ UNREADABLE = [
     ("run/bundle/model.keras", "explain RUN PHOTO"),
     ("run/bundle/model.keras", "publish RUN room/m"),
     ("run/bundle/model.keras", "clean RUN --out room/c"),
+    ("run/bundle/model.keras", "profile MODEL"),
     ("run/bundle/recipe.json", "explain RUN PHOTO"),
     ("run/bundle/bundle.json", "serve RUN"),
     ("run/index.csv", "publish RUN room/m"),
@@ -135,7 +136,7 @@ def home(tiny_run: TinyRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fill_in(line: str, home: Path) -> list[str]:
     names = {"RUN": "run", "RECIPE": "tiny.yaml", "PHOTOS": "photos", "PHOTO": "photos/red/03.png"}
-    names |= {"SESSION": "session", "PUBLISHED": "published"}
+    names |= {"SESSION": "session", "PUBLISHED": "published", "MODEL": "run/bundle/model.keras"}
     return [str(home / names[word]) if word in names else word for word in line.split()]
 
 

@@ -93,7 +93,10 @@ def _run(kind: str, folder: Path, start: int, step: int) -> tuple[int, list[Trie
         str(start),
         str(step),
     ]
+    temporary = folder / "temporary"  # what a process that is killed leaves goes with the rest
+    temporary.mkdir()
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    environment["TMPDIR"] = str(temporary)
     errors = folder / "stderr.txt"
     with (
         errors.open("wb") as stderr,

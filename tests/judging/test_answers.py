@@ -108,7 +108,7 @@ def test_other_images_or_damaged_arrays_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="test/plain holds 73 bytes or more, not 72"):
         read_answers(path, index, "test")
     path.write_bytes(b"no archive")
-    with pytest.raises(RunError, match=r"cannot be read .*; judge the run again by `tfclassify"):
+    with pytest.raises(RunError, match=r"cannot be read: .*; judge the run again by `tfclassify"):
         read_answers(path, index, "test")
     path.unlink()
     with pytest.raises(RunError, match="cannot be read"):

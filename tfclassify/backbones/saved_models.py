@@ -30,7 +30,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
 from tfclassify.backbones.footprint import limited_memory
-from tfclassify.errors import ModelError
+from tfclassify.errors import ModelError, explain_unread
 
 _GRAPH = "saved_model.pb"
 _LARGEST_GRAPH = 1 << 30  # bytes, without weights; a large network's takes some megabytes
@@ -124,9 +124,8 @@ def _read(folder: Path) -> Any:
         if not model.meta_graphs:
             raise ValueError("it holds no graph")
     except (OSError, ValueError, DecodeError) as error:
-        raise ModelError(
-            f"{path}: is not a readable SavedModel: {error}; export or download it anew"
-        ) from error
+        reason = explain_unread(error, "export or download it anew")
+        raise ModelError(f"{path}: is not a readable SavedModel: {reason}") from error
     return model
 
 

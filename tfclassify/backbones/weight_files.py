@@ -15,7 +15,7 @@ import h5py
 import keras
 import numpy as np
 
-from tfclassify.errors import WeightsError
+from tfclassify.errors import WeightsError, explain_unread
 
 #: Bytes that the arrays may take for each byte of the file; weights hardly compress.
 _LARGEST_RATIO = 8
@@ -59,9 +59,8 @@ def load_weight_file(network: keras.Model, path: Path) -> None:
                 _correct_normalization(network)
                 return
     except _DAMAGE as error:
-        raise WeightsError(
-            f"{path}: not a readable HDF5 file: {error}; give a .weights.h5 or .h5 file"
-        ) from error
+        reason = explain_unread(error, "give a .weights.h5 or .h5 file")
+        raise WeightsError(f"{path}: not a readable HDF5 file: {reason}") from error
     _load_nested(network, path)
     _correct_normalization(network)
 

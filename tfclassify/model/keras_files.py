@@ -33,7 +33,7 @@ from tfclassify.backbones.footprint import check_need, check_size, measure
 from tfclassify.backbones.hub_layer import HubFeatures, module_folders
 from tfclassify.backbones.presets import import_keras_hub
 from tfclassify.backbones.weight_files import list_arrays
-from tfclassify.errors import ModelError
+from tfclassify.errors import ModelError, explain_unread
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MEMBERS = sorted(("metadata.json", _CONFIG, _WEIGHTS))
@@ -150,11 +150,8 @@ def _read_config(path: Path) -> dict[str, Any]:
                 raise ValueError("its description is no object")
             return config
     except (OSError, zipfile.BadZipFile, ValueError, RecursionError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(
-            f"{path}: is not a readable Keras model: {reason}; save one with "
-            "model.save('model.keras')"
-        ) from error
+        reason = explain_unread(error, "save one with model.save('model.keras')")
+        raise ModelError(f"{path}: is not a readable Keras model: {reason}") from error
 
 
 def _visit(value: Any) -> Iterator[tuple[str, Any]]:

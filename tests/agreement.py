@@ -46,6 +46,8 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "features": ({"train": "head", "features": {"views": 1}}, {}),
     "int8": ({"quantise": True}, {}),
     "rigl": ({"prune": {"sparsity": 0.5, "method": "rigl", "every": 4}}, {}),
+    "hub module": ({}, {"model": "hub module"}),
+    "stack": ({}, {"model": "stack"}),
 }
 #: The trainings of the default run: every optimizer once, every option of the contract.
 FEW = (
@@ -54,6 +56,8 @@ FEW = (
     ("sgd", ("accumulate", "mining")),
     ("rmsprop", ("teacher", "layer decay")),
     ("adagrad", ("trained batch_norm",)),
+    ("adam", ("hub module", "clip", "mixing")),
+    ("sgd", ("stack", "ema")),
 )
 
 
@@ -68,6 +72,24 @@ def list_trainings(*, full: bool) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield optimizer, ("mixing", "class weights", "ema", "accumulate", "clip", "mining")
 
 
+def make_model(kind: str, home: Path, *, is_normed: bool) -> dict[str, Any]:
+    """Write the section ``model`` of a recipe; hub modules are made where they are missing."""
+    from tests.hub_modules import make_hub_module
+
+    head = {"dropout": 0.2, "l2": 0.001}
+    module = {"backbone": f"hub:{home / 'module'}", "input_range": [0, 1]}
+    if kind and not (home / "module").exists():
+        make_hub_module(home / "module", size=(None, None))
+    if kind == "hub module":
+        return {**module, "batch_norm": "frozen", "head": head}
+    if kind == "stack":
+        members = [module, {"backbone": "mobilenet_025", "weights": "none"}]
+        return {"stack": members, "batch_norm": "frozen", "head": head}
+    layers = [{"conv": 4, "stride": 2, "batch_norm": is_normed, "dropout": 0.2}]
+    layers.append({"conv": 6, "pool": 2})
+    return {"backbone": "custom_cnn", "weights": "none", "layers": layers, "head": head}
+
+
 def train(optimizer: str, options: tuple[str, ...], home: Path, replicas: Any) -> dict[str, Any]:
     """Train; return the losses of the epochs, in training and on validation, and the weights."""
     from tests.training.builders import make_recipe, make_trainer, weights_of
@@ -80,14 +102,9 @@ def train(optimizer: str, options: tuple[str, ...], home: Path, replicas: Any) -
         sections |= OPTIONS[option][1]
     is_normed = sections.pop("norm", False)
     weights = np.array([1.0, 2.0, 0.5], np.float32) if sections.pop("class_weights", 0) else None
-    layers = [{"conv": 4, "stride": 2, "batch_norm": is_normed, "dropout": 0.2}]
-    head = {"dropout": 0.2, "l2": 0.001}
-    sections["model"] = {
-        "backbone": "custom_cnn",
-        "weights": "none",
-        "layers": [*layers, {"conv": 6, "pool": 2}],
-        "head": head,
-    }
+    sections["model"] = make_model(sections.pop("model", ""), home, is_normed=is_normed)
+    if "stack" in sections["model"]:
+        sections["data"] = {"source": "photos", "image_size": 32}
     state = Path(tempfile.mkdtemp(dir=home))
     trainer = make_trainer(
         make_recipe([phase], **sections),

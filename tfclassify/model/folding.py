@@ -24,6 +24,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfclassify.model.depthwise import convolve, find_calls, is_depthwise
+
 #: What a layer does: its ``call``.
 Call = Callable[..., Any]
 
@@ -84,17 +86,23 @@ def find_frozen_pairs(model: keras.Model) -> list[FoldedPair]:
 
 def fold_all(model: keras.Model) -> Callable[[], AbstractContextManager[None]]:
     """Return what opens a block in which all pairs of a model are folded: for inference."""
-    return partial(folded, find_pairs(model))
+    return partial(folded, find_pairs(model), (model,))
 
 
 @contextmanager
-def folded(pairs: Sequence[FoldedPair]) -> Iterator[None]:
+def folded(pairs: Sequence[FoldedPair], models: Sequence[keras.Model] = ()) -> Iterator[None]:
     """Run the pairs as one convolution each, in whatever is called or traced meanwhile.
 
     The kernels are computed at the start of the block, so a tape that shall differentiate
     them must be watching by then.
+
+    Args:
+        pairs: What to fold.
+        models: Whose other depthwise convolutions are computed in the quick way.
     """
     calls: dict[keras.Layer, Call] = {}
+    for model in models:
+        calls |= find_calls(model)
     for pair in pairs:
         calls[pair.convolution] = make_call(pair.convolution, *pair.compute_kernel_and_bias())
         calls[pair.norm] = pass_on
@@ -158,7 +166,9 @@ def make_call(layer: Any, kernel: Any, bias: Any) -> Call:
 
     def call(inputs: Any) -> Any:
         own_kernel = tf.cast(kernel, inputs.dtype)
-        if isinstance(layer, keras.layers.DepthwiseConv2D):
+        if is_depthwise(layer):
+            outputs = convolve(layer, inputs, own_kernel)
+        elif isinstance(layer, keras.layers.DepthwiseConv2D):
             outputs = keras.ops.depthwise_conv(
                 inputs,
                 own_kernel,

@@ -62,7 +62,8 @@ class TrainingStep:
     ) -> None:
         self._body, self.head, self._replicas = body, head, replicas
         self._is_body_trained = is_body_trained
-        self._within = within or (lambda: folded(self._find_pairs()))
+        run = [head] if body is None else [head, body]
+        self._within = within or (lambda: folded(self._find_pairs(), run))
         self._loss = build_loss(recipe.loss, recipe.task, positive_weights)
         self._columns = head.output_shape[-1]
         if recipe.distil is not None:

@@ -344,3 +344,25 @@ def test_a_keras_model_of_one_view_is_the_network_itself(classifier, images):
     fixed = plain.build_keras_model(2)
     assert fixed.input_shape[0] == 2
     np.testing.assert_allclose(fixed(images[:2]), plain(images[:2]), atol=1e-6)
+
+
+def test_grouped_convolutions_are_asked_as_depthwise_ones(images):
+    """ConvNeXt's; what is saved keeps them as they are, for export to rewrite."""
+    inputs = keras.Input(images.shape[1:])
+    x = keras.layers.Conv2D(6, 3, name="stem")(inputs)
+    x = keras.layers.Conv2D(6, 7, padding="same", groups=6)(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    network = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+    views = build_view_model(network, TtaRecipe(flips=["horizontal"]))
+    mirrored = network(images[:, :, ::-1], training=False)
+    expected = (network(images, training=False) + mirrored) / 2
+    np.testing.assert_allclose(views(images), expected, atol=1e-6)
+    np.testing.assert_allclose(views.plain_and_mean(images)[:, 1], expected, atol=1e-6)
+
+    def list_kinds(function):
+        nodes = function.get_concrete_function().graph.get_operations()
+        return {node.type for node in nodes}
+
+    for asked in (views._mean, views._both):
+        assert "DepthwiseConv2dNative" in list_kinds(asked)
+    assert "DepthwiseConv2dNative" not in list_kinds(views.graph)

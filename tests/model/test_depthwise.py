@@ -72,6 +72,8 @@ def differentiate(network: keras.Model, context: Any) -> tuple[np.ndarray, list[
 def test_a_network_and_its_gradients_are_what_they_were() -> None:
     network = make_network()
     assert [layer.name for layer in find_calls(network)] == ["grouped", "wide", "flat"]
+    forwards = find_calls(network, is_differentiated=False)
+    assert [layer.name for layer in forwards] == ["grouped"]
     plain, gradients = differentiate(network, lambda: folded([]))
     contexts = (lambda: folded([], [network]), fold_all(network))
     for context in contexts:

@@ -49,20 +49,33 @@ def is_depthwise(layer: Any) -> bool:
     return bool(one_each)
 
 
-def find_calls(model: keras.Model) -> dict[keras.Layer, Callable[..., Any]]:
-    """Return what the depthwise convolutions of a model do that are quicker than they are."""
-    return {leaf: _make_call(leaf) for leaf in list_leaves(model) if _is_slow(leaf)}
+def find_calls(
+    model: keras.Model, *, is_differentiated: bool = True
+) -> dict[keras.Layer, Callable[..., Any]]:
+    """Return what the depthwise convolutions of a model do that are quicker than they are.
+
+    Args:
+        model: The network.
+        is_differentiated: Whether gradients are wanted; else only grouped ones are slow.
+    """
+    return {
+        leaf: _make_call(leaf, is_differentiated)
+        for leaf in list_leaves(model)
+        if _is_slow(leaf, is_differentiated)
+    }
 
 
-def _is_slow(layer: Any) -> bool:
+def _is_slow(layer: Any, is_differentiated: bool) -> bool:
     return is_depthwise(layer) and (
-        isinstance(layer, keras.layers.Conv2D) or layer.kernel.shape[1] > _STRIP
+        isinstance(layer, keras.layers.Conv2D)
+        or (is_differentiated and layer.kernel.shape[1] > _STRIP)
     )
 
 
-def _make_call(layer: Any) -> Callable[..., Any]:
+def _make_call(layer: Any, is_differentiated: bool) -> Callable[..., Any]:
     def call(inputs: Any) -> Any:
-        outputs = convolve(layer, inputs, tf.cast(layer.kernel._value, inputs.dtype))
+        kernel = tf.cast(layer.kernel._value, inputs.dtype)
+        outputs = convolve(layer, inputs, kernel, is_differentiated=is_differentiated)
         if layer.use_bias:
             outputs = tf.nn.bias_add(outputs, tf.cast(layer.bias._value, outputs.dtype))
         return outputs if layer.activation is None else layer.activation(outputs)
@@ -70,18 +83,19 @@ def _make_call(layer: Any) -> Callable[..., Any]:
     return call
 
 
-def convolve(layer: Any, inputs: Any, kernel: Any) -> Any:
+def convolve(layer: Any, inputs: Any, kernel: Any, *, is_differentiated: bool = True) -> Any:
     """Compute what a depthwise convolution does with another kernel of the same shape.
 
     Args:
         layer: ``is_depthwise``.
         inputs: ``(b, h, w, channels)``.
         kernel: ``(h, w, channels, multiplier)``, or ``(h, w, 1, channels)`` of a ``Conv2D``.
+        is_differentiated: Whether gradients are wanted.
     """
     if isinstance(layer, keras.layers.Conv2D):
         kernel = tf.transpose(kernel, (0, 1, 3, 2))
     strides, padding = (1, *layer.strides, 1), layer.padding.upper()
-    if kernel.shape[1] <= _STRIP or None in inputs.shape[1:3]:
+    if not is_differentiated or kernel.shape[1] <= _STRIP or None in inputs.shape[1:3]:
         return tf.nn.depthwise_conv2d(inputs, kernel, strides, padding)
 
     @tf.custom_gradient

@@ -63,10 +63,11 @@ def find_module(name: str, folder: Path, size: int | None) -> str:
     kind, _, backbone = name.partition(":")
     if kind != "hub":
         return name
-    from tfclassify.workflows.backbones import ExportRequest, export_backbone
+    from tfclassify.workflows.backbones import BackboneExportRequest, export_backbone
 
     sides = (size, size) if size else None
-    return str(export_backbone(ExportRequest(backbone, folder / backbone, sides, "none")).folder)
+    request = BackboneExportRequest(backbone, folder / backbone, sides, "none")
+    return str(export_backbone(request).folder)
 
 
 def report(name: str, profile: Profile) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def test_predict_prints_a_table_a_file_or_json(
     written = tfclassify(*words, "--out", "p.csv", "--top", "1")
     assert "written to p.csv" in written.out
     header = Path("p.csv").read_text("utf-8").splitlines()[0]
-    assert header.startswith("file,label,probability,error,probability:")
+    assert header.startswith("file,label,probability,error,known,probability:")
 
 
 def test_a_wrong_submission_is_refused(tiny_run: TinyRun, tfclassify: CommandLine) -> None:

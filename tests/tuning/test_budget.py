@@ -49,9 +49,13 @@ def test_the_time_is_kept_and_used(seconds: int) -> None:
     assert seconds - total < 46
 
 
-def test_views_go_before_epochs() -> None:
+def test_views_go_before_epochs_beyond_a_tenth_of_the_time() -> None:
+    """A view takes 5 s, or 20 s: 41 s are a tenth."""
     head, whole = fit_phases([HEAD, WHOLE], COST, 410.0)
-    assert (head.features.views, head.epochs, whole.epochs) == (1, 31, 11)
+    assert (head.features.views, head.epochs, whole.epochs) == (4, 31, 10)
+    slow = TrainingCost(10.0, (PhaseCost(20.0, 1.0), PhaseCost(0.0, 30.0)), 20.0)
+    head, whole = fit_phases([HEAD, WHOLE], slow, 431.0)
+    assert (head.features.views, head.epochs, whole.epochs) == (2, 31, 11)
 
 
 def test_a_time_too_short_is_told_with_what_it_takes() -> None:

@@ -20,6 +20,8 @@ from tfclassify.training.schedules import follow_plans, shorten_phase
 
 #: Part of a time that is planned with; measured on a few steps, costs come out higher.
 PLANNED = 0.85
+#: Part of a time within which cached views stay, where something has to go.
+_VIEWING = 0.1
 #: Part of a time that a training which takes longer is cut to.
 _KEPT = 0.97
 #: Seconds of estimated epochs below which they tell nothing of how slow the machine is.
@@ -71,7 +73,7 @@ def fit_phases(
     """Shorten the phases that take longest until the training fits into a time.
 
     They are cut to one length of time; a phase that takes less than that keeps its epochs.
-    No phase becomes longer. Of cached views one is kept before epochs are given up.
+    No phase becomes longer. Cached views are given up before epochs, beyond a tenth of the time.
 
     Args:
         phases: As the recipe has them.
@@ -89,7 +91,12 @@ def fit_phases(
     """
     if cost.total(phases) <= seconds:
         return tuple(phases)
-    kept = [_keep_one_view(phase) for phase in phases]
+    kept = [
+        _keep_views(phase, math.floor(_VIEWING * seconds / each.view) if each.view else 1)
+        for phase, each in zip(phases, cost.phases, strict=True)
+    ]
+    if cost.total([shorten_phase(phase, 1) for phase in kept]) > seconds:
+        kept = [_keep_views(phase, 1) for phase in phases]
     pairs = list(zip(kept, cost.phases, strict=True))
     least = cost.total([shorten_phase(phase, 1) for phase in kept])
     if least > seconds:
@@ -207,10 +214,12 @@ def _leave(phase: PhaseRecipe, done: int, epoch_s: float) -> Stretch:
     return Stretch(left, epoch_s, least)
 
 
-def _keep_one_view(phase: PhaseRecipe) -> PhaseRecipe:
+def _keep_views(phase: PhaseRecipe, most: int) -> PhaseRecipe:
+    """Leave a phase on stored features this many views of each image at most, and one at least."""
     if phase.features is None:
         return phase
-    features = phase.features.model_copy(update={"views": 1})
+    views = max(1, min(most, phase.features.views))
+    features = phase.features.model_copy(update={"views": views})
     return phase.model_copy(update={"features": features})
 
 

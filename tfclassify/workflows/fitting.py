@@ -41,8 +41,8 @@ _SIDES = (64, 96, 128, 160, 192, 224, 256)
 _PROBING = 0.15
 #: Images that they look at, in the first round and at most.
 _FIRST_IMAGES, _MOST_IMAGES = 200, 1000
-#: Epochs of the whole network that are wanted.
-_LEAST_EPOCHS = 6
+#: Epochs of the whole network that are wanted; more of them are worth less than larger images.
+_LEAST_EPOCHS = 2
 #: Networks whose training is timed.
 _LOOKS = 4
 #: Seconds of writing a run's report.

@@ -200,7 +200,7 @@ class TestImagesWithoutARecipe:
             return cost_of(50.0 if looked[-1] == 64 else 5000.0)
 
         (recipe,) = fitted(tiny_run.photos / "labels.csv", 1000.0, measure)
-        assert looked == [128, 64]
+        assert looked == [128, 96, 64]
         assert recipe.data.image_size == (64, 64)
 
     def test_what_the_user_sets_stays(self, tiny_run, fitted, probed) -> None:

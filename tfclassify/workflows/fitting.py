@@ -41,7 +41,7 @@ _SIDES = (64, 96, 128, 160, 192, 224, 256)
 _PROBING = 0.15
 #: Images that they look at, in the first round and at most.
 _FIRST_IMAGES, _MOST_IMAGES = 200, 1000
-#: Epochs of the whole network that are wanted; more of them are worth less than larger images.
+#: Epochs of the whole network that are wanted.
 _LEAST_EPOCHS = 2
 #: Networks whose training is timed.
 _LOOKS = 4
@@ -265,26 +265,29 @@ def _look_closer(
         if epochs >= wanted:
             break
         needed = probe.image_ms * max(epochs, 0.5) / wanted
-        faster = sorted(waiting, key=lambda each: each.image_ms)[:1]
-        waiting = [each for each in waiting if each.image_ms <= needed] or faster
-        waiting = [each for each in waiting if each.image_ms < probe.image_ms]
+        faster = [each for each in waiting if each.image_ms < probe.image_ms]
+        fastest = sorted(faster, key=lambda each: each.image_ms)[:1]
+        waiting = [each for each in faster if each.image_ms <= needed] or fastest
     epochs, probe, cost = max(
         tried, key=lambda each: (min(each[0], _count_wanted(get(each[1]))), -each[1].loss)
     )
     best = min(ranked, key=lambda each: each.loss)
+    timed = [count for count, other, _ in tried if other is best]
+    fewer = timed[0] if timed else _foresee_epochs(fitting, get(best), index, best.image_ms)
+    return get(probe), cost, f"chosen {probe.name}: {_say_why(probe, epochs, best, fewer)}"
+
+
+def _say_why(probe: Probed, epochs: int, best: Probed, fewer: int) -> str:
+    """Say why a network was chosen, against the best probe and the epochs that it would get."""
     if probe is best:
-        why = "the best probe"
-    elif probe.ties_with(best):
+        return "the best probe"
+    if probe.ties_with(best):
         times = best.image_ms / probe.image_ms
-        why = f"as good as {best.name} within its error, and {times:.1f} times as fast"
-    else:
-        timed = [count for count, other, _ in tried if other is best]
-        fewer = timed[0] if timed else _foresee_epochs(fitting, get(best), index, best.image_ms)
-        why = (
-            f"{epochs} epochs of the whole network fit; {best.name}, the best probe, would get "
-            f"about {fewer}"
-        )
-    return get(probe), cost, f"chosen {probe.name}: {why}"
+        return f"as good as {best.name} within its error, and {times:.1f} times as fast"
+    return (
+        f"{epochs} epochs of the whole network fit; {best.name}, the best probe, would get "
+        f"about {fewer}"
+    )
 
 
 def _list_candidates(fitting: Fitting, index: Index) -> Iterator[Recipe]:
